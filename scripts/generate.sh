@@ -1,0 +1,17 @@
+#!/bin/sh
+# Generates the TypeScript and Go code of proto/. With --check it fails when what is committed is not current.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+export PATH="$root/node_modules/.bin:$PATH"
+for node in "$root"/node_modules/node-linux-*/bin; do PATH="$node:$PATH"; done
+cd "$root/go"
+rm -rf ../src/guest/gen internal/gen
+buf lint ../proto
+buf generate ../proto --template ../proto/buf.gen.yaml
+if [ "${1:-}" = --check ]; then
+  changed=$(git -C "$root" status --porcelain -- src/guest/gen go/internal/gen)
+  if [ -n "$changed" ]; then
+    printf 'generated code is not current; commit the result of make generate:\n%s\n' "$changed" >&2
+    exit 1
+  fi
+fi

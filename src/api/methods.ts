@@ -1,0 +1,329 @@
+// Every method of the daemon: name -> schemas. The single source of truth for server, client, OpenAPI and docs.
+import * as v from "valibot";
+import { method } from "./method.ts";
+import { catalogEntry, check, imageRecord, kernelRecord, operation, vmRecord } from "./records.ts";
+
+const none = v.strictObject({});
+const done = v.object({});
+/** Name, id or unambiguous prefix of an id or name. */
+const reference = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
+const hostPath = v.pipe(v.string(), v.startsWith("/"), v.maxLength(4096), v.description("absolute path on the host"));
+const guestPath = v.pipe(v.string(), v.startsWith("/"), v.maxLength(4096), v.description("absolute path in the guest"));
+const vm = v.strictObject({ vm: reference });
+const count = v.pipe(v.number(), v.integer());
+const terminalSize = v.strictObject({
+  columns: v.pipe(count, v.minValue(1), v.maxValue(10_000)),
+  rows: v.pipe(count, v.minValue(1), v.maxValue(10_000)),
+});
+/** Sizes are optional everywhere: the daemon fills in [vm_defaults] and the host heuristic. */
+const vmCreate = v.strictObject({
+  name: v.optional(v.string()),
+  image: v.optional(reference),
+  kernel: v.optional(reference),
+  vcpus: v.optional(count),
+  memoryMib: v.optional(count),
+  diskBytes: v.optional(count),
+  overlayBytes: v.optional(count),
+  start: v.optional(v.boolean()),
+  autoRemove: v.optional(v.boolean()),
+  /** Pull the image and kernel from the catalog when they are missing. Default true. */
+  pull: v.optional(v.boolean()),
+});
+
+export const methods = {
+  "daemon.status": method({
+    kind: "unary",
+    summary: "Version, process, paths and load of the daemon.",
+    params: none,
+    result: v.object({
+      version: v.string(),
+      commit: v.string(),
+      builtAt: v.number(),
+      pid: v.number(),
+      startedAt: v.number(),
+      socket: v.string(),
+      stateDir: v.string(),
+      log: v.string(),
+      vmsRunning: v.number(),
+      operationsRunning: v.number(),
+      sessionsOpen: v.number(),
+      residentBytes: v.number(),
+    }),
+  }),
+  "daemon.stop": method({
+    kind: "unary",
+    summary:
+      "Stops the daemon; running VMs go on. Refused with daemon.busy while operations or sessions are open, unless forced.",
+    params: v.strictObject({ force: v.optional(v.boolean()) }),
+    result: done,
+  }),
+  "doctor.run": method({
+    kind: "unary",
+    summary: "Checks the host and the store; changes nothing.",
+    params: none,
+    result: v.object({ checks: v.array(check) }),
+  }),
+  "config.show": method({
+    kind: "unary",
+    summary: "Each setting's value and where it came from.",
+    params: none,
+    result: v.object({
+      file: v.string(),
+      settings: v.array(
+        v.object({
+          key: v.string(),
+          value: v.union([v.string(), v.number(), v.boolean()]),
+          origin: v.picklist(["file", "host", "default"]),
+          /** Line in the file when origin is "file". */
+          line: v.nullable(v.number()),
+        }),
+      ),
+    }),
+  }),
+
+  "operation.list": method({
+    kind: "unary",
+    summary: "Operations, newest first.",
+    params: none,
+    result: v.object({ operations: v.array(operation) }),
+  }),
+  "operation.show": method({
+    kind: "unary",
+    summary: "One operation.",
+    params: v.strictObject({ id: v.string() }),
+    result: operation,
+  }),
+  "operation.watch": method({
+    kind: "events",
+    summary: "The operation now and at each change; ends after the line with done = true.",
+    params: v.strictObject({ id: v.string() }),
+    result: operation,
+  }),
+  "operation.cancel": method({
+    kind: "unary",
+    summary: "Asks an operation to stop and to undo what it made. Returns at once; watch it for the end.",
+    params: v.strictObject({ id: v.string() }),
+    result: operation,
+  }),
+
+  "vm.list": method({
+    kind: "unary",
+    summary: "All VMs, newest first.",
+    params: none,
+    result: v.object({ vms: v.array(vmRecord) }),
+  }),
+  "vm.show": method({ kind: "unary", summary: "One VM.", params: vm, result: vmRecord }),
+  "vm.create": method({
+    kind: "operation",
+    summary: "Makes a VM and starts it unless start is false.",
+    params: vmCreate,
+    result: vmRecord,
+  }),
+  "vm.start": method({ kind: "operation", summary: "Starts a stopped VM.", params: vm, result: vmRecord }),
+  "vm.stop": method({
+    kind: "operation",
+    summary: "Stops a VM cleanly; by force when it does not answer.",
+    params: vm,
+    result: vmRecord,
+  }),
+  "vm.restart": method({
+    kind: "operation",
+    summary: "Stops and starts a VM: a fresh boot, same disks.",
+    params: vm,
+    result: vmRecord,
+  }),
+  "vm.kill": method({
+    kind: "unary",
+    summary: "Ends a VM's VMM at once; its disks stay.",
+    params: vm,
+    result: vmRecord,
+  }),
+  "vm.delete": method({
+    kind: "operation",
+    summary: "Ends a VM and removes its disks. Cannot be undone.",
+    params: vm,
+    result: done,
+  }),
+  "vm.hold": method({
+    kind: "events",
+    summary:
+      "Holds an autoRemove VM (by name or by the id of the operation that makes it): when this connection ends, the VM is deleted.",
+    params: v.strictObject({ operation: v.string() }),
+    result: v.object({ held: v.boolean() }),
+  }),
+  "vm.logs": method({
+    kind: "download",
+    summary: "The console log; with follow it goes on until the client leaves or the VM ends.",
+    params: v.strictObject({ vm: reference, follow: v.optional(v.boolean()) }),
+    result: done,
+  }),
+  "vm.health": method({
+    kind: "unary",
+    summary: "Whether the guest's agent answers and can start processes.",
+    params: vm,
+    result: v.object({ healthy: v.boolean(), reason: v.string(), uptimeMs: v.number() }),
+  }),
+  "vm.exec": method({
+    kind: "stream",
+    summary: "Runs a command in a running VM.",
+    params: v.strictObject({
+      vm: reference,
+      /** Empty: the login shell. */
+      argv: v.pipe(v.array(v.string()), v.maxLength(10_000)),
+      environment: v.optional(v.array(v.string())),
+      cwd: v.optional(guestPath),
+      user: v.optional(v.string()),
+      terminal: v.optional(terminalSize),
+      stdin: v.optional(v.boolean()),
+    }),
+    result: done,
+  }),
+  "vm.dial": method({
+    kind: "stream",
+    summary: "Connects to a TCP port, a unix socket or the SSH service of the agent inside a running VM.",
+    params: v.strictObject({
+      vm: reference,
+      target: v.union([
+        v.strictObject({ tcp: v.string() }),
+        v.strictObject({ unix: v.string() }),
+        v.strictObject({ service: v.literal("ssh") }),
+      ]),
+    }),
+    result: done,
+  }),
+  "vm.ssh": method({
+    kind: "unary",
+    summary: "What an SSH client needs: identity file, known_hosts file with the pinned host key, host alias.",
+    params: vm,
+    result: v.object({
+      vmId: v.string(),
+      name: v.string(),
+      identityFile: v.string(),
+      knownHostsFile: v.string(),
+      hostAlias: v.string(),
+    }),
+  }),
+  "vm.pack": method({
+    kind: "download",
+    summary: "A tar of a file or directory of a running VM.",
+    params: v.strictObject({ vm: reference, path: guestPath }),
+    result: done,
+  }),
+  "vm.unpack": method({
+    kind: "upload",
+    summary: "Unpacks a tar below a directory of a running VM.",
+    params: v.strictObject({ vm: reference, directory: guestPath }),
+    result: v.object({ entries: v.number() }),
+  }),
+  "vm.stat": method({
+    kind: "unary",
+    summary: "Describes a file of a running VM; null when there is none.",
+    params: v.strictObject({ vm: reference, path: guestPath }),
+    result: v.object({
+      file: v.nullable(v.object({ mode: v.number(), sizeBytes: v.number(), directory: v.boolean() })),
+    }),
+  }),
+
+  "workspace.inspect": method({
+    kind: "unary",
+    summary: "What would be shipped of the repository that a path lies in; checks it before a VM is made.",
+    params: v.strictObject({ path: hostPath }),
+    result: v.object({
+      root: v.string(),
+      name: v.string(),
+      subdirectory: v.string(),
+      files: v.number(),
+      untracked: v.number(),
+    }),
+  }),
+  "workspace.prepare": method({
+    kind: "operation",
+    summary: "Ships the tracked files of a repository into a running VM.",
+    params: v.strictObject({ vm: reference, path: hostPath, guestPath: v.optional(guestPath) }),
+    result: v.object({
+      guestPath: v.string(),
+      /** Where a command should run: guestPath and the subdirectory that was named. */
+      workdir: v.string(),
+      root: v.string(),
+      files: v.number(),
+      untracked: v.number(),
+    }),
+  }),
+
+  "image.list": method({
+    kind: "unary",
+    summary: "Local images.",
+    params: none,
+    result: v.object({ images: v.array(imageRecord) }),
+  }),
+  "image.show": method({
+    kind: "unary",
+    summary: "One image.",
+    params: v.strictObject({ image: reference }),
+    result: imageRecord,
+  }),
+  "image.delete": method({
+    kind: "unary",
+    summary: "Removes an image; refused while a VM uses it.",
+    params: v.strictObject({ image: reference }),
+    result: done,
+  }),
+  "image.import": method({
+    kind: "operation",
+    summary: "Makes an image from a root file system tar (plain, gzip, zstd or xz).",
+    params: v.strictObject({ path: hostPath, name: v.string(), force: v.optional(v.boolean()) }),
+    result: imageRecord,
+  }),
+  "image.pull": method({
+    kind: "operation",
+    summary: "Makes an image from a catalog recipe.",
+    params: v.strictObject({ name: reference, force: v.optional(v.boolean()) }),
+    result: imageRecord,
+  }),
+  "image.catalog": method({
+    kind: "unary",
+    summary: "Recipes that can be pulled.",
+    params: none,
+    result: v.object({ entries: v.array(catalogEntry) }),
+  }),
+
+  "kernel.list": method({
+    kind: "unary",
+    summary: "Local kernels.",
+    params: none,
+    result: v.object({ kernels: v.array(kernelRecord) }),
+  }),
+  "kernel.show": method({
+    kind: "unary",
+    summary: "One kernel.",
+    params: v.strictObject({ kernel: reference }),
+    result: kernelRecord,
+  }),
+  "kernel.delete": method({
+    kind: "unary",
+    summary: "Removes a kernel; refused while a VM uses it.",
+    params: v.strictObject({ kernel: reference }),
+    result: done,
+  }),
+  "kernel.import": method({
+    kind: "operation",
+    summary: "Makes a kernel from a .deb file or a directory with vmlinuz and lib/modules.",
+    params: v.strictObject({ path: hostPath, name: v.string(), force: v.optional(v.boolean()) }),
+    result: kernelRecord,
+  }),
+  "kernel.pull": method({
+    kind: "operation",
+    summary: "Fetches a kernel of the catalog from the distribution's mirror.",
+    params: v.strictObject({ name: reference, force: v.optional(v.boolean()) }),
+    result: kernelRecord,
+  }),
+  "kernel.catalog": method({
+    kind: "unary",
+    summary: "Kernels that can be pulled.",
+    params: none,
+    result: v.object({ entries: v.array(catalogEntry) }),
+  }),
+} as const;
+
+export type Methods = typeof methods;
+export type MethodName = keyof Methods;

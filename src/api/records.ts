@@ -1,0 +1,140 @@
+// The things that methods speak of: VMs, images, kernels, operations.
+import * as v from "valibot";
+
+const timestamp = v.pipe(v.number(), v.description("milliseconds since 1970"));
+const bytes = v.pipe(v.number(), v.integer(), v.minValue(0), v.description("bytes"));
+
+/** 1 to 63 of a-z 0-9 and "-", no "-" at either end. Nothing is normalised. */
+export const namePattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+export const vmState = v.picklist(["created", "starting", "running", "stopping", "stopped", "broken"]);
+export type VmState = v.InferOutput<typeof vmState>;
+
+export const vmSpec = v.object({
+  vcpus: v.pipe(v.number(), v.integer()),
+  memoryMib: v.pipe(v.number(), v.integer()),
+  diskBytes: v.pipe(bytes, v.description("size of the work disk on /root")),
+  overlayBytes: v.pipe(bytes, v.description("size of the disk that holds changes to the root")),
+});
+export type VmSpec = v.InferOutput<typeof vmSpec>;
+
+export const vmRecord = v.object({
+  id: v.string(),
+  name: v.string(),
+  state: vmState,
+  /** Why the VM is in this state when nobody asked for it: "the VMM was killed by SIGKILL". Empty otherwise. */
+  reason: v.string(),
+  image: v.object({ id: v.string(), name: v.string() }),
+  kernel: v.object({ id: v.string(), name: v.string() }),
+  spec: vmSpec,
+  /** Removed when the client that holds it goes away (`vm run --rm`). */
+  autoRemove: v.boolean(),
+  /** Where a repository was put, when one was. */
+  workspace: v.nullable(v.object({ guestPath: v.string(), sourcePath: v.string(), preparedAt: timestamp })),
+  /** The VMM process, while it runs. */
+  pid: v.nullable(v.number()),
+  bootId: v.nullable(v.string()),
+  /** Bytes that the VM's disks take on the host. */
+  diskUsedBytes: bytes,
+  dir: v.string(),
+  createdAt: timestamp,
+  startedAt: v.nullable(timestamp),
+});
+export type VmRecord = v.InferOutput<typeof vmRecord>;
+
+export const imageRecord = v.object({
+  id: v.pipe(v.string(), v.description("sha256 of the manifest: 64 hex digits")),
+  name: v.string(),
+  source: v.pipe(v.string(), v.description('"catalog:<recipe>" or "tar:<file name>"')),
+  rootfsPath: v.string(),
+  rootfsSha256: v.pipe(
+    v.string(),
+    v.description("sha256 of the root file system's content as it was imported (the tar)"),
+  ),
+  sizeBytes: v.pipe(bytes, v.description("size of the ext4 file")),
+  usedBytes: v.pipe(bytes, v.description("bytes that it takes on the host")),
+  architecture: v.string(),
+  config: v.object({
+    environment: v.array(v.string()),
+    user: v.string(),
+    workdir: v.string(),
+    command: v.array(v.string()),
+    labels: v.record(v.string(), v.string()),
+  }),
+  createdAt: timestamp,
+});
+export type ImageRecord = v.InferOutput<typeof imageRecord>;
+
+export const kernelRecord = v.object({
+  id: v.pipe(v.string(), v.description("sha256 of the manifest: 64 hex digits")),
+  name: v.string(),
+  version: v.pipe(v.string(), v.description("kernel release, e.g. 6.1.0-30-cloud-amd64")),
+  architecture: v.string(),
+  source: v.string(),
+  kernelPath: v.string(),
+  kernelSha256: v.string(),
+  modulesDir: v.pipe(
+    v.nullable(v.string()),
+    v.description("directory that holds lib/modules/<version>; null when all is built in"),
+  ),
+  sizeBytes: bytes,
+  createdAt: timestamp,
+});
+export type KernelRecord = v.InferOutput<typeof kernelRecord>;
+
+export const catalogEntry = v.object({
+  name: v.string(),
+  description: v.string(),
+  architecture: v.string(),
+  present: v.pipe(v.boolean(), v.description("already pulled")),
+});
+
+export const errorBody = v.object({
+  code: v.string(),
+  message: v.string(),
+  hint: v.optional(v.string()),
+  causes: v.optional(v.array(v.string())),
+  details: v.optional(v.record(v.string(), v.unknown())),
+  operation: v.optional(v.string()),
+});
+
+export const operationKind = v.picklist([
+  "vm.create",
+  "vm.start",
+  "vm.stop",
+  "vm.restart",
+  "vm.delete",
+  "workspace.prepare",
+  "image.pull",
+  "image.import",
+  "kernel.pull",
+  "kernel.import",
+]);
+export type OperationKind = v.InferOutput<typeof operationKind>;
+
+export const operation = v.object({
+  id: v.string(),
+  kind: operationKind,
+  /** What it works on: a name or id. */
+  target: v.string(),
+  /** Short word for the step under way: "boot", "download", "build", ... */
+  stage: v.string(),
+  detail: v.string(),
+  progress: v.nullable(v.object({ doneBytes: bytes, totalBytes: v.nullable(bytes) })),
+  startedAt: timestamp,
+  updatedAt: timestamp,
+  done: v.boolean(),
+  error: v.nullable(errorBody),
+  /** What the method's `result` schema says, once done without an error. */
+  result: v.unknown(),
+});
+export type Operation = v.InferOutput<typeof operation>;
+
+export const check = v.object({
+  name: v.string(),
+  status: v.picklist(["PASS", "WARN", "FAIL"]),
+  details: v.array(v.string()),
+  /** The command that mends it; empty when nothing has to be mended. */
+  fix: v.string(),
+});
+export type Check = v.InferOutput<typeof check>;

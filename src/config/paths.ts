@@ -1,0 +1,140 @@
+// Every directory, file and socket that banger puts on the host, in one place. docs/on-disk.md describes them.
+import { createHash } from "node:crypto";
+import { lstatSync, mkdirSync, openSync, closeSync } from "node:fs";
+import { chmod } from "node:fs/promises";
+import { homedir, userInfo } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
+import { BangerError } from "../lib/errors.ts";
+
+export interface Paths {
+  /** Short digest that tells the processes of one home from those of another (part of VMM process names). */
+  homeId: string;
+  configFile: string;
+  /** Database, VMs, images, kernels, keys: what must not be lost. */
+  stateDir: string;
+  databaseFile: string;
+  daemonLog: string;
+  vmsDir: string;
+  imagesDir: string;
+  kernelsDir: string;
+  sshDir: string;
+  /** Rebuilt when lost: initramfs files, package downloads, probe results. */
+  cacheDir: string;
+  /** Sockets and lock; 0700. */
+  runDir: string;
+  daemonSocket: string;
+  daemonLock: string;
+}
+
+/** Files of one VM, all below `vms/<id>/`. */
+export interface VmPaths {
+  dir: string;
+  overlayDisk: string;
+  workDisk: string;
+  consoleLog: string;
+  vmmLog: string;
+  /** Identity of the running VMM: pid, start time, boot id of the host. */
+  vmmFile: string;
+  /** Sockets of the VMM: it runs with this directory as its working directory, so their names stay short. */
+  agentSocket: string;
+  qmpSocket: string;
+}
+
+/**
+ * Where everything lies: below BANGER_HOME when it is set, else in the XDG directories of the user.
+ * Pure: nothing is made.
+ */
+export function resolvePaths(env: Readonly<Record<string, string | undefined>> = process.env): Paths {
+  const home = env["BANGER_HOME"];
+  if (home !== undefined && home !== "") {
+    const root = resolve(home);
+    return layout(root, join(root, "config.toml"), join(root, "state"), join(root, "cache"), join(root, "run"));
+  }
+  const user = homedir();
+  const xdg = (name: string, fallback: string) => {
+    const value = env[name];
+    return value !== undefined && isAbsolute(value) ? value : join(user, fallback);
+  };
+  const runtime = env["XDG_RUNTIME_DIR"];
+  const runDir =
+    runtime !== undefined && isAbsolute(runtime) ? join(runtime, "banger") : `/tmp/banger-runtime-${userInfo().uid}`;
+  const state = join(xdg("XDG_STATE_HOME", ".local/state"), "banger");
+  return layout(
+    state,
+    join(xdg("XDG_CONFIG_HOME", ".config"), "banger", "config.toml"),
+    state,
+    join(xdg("XDG_CACHE_HOME", ".cache"), "banger"),
+    runDir,
+  );
+}
+
+function layout(identity: string, configFile: string, stateDir: string, cacheDir: string, runDir: string): Paths {
+  return {
+    homeId: createHash("sha256").update(identity).digest("hex").slice(0, 12),
+    configFile,
+    stateDir,
+    databaseFile: join(stateDir, "banger.db"),
+    daemonLog: join(stateDir, "bangerd.log"),
+    vmsDir: join(stateDir, "vms"),
+    imagesDir: join(stateDir, "images"),
+    kernelsDir: join(stateDir, "kernels"),
+    sshDir: join(stateDir, "ssh"),
+    cacheDir,
+    runDir,
+    daemonSocket: join(runDir, "bangerd.sock"),
+    daemonLock: join(runDir, "bangerd.lock"),
+  };
+}
+
+/** Files of one VM. */
+export function vmPaths(paths: Paths, vmId: string): VmPaths {
+  const dir = join(paths.vmsDir, vmId);
+  return {
+    dir,
+    overlayDisk: join(dir, "overlay.ext4"),
+    workDisk: join(dir, "work.ext4"),
+    consoleLog: join(dir, "console.log"),
+    vmmLog: join(dir, "vmm.log"),
+    vmmFile: join(dir, "vmm.json"),
+    agentSocket: join(dir, "agent.sock"),
+    qmpSocket: join(dir, "qmp.sock"),
+  };
+}
+
+/** Makes the directories, 0700. A run directory that is a link or belongs to somebody else is refused. */
+export async function ensurePaths(paths: Paths): Promise<void> {
+  for (const path of [
+    paths.stateDir,
+    paths.vmsDir,
+    paths.imagesDir,
+    paths.kernelsDir,
+    paths.sshDir,
+    paths.cacheDir,
+    paths.runDir,
+  ]) {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  }
+  for (const path of [paths.stateDir, paths.runDir]) {
+    const info = lstatSync(path);
+    if (!info.isDirectory() || info.uid !== process.getuid?.()) {
+      throw new BangerError("daemon.start-failed", `"${path}" is not a directory of yours`, {
+        hint: `ls -ld ${path}  # then remove it or set BANGER_HOME`,
+      });
+    }
+    if ((info.mode & 0o077) !== 0) await chmod(path, 0o700);
+  }
+}
+
+/** The kernel's limit for a unix socket path, with its closing zero. */
+const socketPathLimit = 108;
+
+/**
+ * A name for `path` that fits a unix socket address whatever the length of its directory: the path itself, or one through an open
+ * descriptor of the directory. Keep it undisposed while the name is in use (until connected; for a server, until closed).
+ */
+export function socketAddress(path: string): { address: string } & Disposable {
+  if (Buffer.byteLength(path) < socketPathLimit) return { address: path, [Symbol.dispose]() {} };
+  const slash = path.lastIndexOf("/");
+  const fd = openSync(path.slice(0, slash), "r");
+  return { address: `/proc/self/fd/${fd}${path.slice(slash)}`, [Symbol.dispose]: () => closeSync(fd) };
+}

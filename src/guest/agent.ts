@@ -1,0 +1,114 @@
+// The guest's agent as the rest of the daemon sees it: no generated types, every call bounded and cancellable.
+import type { Readable, Writable, Duplex } from "node:stream";
+
+export type GuestPhase = "waiting" | "configuring" | "running" | "failed" | "stopping";
+
+export interface GuestHello {
+  agentVersion: string;
+  phase: GuestPhase;
+  bootId: string;
+  kernelRelease: string;
+  architecture: string;
+  /** Why the guest is in phase "failed"; else empty. */
+  failure: string;
+  /** Identity given at configure; empty before. */
+  vmId: string;
+  readyUptimeMs: number;
+}
+
+export interface GuestConfig {
+  vmId: string;
+  hostname: string;
+  disks: { base: string; overlay: string; work: string };
+  ssh: { hostKeyPem: string; authorizedKeys: readonly string[] };
+  environment: readonly string[];
+  defaultUser: string;
+  defaultWorkdir: string;
+}
+
+export interface TerminalSize {
+  columns: number;
+  rows: number;
+}
+
+export interface ExecSpec {
+  /** Empty: the user's login shell. */
+  argv: readonly string[];
+  environment?: readonly string[];
+  cwd?: string;
+  user?: string;
+  terminal?: TerminalSize;
+  /** Absent: /dev/null. Its end closes the process's stdin. */
+  stdin?: Readable;
+  stdout: Writable;
+  stderr: Writable;
+}
+
+export interface ExecHandle {
+  /** Resolves with the exact exit status (128+n for signals) after all output was written; rejects when the session broke or was cancelled. */
+  readonly exited: Promise<{ code: number; signal: number }>;
+  resize(size: TerminalSize): void;
+  signal(number: number): void;
+}
+
+export interface GuestFileInfo {
+  name: string;
+  mode: number;
+  uid: number;
+  gid: number;
+  sizeBytes: number;
+  modifiedMs: number;
+  linkTarget: string;
+}
+
+export interface GuestStats {
+  uptimeMs: number;
+  memoryTotalBytes: number;
+  memoryAvailableBytes: number;
+  load1: number;
+  processes: number;
+  disks: { mountPoint: string; totalBytes: number; usedBytes: number }[];
+}
+
+export interface CallOptions {
+  signal: AbortSignal;
+}
+
+export type DialTarget = { tcp: string } | { unix: string } | { service: "ssh" };
+
+/**
+ * One session with one agent. Errors: `guest.unreachable` (session gone), `guest.protocol` (garbage or too much: the session is
+ * destroyed), `guest.failed` (the agent's own words), `exec.not-found`, `exec.failed`, `file.not-found`, `file.failed`.
+ */
+export interface GuestAgent extends AsyncDisposable {
+  /** Resolves when the session is over, with the reason. Never rejects. `protocol` says that the guest broke the rules. */
+  readonly closed: Promise<{ reason: string; protocol: boolean }>;
+  hello(options: CallOptions): Promise<GuestHello>;
+  /** Sends identity, disks, keys, clock and entropy (the last two are taken inside). Returns each step's duration. */
+  configure(config: GuestConfig, options: CallOptions): Promise<{ name: string; durationMs: number }[]>;
+  health(options: CallOptions): Promise<{ healthy: boolean; reason: string; uptimeMs: number }>;
+  stats(options: CallOptions): Promise<GuestStats>;
+  /** Asks for a clean power-off; resolves when the agent has accepted. */
+  shutdown(options: CallOptions & { graceMs?: number }): Promise<void>;
+  /** Resolves when the process runs. Throws `exec.not-found` / `exec.failed` when it cannot be started. */
+  exec(spec: ExecSpec, options: CallOptions): Promise<ExecHandle>;
+  stat(path: string, options: CallOptions & { follow?: boolean }): Promise<GuestFileInfo>;
+  list(path: string, options: CallOptions): Promise<{ entries: GuestFileInfo[]; truncated: boolean }>;
+  readFile(path: string, options: CallOptions): Promise<Readable>;
+  writeFile(path: string, content: Readable, options: CallOptions & { mode?: number }): Promise<void>;
+  /** A tar of a file or directory; the stream fails with a BangerError. */
+  readTar(path: string, options: CallOptions): Promise<Readable>;
+  writeTar(
+    directory: string,
+    tar: Readable,
+    options: CallOptions & { keepOwners?: boolean },
+  ): Promise<{ entries: number }>;
+  /** Connects inside the guest; resolves when connected. Half-close works both ways. */
+  dial(target: DialTarget, options: CallOptions): Promise<Duplex>;
+}
+
+/**
+ * Opens a session: handshake (docs/agent-wire.md), then HTTP/2. Waits until the guest answers or the signal aborts.
+ * Owns `channel`: it is destroyed with the session, and on failure. Implemented in guest/connect.ts.
+ */
+export type ConnectGuest = (channel: Duplex, options: CallOptions) => Promise<GuestAgent>;

@@ -1,0 +1,62 @@
+// Files that must never be seen half made: staging beside the target, fsync, rename. And removal that cannot leave its root.
+import { randomBytes } from "node:crypto";
+import { mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
+import { BangerError } from "./errors.ts";
+
+/** Makes a directory and its parents; new ones are 0700. Idempotent. */
+export async function ensureDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+}
+
+/** Replaces a file in one step: readers see the old content or the new, also after a crash. Mode 0600 unless given. */
+export async function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+  const staging = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    const file = await open(staging, "wx", mode);
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(staging, path);
+  } catch (error) {
+    await rm(staging, { force: true });
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+/** Renames a finished staging directory or file into place and makes the rename durable. The target must not exist. */
+export async function publish(staging: string, target: string): Promise<void> {
+  await rename(staging, target);
+  await syncDirectory(dirname(target));
+}
+
+/** Flushes a directory's entries (renames, creations) to the disk. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+/** Removes a file or tree that must lie strictly below `root`. Missing is fine. Symbolic links are removed, never followed. */
+export async function removeInside(root: string, path: string): Promise<void> {
+  const inside = relative(resolve(root), resolve(path));
+  if (inside === "" || inside.startsWith("..") || inside.startsWith("/")) {
+    throw new BangerError("internal", `refusing to remove "${path}": it is not below "${root}"`);
+  }
+  await rm(path, { recursive: true, force: true });
+}
+
+/** A new, empty 0700 directory below `root` for work that is not published yet; removed on dispose when still there. */
+export async function stagingDirectory(root: string): Promise<{ path: string } & AsyncDisposable> {
+  await ensureDirectory(root);
+  const path = join(root, `staging-${process.pid}-${randomBytes(6).toString("hex")}`);
+  await mkdir(path, { mode: 0o700 });
+  return { path, [Symbol.asyncDispose]: () => removeInside(root, path) };
+}

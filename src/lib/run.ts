@@ -1,0 +1,210 @@
+// The only door to child processes: argument arrays, never a shell; an environment built from nothing; bounded output;
+// the whole process group ends on cancel or time-out.
+import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, isAbsolute, join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { BangerError } from "./errors.ts";
+
+export interface RunOptions {
+  /** Absolute path, or a name that is looked up in PATH and the sbin directories. */
+  file: string;
+  args: readonly string[];
+  cwd?: string;
+  /** Added to a minimal environment (PATH, LC_ALL=C, HOME). */
+  env?: Readonly<Record<string, string>>;
+  /** Written to stdin; absent: stdin is /dev/null. A stream is piped. */
+  input?: string | Uint8Array | Readable;
+  /** Where stdout goes when it should not be collected. Ended when the process has closed it. */
+  output?: Writable;
+  /** Called with stderr text as it comes, for progress. */
+  onStderr?: (text: string) => void;
+  /** Exit codes that are not an error. Default: [0]. */
+  okExitCodes?: readonly number[];
+  /** Milliseconds until the process group is ended. Default: 10 minutes. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+  /** Bytes of stdout and of stderr that are kept (stderr keeps its end). Default: 8 MiB. More stdout is an error. */
+  maxOutputBytes?: number;
+}
+
+export interface RunResult {
+  stdout: Buffer;
+  stderr: string;
+  exitCode: number;
+  durationMs: number;
+}
+
+const graceMs = 3000;
+
+/** Directories searched for tools: the user's PATH, then where Debian keeps tools for root. */
+function searchPath(): string[] {
+  return [
+    ...(process.env["PATH"] ?? "").split(delimiter),
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+    "/usr/bin",
+    "/bin",
+  ].filter((directory) => isAbsolute(directory));
+}
+
+/** Absolute path of a tool, or undefined when it is not installed. */
+export function findTool(name: string): string | undefined {
+  if (isAbsolute(name)) return isExecutable(name) ? name : undefined;
+  return searchPath()
+    .map((directory) => join(directory, name))
+    .find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The environment that children get: nothing of ours but the search path, home and a fixed locale. */
+export function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return { PATH: searchPath().join(delimiter), HOME: process.env["HOME"] ?? "/", LC_ALL: "C", ...extra };
+}
+
+/**
+ * Runs a program to its end.
+ * Throws `command.missing` when it is not installed, `command.failed` (argv, exit code, end of stderr) on another exit code,
+ * `timeout`, or the signal's reason.
+ */
+export async function run(options: RunOptions): Promise<RunResult> {
+  const file = findTool(options.file);
+  if (file === undefined) {
+    throw new BangerError("command.missing", `"${options.file}" is not installed`, { hint: "banger doctor" });
+  }
+  options.signal?.throwIfAborted();
+  const started = performance.now();
+  const child = spawn(file, options.args, {
+    cwd: options.cwd,
+    env: cleanEnvironment(options.env),
+    detached: true,
+    stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+  });
+  const limit = options.maxOutputBytes ?? 8 * 1024 * 1024;
+  const stdout: Buffer[] = [];
+  let stdoutBytes = 0;
+  let stderr = "";
+  let failure: unknown;
+  let killTimer: NodeJS.Timeout | undefined;
+
+  const end = (reason: unknown) => {
+    if (failure !== undefined) return;
+    failure = reason;
+    killGroup(child.pid, "SIGTERM");
+    killTimer = setTimeout(() => killGroup(child.pid, "SIGKILL"), graceMs);
+  };
+  const onAbort = () => end(options.signal?.reason ?? new BangerError("cancelled", "cancelled"));
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  const timeoutMs = options.timeoutMs ?? 600_000;
+  const timer = setTimeout(
+    () => end(new BangerError("timeout", `"${commandText(options)}" did not end within ${timeoutMs / 1000} s`)),
+    timeoutMs,
+  );
+
+  if (options.output === undefined) {
+    child.stdout?.on("data", (chunk: Buffer) => {
+      stdoutBytes += chunk.length;
+      if (stdoutBytes > limit) {
+        end(new BangerError("command.failed", `"${options.file}" printed more than ${limit} bytes`));
+      } else stdout.push(chunk);
+    });
+  } else {
+    options.output.on("error", end);
+    child.stdout?.pipe(options.output);
+  }
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    stderr = (stderr + text).slice(-limit);
+    options.onStderr?.(text);
+  });
+  if (child.stdin !== null) {
+    // A program may stop reading early (EPIPE): its exit code says whether that is an error.
+    child.stdin.on("error", () => {});
+    if (typeof options.input === "string" || options.input instanceof Uint8Array) child.stdin.end(options.input);
+    else {
+      options.input?.on("error", end);
+      options.input?.pipe(child.stdin);
+    }
+  }
+
+  const { promise, resolve } = Promise.withResolvers<number>();
+  child.once("error", (error) => {
+    end(
+      new BangerError("command.failed", `"${options.file}" could not be started: ${error.message}`, { cause: error }),
+    );
+    resolve(-1);
+  });
+  child.once("close", (code, signal) => resolve(code ?? (signal === null ? -1 : -2)));
+  const exitCode = await promise;
+  clearTimeout(timer);
+  clearTimeout(killTimer);
+  options.signal?.removeEventListener("abort", onAbort);
+  if (failure !== undefined) throw failure;
+  if (!(options.okExitCodes ?? [0]).includes(exitCode)) {
+    const tail = stderr.trimEnd().split("\n").slice(-20).join("\n");
+    throw new BangerError(
+      "command.failed",
+      `"${commandText(options)}" failed with exit code ${exitCode}${tail === "" ? "" : `: ${tail}`}`,
+      {
+        details: { argv: [options.file, ...options.args], exitCode },
+      },
+    );
+  }
+  return { stdout: Buffer.concat(stdout), stderr, exitCode, durationMs: performance.now() - started };
+}
+
+function commandText(options: RunOptions): string {
+  const text = [options.file, ...options.args].join(" ");
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
+function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Already gone.
+  }
+}
+
+export interface DetachedOptions {
+  file: string;
+  args: readonly string[];
+  cwd: string;
+  env?: Readonly<Record<string, string>>;
+  /** File descriptor that receives stdout and stderr; the caller closes its own copy. */
+  outputFd: number;
+}
+
+/**
+ * Starts a program in its own session that outlives this process. The caller owns it: records its pid and kills it.
+ * `exited` resolves with a text that says how it ended, while this process lives.
+ */
+export function startDetached(options: DetachedOptions): { pid: number; exited: Promise<string> } {
+  const file = findTool(options.file);
+  if (file === undefined) {
+    throw new BangerError("command.missing", `"${options.file}" is not installed`, { hint: "banger doctor" });
+  }
+  const child = spawn(file, options.args, {
+    cwd: options.cwd,
+    env: cleanEnvironment(options.env),
+    detached: true,
+    stdio: ["ignore", options.outputFd, options.outputFd],
+  });
+  const { promise, resolve } = Promise.withResolvers<string>();
+  child.once("error", (error) => resolve(error.message));
+  child.once("exit", (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`));
+  child.unref();
+  if (child.pid === undefined) {
+    throw new BangerError("command.failed", `"${options.file}" could not be started`);
+  }
+  return { pid: child.pid, exited: promise };
+}

@@ -1,0 +1,55 @@
+// Sizes and durations as people write and read them.
+import { BangerError } from "./errors.ts";
+
+export const mib = 1024 * 1024;
+const factors: Record<string, number> = { "": mib, K: 1024, M: mib, G: 1024 * mib, T: 1024 * 1024 * mib };
+
+/** Bytes of "512M", "4G", "4GiB", "512MiB", "4KiB"; a bare number means MiB. `what` names the option in the error. */
+export function parseSize(text: string, what: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:iB|B)?)?$/i.exec(text.trim());
+  const factor = factors[(match?.[2] ?? "").toUpperCase()];
+  const bytes = match === null || factor === undefined ? Number.NaN : Math.round(Number(match[1]) * factor);
+  if (!Number.isSafeInteger(bytes) || bytes <= 0) {
+    throw new BangerError(
+      "vm.spec-invalid",
+      `${what} "${text}" is not a size: write for example 512M, 4G or 4GiB (a bare number means MiB)`,
+    );
+  }
+  return bytes;
+}
+
+/** "0 B", "1.2 GiB": one decimal, binary units. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
+}
+
+/** "340 ms", "2.1 s", "3 m 05 s". */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, "0")} s`;
+}
+
+/** "5 seconds ago", "2 hours ago", for lists. */
+export function formatAge(sinceMs: number, nowMs: number): string {
+  const seconds = Math.max(0, Math.round((nowMs - sinceMs) / 1000));
+  const steps: [number, string][] = [
+    [86_400, "day"],
+    [3600, "hour"],
+    [60, "minute"],
+    [1, "second"],
+  ];
+  for (const [size, unit] of steps) {
+    const count = Math.floor(seconds / size);
+    if (count >= 1) return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
+  }
+  return "just now";
+}

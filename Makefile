@@ -1,0 +1,32 @@
+# The menu. Each line calls a script; `make demo` and `make test` set up everything they need by themselves.
+NODE = node_modules/node-linux-$(if $(filter aarch64,$(shell uname -m)),arm64,x64)/bin/node
+export NODE_COMPILE_CACHE = $(CURDIR)/.cache/node
+
+.PHONY: demo test build lint bench generate format setup clean
+
+demo: ## set up, build, pull kernel and image, run a repository's tests in a VM
+	@sh scripts/demo.sh
+
+test: ## set up, then every test, with real VMs
+	@sh scripts/test.sh
+
+build: setup ## ./bin/banger and the guest agent
+	@sh scripts/build.sh
+
+lint: build ## types, lint, format, dead code, import walls, generated code
+	@sh scripts/lint.sh
+
+bench: build ## ratios with both sides measured in one run
+	@$(NODE) bench/run.ts
+
+generate: setup ## code of proto/, docs made from the source
+	@sh scripts/generate.sh
+
+format: setup
+	@node_modules/.bin/oxfmt . && gofmt -w go
+
+setup:
+	@sh scripts/setup.sh
+
+clean:
+	rm -rf dist .cache

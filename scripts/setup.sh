@@ -1,0 +1,50 @@
+#!/bin/sh
+# Installs what building, testing and running banger need: system packages, Go, npm packages (Node 24 is one of them).
+# Idempotent and quick when nothing is missing. `setup.sh --test` adds what only the tests use.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+cd "$root"
+
+packages="qemu-system-x86 mmdebstrap e2fsprogs fakeroot openssh-client rsync git make kmod tar xz-utils zstd ca-certificates"
+[ "$(uname -m)" = aarch64 ] && packages=$(echo "$packages" | sed s/qemu-system-x86/qemu-system-arm/)
+[ "${1:-}" = --test ] && packages="$packages tmux zsh fish hyperfine shellcheck"
+command -v npm >/dev/null || packages="$packages nodejs npm"
+command -v go >/dev/null || packages="$packages golang-go"
+
+missing=
+for package in $packages; do
+  dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+  echo "setup: installing system packages:$missing"
+  sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get update -qq
+  # shellcheck disable=SC2086 # a list of words
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+# npm packages: again only when the lock file is newer than what is installed.
+if ! cmp -s package-lock.json node_modules/.banger-lock; then
+  echo "setup: installing npm packages"
+  npm ci --loglevel=error
+  cp package-lock.json node_modules/.banger-lock
+fi
+machine=x64
+[ "$(uname -m)" = aarch64 ] && machine=arm64
+if ! [ -x "node_modules/node-linux-$machine/bin/node" ]; then
+  echo "setup: Node 24 did not install: node_modules/node-linux-$machine/bin/node is missing" >&2
+  exit 1
+fi
+
+# Go modules: `go` fetches the tool chain that go.mod names when its own is older (Go 1.21 and later do this).
+if ! sh scripts/go.sh version >/dev/null 2>&1; then
+  echo "setup: no usable Go: see scripts/go.sh" >&2
+  exit 1
+fi
+if ! cmp -s go/go.sum .cache/go.sum; then
+  echo "setup: fetching Go modules"
+  (cd go && sh ../scripts/go.sh mod download)
+  mkdir -p .cache
+  cp go/go.sum .cache/go.sum
+fi

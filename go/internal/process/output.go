@@ -17,7 +17,7 @@ const (
 	// This keeps `bash -c 'make > >(tee log)'` complete and lets `sh -c 'server &'` return, as terminals over the
 	// network do it, and unlike OpenSSH, which waits for the server.
 	idleGrace  = 100 * time.Millisecond
-	lateOutput = 2 * time.Second
+	lateOutput = time.Second
 )
 
 var chunks = sync.Pool{New: func() any { return new([chunkBytes]byte) }}

@@ -72,12 +72,19 @@ type execution struct {
 func begin(t *testing.T, client agentv1connect.ProcessServiceClient, start *agentv1.ExecStart) *execution {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
 	stream := client.Exec(ctx)
 	if err := stream.Send(&agentv1.ExecRequest{Message: &agentv1.ExecRequest_Start{Start: start}}); err != nil {
 		t.Fatal(err)
 	}
-	return &execution{t: t, stream: stream, cancel: cancel}
+	running := &execution{t: t, stream: stream, cancel: cancel}
+	t.Cleanup(running.abort)
+	return running
+}
+
+// abort resets the stream. Cancelling the context alone does not: net/http notices it when the body is next touched.
+func (e *execution) abort() {
+	e.cancel()
+	_ = e.stream.CloseResponse()
 }
 
 func (e *execution) send(request *agentv1.ExecRequest) {
@@ -312,7 +319,7 @@ func TestCancelKillsEverything(t *testing.T) {
 			}
 		}
 	}
-	running.cancel()
+	running.abort()
 	for _, pid := range pids {
 		awaitGone(t, pid)
 	}

@@ -1,0 +1,45 @@
+// What the verbs of this folder work with. The daemon builds it once; tests build it with their own parts.
+import type { ImageRecord, KernelRecord, VmSpec } from "../api/records.ts";
+import type { Paths } from "../config/paths.ts";
+import type { ConnectGuest } from "../guest/agent.ts";
+import type { Logger } from "../lib/log.ts";
+import type { KeyedMutex } from "../lib/mutex.ts";
+import type { Progress } from "../lib/progress.ts";
+import type { State } from "../state/open.ts";
+import type { Driver } from "../vmm/driver.ts";
+import type { Sessions } from "./sessions.ts";
+
+/** The part of an image or kernel store that VMs need. */
+export interface Store<R> {
+  /** By name, id or unambiguous prefix. Throws not-found or ambiguous. */
+  resolve(reference: string): R;
+  /** True when the catalog can provide it. */
+  inCatalog(name: string): boolean;
+  pull(name: string, options: { force: boolean }, progress: Progress): Promise<R>;
+}
+
+export interface VmSettings {
+  defaultImage: string;
+  defaultKernel: string;
+  /** How long a guest may take from power-on to its Hello. */
+  bootTimeoutMs: number;
+  /** How long a clean shutdown may take before the VMM is ended. */
+  stopTimeoutMs: number;
+  vmDefaults: VmSpec;
+}
+
+export interface VmContext {
+  paths: Paths;
+  state: State;
+  driver: Driver;
+  images: Store<ImageRecord>;
+  kernels: Store<KernelRecord>;
+  /** The initramfs for a kernel and the agent of this build; cached. */
+  initramfs(kernel: KernelRecord, options: { signal: AbortSignal }): Promise<string>;
+  connectGuest: ConnectGuest;
+  settings: VmSettings;
+  log: Logger;
+  sessions: Sessions;
+  /** One lock for each VM: a verb that changes its state holds it from start to end. */
+  locks: KeyedMutex;
+}

@@ -1,0 +1,102 @@
+// Makes a VM: name and spec checked first, image and kernel found or pulled, then the record, then the first start.
+import type { Params } from "../api/method.ts";
+import type { Methods } from "../api/methods.ts";
+import { vmPaths } from "../config/paths.ts";
+import { BangerError, toBangerError } from "../lib/errors.ts";
+import { ensureDirectory } from "../lib/files.ts";
+import { newId, newName } from "../lib/ids.ts";
+import type { Progress } from "../lib/progress.ts";
+import { generateHostKey } from "../ssh/host-key.ts";
+import { writeKnownHosts } from "../ssh/known-hosts.ts";
+import type { VmRow } from "../state/vms.ts";
+import type { Store, VmContext } from "./context.ts";
+import { removeVm } from "./remove.ts";
+import { checkName, resolveSpec } from "./spec.ts";
+import { startVm } from "./start.ts";
+
+export type CreateRequest = Params<Methods["vm.create"]>;
+
+/**
+ * Makes a VM and starts it unless `start` is false. A request that cannot be met leaves nothing. A VM whose first start fails or
+ * is cancelled stays listed with the reason, so that its console can be read; with `autoRemove` it goes.
+ */
+export async function createVm(context: VmContext, request: CreateRequest, progress: Progress): Promise<VmRow> {
+  const spec = resolveSpec(request, context.settings.vmDefaults);
+  if (request.name !== undefined) {
+    checkName(request.name);
+    if (context.state.vms.byName(request.name) !== undefined) throw nameTaken(request.name);
+  }
+  progress.stage("resolve", request.image ?? context.settings.defaultImage);
+  const pull = request.pull ?? true;
+  const image = await findOrPull(context.images, request.image ?? context.settings.defaultImage, pull, progress);
+  const kernel = await findOrPull(context.kernels, request.kernel ?? context.settings.defaultKernel, pull, progress);
+  progress.signal.throwIfAborted();
+
+  const hostKey = generateHostKey();
+  const row: VmRow = {
+    id: newId(),
+    name: request.name ?? freeName(context),
+    state: "created",
+    reason: "",
+    imageId: image.id,
+    imageName: image.name,
+    kernelId: kernel.id,
+    kernelName: kernel.name,
+    spec,
+    autoRemove: request.autoRemove ?? false,
+    workspace: null,
+    hostKeyPem: hostKey.privatePem,
+    hostKeyPublic: hostKey.publicLine,
+    bootId: null,
+    createdAt: Date.now(),
+    startedAt: null,
+  };
+  context.state.vms.insert(row);
+  using _lock = await context.locks.acquire(row.id, neverAborted);
+  try {
+    const { dir } = vmPaths(context.paths, row.id);
+    await ensureDirectory(dir);
+    await writeKnownHosts(dir, row.id, hostKey.publicLine);
+    if (request.start ?? true) await startVm(context, row, progress);
+  } catch (error) {
+    if (row.autoRemove) await removeVm(context, row);
+    else throw keptError(error, row.name);
+    throw error;
+  }
+  return row;
+}
+
+async function findOrPull<R>(store: Store<R>, reference: string, pull: boolean, progress: Progress): Promise<R> {
+  try {
+    return store.resolve(reference);
+  } catch (error) {
+    const missing = ["image.not-found", "kernel.not-found"].includes(toBangerError(error).code);
+    if (!missing || !pull || !store.inCatalog(reference)) throw error;
+    return await store.pull(reference, { force: false }, progress);
+  }
+}
+
+function freeName(context: VmContext): string {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const name = newName();
+    if (context.state.vms.byName(name) === undefined) return name;
+  }
+  return `vm-${newId()}`;
+}
+
+function nameTaken(name: string): BangerError {
+  return new BangerError("vm.name-taken", `a VM named "${name}" exists already`, {
+    hint: `banger vm show ${name}  # or: banger vm delete ${name}`,
+  });
+}
+
+function keptError(thrown: unknown, name: string): BangerError {
+  const error = toBangerError(thrown);
+  return new BangerError(error.code, error.message, {
+    hint: error.hint ?? `banger vm logs ${name}  # then: banger vm start ${name}, or banger vm delete ${name}`,
+    cause: error.cause,
+    details: { ...error.details, vm: name },
+  });
+}
+
+const neverAborted = new AbortController().signal;

@@ -1,0 +1,16 @@
+// Removes a VM for good: VMM, record, files.
+import { vmPaths } from "../config/paths.ts";
+import { removeInside } from "../lib/files.ts";
+import type { VmRow } from "../state/vms.ts";
+import type { VmContext } from "./context.ts";
+import { killVm } from "./stop.ts";
+
+/**
+ * Ends the VM without ceremony and removes its record and its disks. The caller holds the lock. The record goes before the
+ * files: what a crash in between leaves is a directory without a record, which the next start removes.
+ */
+export async function removeVm(context: VmContext, row: VmRow): Promise<void> {
+  await killVm(context, row);
+  context.state.vms.remove(row.id);
+  await removeInside(context.paths.vmsDir, vmPaths(context.paths, row.id).dir);
+}

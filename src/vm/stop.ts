@@ -1,0 +1,50 @@
+// Ends a running VM: cleanly through its agent, by force when that takes too long, or at once.
+import { deadline, orAborted } from "../lib/abort.ts";
+import { BangerError, toBangerError } from "../lib/errors.ts";
+import type { Progress } from "../lib/progress.ts";
+import type { VmRow } from "../state/vms.ts";
+import type { VmContext } from "./context.ts";
+
+/** What still runs in the guest gets TERM, and KILL after this. */
+const graceMs = 2000;
+
+/**
+ * Stops the VM: the agent ends processes, syncs, unmounts and powers off; a guest that does not manage in time is killed.
+ * The caller holds the lock. Can be cancelled until the guest was asked; from then on it goes to its end. Idempotent.
+ */
+export async function stopVm(context: VmContext, row: VmRow, progress: Progress): Promise<void> {
+  const session = context.sessions.get(row.id);
+  if (session !== undefined && row.state !== "broken") {
+    progress.signal.throwIfAborted();
+    progress.stage("shutdown");
+    session.ending = true;
+    context.state.vms.update(row.id, { state: "stopping" });
+    const { stopTimeoutMs } = context.settings;
+    using limit = deadline(
+      neverAborted,
+      stopTimeoutMs,
+      () => new BangerError("timeout", `the guest did not power off within ${stopTimeoutMs / 1000} s`),
+    );
+    try {
+      const agent = await orAborted(session.agent, limit.signal);
+      await agent.shutdown({ graceMs, signal: limit.signal });
+      await orAborted(session.machine.exited, limit.signal);
+    } catch (error) {
+      context.log.warn("clean shutdown failed; ending the VMM", { vm: row.id, error: toBangerError(error).message });
+    }
+  }
+  await killVm(context, row);
+}
+
+/** Ends the VMM at once; the disks stay as they are. The caller holds the lock. Idempotent. */
+export async function killVm(context: VmContext, row: VmRow): Promise<void> {
+  const session = context.sessions.get(row.id);
+  if (session !== undefined) {
+    session.ending = true;
+    await session.machine.kill();
+    context.sessions.drop(row.id);
+  }
+  if (row.state !== "created") context.state.vms.update(row.id, { state: "stopped", reason: "", bootId: null });
+}
+
+const neverAborted = new AbortController().signal;

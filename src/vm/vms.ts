@@ -1,0 +1,210 @@
+// All VMs of one home: finds the one that is meant, takes its lock, runs the verb, shows the record.
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import type { VmRecord } from "../api/records.ts";
+import { vmPaths } from "../config/paths.ts";
+import type { GuestAgent } from "../guest/agent.ts";
+import { BangerError } from "../lib/errors.ts";
+import { KeyedMutex } from "../lib/mutex.ts";
+import type { Progress } from "../lib/progress.ts";
+import { ensureClientKey } from "../ssh/client-key.ts";
+import { hostAlias } from "../ssh/known-hosts.ts";
+import type { VmRow } from "../state/vms.ts";
+import type { VmContext } from "./context.ts";
+import { createVm, type CreateRequest } from "./create.ts";
+import { reconnectGuest, recoverVms } from "./recover.ts";
+import { findVm } from "./reference.ts";
+import { removeVm } from "./remove.ts";
+import { Sessions } from "./sessions.ts";
+import { startVm } from "./start.ts";
+import { killVm, stopVm } from "./stop.ts";
+
+export type VmsOptions = Omit<VmContext, "sessions" | "locks">;
+
+export class Vms {
+  readonly #context: VmContext;
+
+  constructor(options: VmsOptions) {
+    const sessions = new Sessions(
+      {
+        onExit: (vmId, reason) => this.#ended(vmId, "stopped", reason),
+        onBroken: (vmId, reason) => this.#ended(vmId, "broken", reason),
+        reconnect: (vmId, machine) => reconnectGuest(this.#context, vmId, machine),
+      },
+      options.log,
+    );
+    this.#context = { ...options, sessions, locks: new KeyedMutex() };
+  }
+
+  /** Makes record and reality agree; the first call of a daemon. */
+  recover(options: { signal: AbortSignal }): Promise<void> {
+    return recoverVms(this.#context, options);
+  }
+
+  /** Lets go of all machines; they go on running. */
+  close(): Promise<void> {
+    return this.#context.sessions.close();
+  }
+
+  runningCount(): number {
+    return this.#context.sessions.size;
+  }
+
+  /** Newest first. */
+  list(): VmRecord[] {
+    return this.#context.state.vms.list().map((row) => this.#record(row));
+  }
+
+  show(reference: string): VmRecord {
+    return this.#record(this.#find(reference));
+  }
+
+  async create(request: CreateRequest, progress: Progress): Promise<VmRecord> {
+    return this.#current(await createVm(this.#context, request, progress));
+  }
+
+  async start(reference: string, progress: Progress): Promise<VmRecord> {
+    const row = this.#find(reference);
+    using _lock = await this.#context.locks.acquire(row.id, progress.signal);
+    const now = this.#find(row.id);
+    if (this.#context.sessions.get(row.id) !== undefined) {
+      throw new BangerError("vm.wrong-state", `VM "${row.name}" is ${now.state} already`, {
+        hint: `banger vm exec ${row.name} -- uname -a`,
+      });
+    }
+    await startVm(this.#context, now, progress);
+    return this.#current(row);
+  }
+
+  async stop(reference: string, progress: Progress): Promise<VmRecord> {
+    const row = this.#find(reference);
+    using _lock = await this.#context.locks.acquire(row.id, progress.signal);
+    await stopVm(this.#context, this.#find(row.id), progress);
+    return this.#current(row);
+  }
+
+  async restart(reference: string, progress: Progress): Promise<VmRecord> {
+    const row = this.#find(reference);
+    using _lock = await this.#context.locks.acquire(row.id, progress.signal);
+    await stopVm(this.#context, this.#find(row.id), progress);
+    await startVm(this.#context, this.#find(row.id), progress);
+    return this.#current(row);
+  }
+
+  /** Does not wait for a verb that is under way: it cuts it short by ending the VMM under it. */
+  async kill(reference: string, options: { signal: AbortSignal }): Promise<VmRecord> {
+    const row = this.#find(reference);
+    const session = this.#context.sessions.get(row.id);
+    if (session !== undefined) {
+      session.ending = true;
+      await session.machine.kill();
+    }
+    using _lock = await this.#context.locks.acquire(row.id, options.signal);
+    await killVm(this.#context, this.#find(row.id));
+    return this.#current(row);
+  }
+
+  async delete(reference: string, progress: Progress): Promise<void> {
+    const row = this.#find(reference);
+    progress.stage("delete", row.name);
+    using _lock = await this.#context.locks.acquire(row.id, progress.signal);
+    await removeVm(this.#context, this.#find(row.id));
+  }
+
+  /** The agent of a running VM. Throws `vm.wrong-state` (not running), `vm.broken`, or why the guest does not answer. */
+  async agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent }> {
+    const row = this.#find(reference);
+    if (row.state === "broken") {
+      throw new BangerError("vm.broken", `VM "${row.name}" is broken: ${row.reason}`, {
+        hint: `banger vm restart ${row.name}`,
+      });
+    }
+    const session = this.#context.sessions.get(row.id);
+    if (session === undefined || row.state !== "running") {
+      throw new BangerError("vm.wrong-state", `VM "${row.name}" is not running (${row.state})`, {
+        hint: `banger vm start ${row.name}`,
+      });
+    }
+    return { record: this.#record(row), agent: await session.agent };
+  }
+
+  async health(
+    reference: string,
+    options: { signal: AbortSignal },
+  ): Promise<{ healthy: boolean; reason: string; uptimeMs: number }> {
+    const { agent } = await this.agent(reference);
+    return await agent.health(options);
+  }
+
+  consoleLog(reference: string): string {
+    return vmPaths(this.#context.paths, this.#find(reference).id).consoleLog;
+  }
+
+  /** What an SSH client needs to reach the VM with no trust on first use. */
+  async ssh(reference: string, options: { signal: AbortSignal }) {
+    const row = this.#find(reference);
+    const key = await ensureClientKey(this.#context.paths.sshDir, options);
+    return {
+      vmId: row.id,
+      name: row.name,
+      identityFile: key.identityFile,
+      knownHostsFile: join(vmPaths(this.#context.paths, row.id).dir, "known_hosts"),
+      hostAlias: hostAlias(row.id),
+    };
+  }
+
+  /** Records where a repository was put: commands start there. */
+  workspacePrepared(reference: string, workspace: { guestPath: string; sourcePath: string; preparedAt: number }): void {
+    this.#context.state.vms.update(this.#find(reference).id, { workspace });
+  }
+
+  /** Names of the VMs that need the image. */
+  usersOfImage(imageId: string): string[] {
+    return this.#context.state.vms.list().flatMap((row) => (row.imageId === imageId ? [row.name] : []));
+  }
+
+  /** Names of the VMs that need the kernel. */
+  usersOfKernel(kernelId: string): string[] {
+    return this.#context.state.vms.list().flatMap((row) => (row.kernelId === kernelId ? [row.name] : []));
+  }
+
+  #ended(vmId: string, state: "stopped" | "broken", reason: string): void {
+    if (this.#context.state.vms.get(vmId) === undefined) return;
+    this.#context.log.warn(`VM is ${state}`, { vm: vmId, reason });
+    this.#context.state.vms.update(vmId, { state, reason, ...(state === "stopped" ? { bootId: null } : {}) });
+  }
+
+  #find(reference: string): VmRow {
+    return findVm(this.#context.state.vms.list(), reference);
+  }
+
+  #current(row: VmRow): VmRecord {
+    return this.#record(this.#find(row.id));
+  }
+
+  #record(row: VmRow): VmRecord {
+    const files = vmPaths(this.#context.paths, row.id);
+    return {
+      id: row.id,
+      name: row.name,
+      state: row.state,
+      reason: row.reason,
+      image: { id: row.imageId, name: row.imageName },
+      kernel: { id: row.kernelId, name: row.kernelName },
+      spec: row.spec,
+      autoRemove: row.autoRemove,
+      workspace: row.workspace,
+      pid: this.#context.sessions.get(row.id)?.machine.pid ?? null,
+      bootId: row.bootId,
+      diskUsedBytes: allocatedBytes(files.overlayDisk) + allocatedBytes(files.workDisk),
+      dir: files.dir,
+      createdAt: row.createdAt,
+      startedAt: row.startedAt,
+    };
+  }
+}
+
+/** Bytes that a sparse file takes on the host; 0 when it does not exist yet. */
+function allocatedBytes(path: string): number {
+  return (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512;
+}

@@ -1,0 +1,49 @@
+// Rows for tests of the state.
+import type { Operation } from "../../api/records.ts";
+import type { State } from "../open.ts";
+import type { VmRow } from "../vms.ts";
+
+export function exampleVm(change: Partial<VmRow> = {}): VmRow {
+  return {
+    id: "0123456789ab",
+    name: "swift-otter",
+    state: "created",
+    reason: "",
+    imageId: "aaaa",
+    imageName: "debian-bookworm",
+    kernelId: "bbbb",
+    kernelName: "debian-bookworm-cloud",
+    spec: { vcpus: 2, memoryMib: 1024, diskBytes: 8 * 2 ** 30, overlayBytes: 8 * 2 ** 30 },
+    autoRemove: false,
+    workspace: null,
+    hostKeyPem: "PRIVATE",
+    hostKeyPublic: "ssh-ed25519 AAAA",
+    bootId: null,
+    createdAt: 1002,
+    startedAt: null,
+    ...change,
+  };
+}
+
+/** The image and kernel that exampleVm is made of. */
+export function addParts(state: State): void {
+  state.images.insert({ id: "aaaa", name: "debian-bookworm", manifest: "{}", createdAt: 1000 });
+  state.kernels.insert({ id: "bbbb", name: "debian-bookworm-cloud", manifest: "{}", createdAt: 1001 });
+}
+
+export function exampleOperation(change: Partial<Operation> = {}): Operation {
+  return {
+    id: "op-00000001",
+    kind: "vm.create",
+    target: "swift-otter",
+    stage: "boot",
+    detail: "",
+    progress: null,
+    startedAt: 10,
+    updatedAt: 20,
+    done: false,
+    error: null,
+    result: null,
+    ...change,
+  };
+}

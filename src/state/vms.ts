@@ -1,0 +1,126 @@
+// Table of VMs: what should be, as the user asked for it. Whether a VMM runs is observed elsewhere, never believed from here.
+import type { DatabaseSync, SQLInputValue, SQLOutputValue } from "node:sqlite";
+import type { VmRecord, VmSpec, VmState } from "../api/records.ts";
+import { BangerError } from "../lib/errors.ts";
+import { explaining } from "./sqlite-error.ts";
+
+export interface VmRow {
+  id: string;
+  name: string;
+  state: VmState;
+  reason: string;
+  imageId: string;
+  imageName: string;
+  kernelId: string;
+  kernelName: string;
+  spec: VmSpec;
+  autoRemove: boolean;
+  workspace: VmRecord["workspace"];
+  /** Private SSH host key of the guest: secret, never in a reply or log. */
+  hostKeyPem: string;
+  hostKeyPublic: string;
+  bootId: string | null;
+  createdAt: number;
+  startedAt: number | null;
+}
+
+export interface VmTable {
+  /** Throws vm.name-taken when a VM has the name, image.not-found when the image or kernel is not in its table. */
+  insert(row: VmRow): void;
+  get(id: string): VmRow | undefined;
+  byName(name: string): VmRow | undefined;
+  /** Newest first. */
+  list(): VmRow[];
+  /** Changes the fields given and returns the whole row. Throws vm.not-found, vm.name-taken. */
+  update(id: string, change: Partial<Omit<VmRow, "id">>): VmRow;
+  /** False when there was none. */
+  remove(id: string): boolean;
+}
+
+interface Column {
+  name: string;
+  write(value: never): SQLInputValue;
+  read(value: SQLOutputValue): unknown;
+}
+
+const asIs = (name: string): Column => ({ name, write: (value: SQLInputValue) => value, read: (value) => value });
+const json = (name: string): Column => ({
+  name,
+  write: (value: unknown) => (value === null ? null : JSON.stringify(value)),
+  read: (value) => (value === null ? null : JSON.parse(String(value))),
+});
+const flag = (name: string): Column => ({
+  name,
+  write: (value: boolean) => Number(value),
+  read: (value) => value === 1,
+});
+
+const columns: Record<keyof VmRow, Column> = {
+  id: asIs("id"),
+  name: asIs("name"),
+  state: asIs("state"),
+  reason: asIs("reason"),
+  imageId: asIs("image_id"),
+  imageName: asIs("image_name"),
+  kernelId: asIs("kernel_id"),
+  kernelName: asIs("kernel_name"),
+  spec: json("spec"),
+  autoRemove: flag("auto_remove"),
+  workspace: json("workspace"),
+  hostKeyPem: asIs("host_key_pem"),
+  hostKeyPublic: asIs("host_key_public"),
+  bootId: asIs("boot_id"),
+  createdAt: asIs("created_at"),
+  startedAt: asIs("started_at"),
+};
+const fields = Object.keys(columns) as (keyof VmRow)[];
+
+export function vmTable(database: DatabaseSync): VmTable {
+  const select = (rest: string) => database.prepare(`SELECT * FROM vms ${rest}`);
+  const find = (where: string, value: string) => {
+    const raw = select(`WHERE ${where} = ?`).get(value);
+    return raw === undefined ? undefined : fromRaw(raw);
+  };
+  const write = (sql: string, values: SQLInputValue[], name: string | undefined) =>
+    explaining(() => database.prepare(sql).run(...values), {
+      duplicate: ["vm.name-taken", `a VM named "${name ?? ""}" exists already`, `banger vm show ${name ?? ""}`],
+      reference: ["image.not-found", `the image or kernel of VM "${name ?? ""}" was removed`, "banger image list"],
+    });
+
+  return {
+    insert(row) {
+      const names = fields.map((field) => columns[field].name).join(", ");
+      const marks = fields.map(() => "?").join(", ");
+      write(
+        `INSERT INTO vms (${names}) VALUES (${marks})`,
+        fields.map((field) => toRaw(field, row)),
+        row.name,
+      );
+    },
+    get: (id) => find("id", id),
+    byName: (name) => find("name", name),
+    list: () => select("ORDER BY created_at DESC, id").all().map(fromRaw),
+    update(id, change) {
+      const changed = fields.filter((field) => field !== "id" && field in change);
+      if (changed.length > 0) {
+        const set = changed.map((field) => `${columns[field].name} = ?`).join(", ");
+        write(`UPDATE vms SET ${set} WHERE id = ?`, [...changed.map((field) => toRaw(field, change)), id], change.name);
+      }
+      const row = find("id", id);
+      if (row === undefined)
+        throw new BangerError("vm.not-found", `no VM has the id "${id}"`, { hint: "banger vm list" });
+      return row;
+    },
+    remove: (id) => database.prepare("DELETE FROM vms WHERE id = ?").run(id).changes === 1,
+  };
+}
+
+function toRaw(field: keyof VmRow, row: Partial<VmRow>): SQLInputValue {
+  return columns[field].write(row[field] as never);
+}
+
+function fromRaw(raw: Record<string, SQLOutputValue>): VmRow {
+  return Object.fromEntries(
+    fields.map((field) => [field, columns[field].read(raw[columns[field].name] ?? null)]),
+  ) as unknown as VmRow;
+}

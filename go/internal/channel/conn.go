@@ -20,6 +20,7 @@ type sessionConn struct {
 	in     *input
 	link   Link
 	closed atomic.Bool
+	writes atomic.Uint64
 }
 
 func (c *sessionConn) Read(p []byte) (int, error) {
@@ -35,7 +36,9 @@ func (c *sessionConn) Write(p []byte) (int, error) {
 	if c.closed.Load() {
 		return 0, errClosed
 	}
-	return c.link.Write(p)
+	n, err := c.link.Write(p)
+	c.writes.Add(1)
+	return n, err
 }
 
 // Close stops reads and writes that are under way, and returns when no reader of this session touches the input any more.

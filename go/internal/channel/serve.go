@@ -57,6 +57,7 @@ func serveSession(ctx context.Context, in *input, link Link, handler http.Handle
 	defer cancel()
 	conn := &sessionConn{in: in, link: link}
 	defer conn.Close()
+	ctx = context.WithValue(ctx, sessionKey{}, conn)
 	server := &http2.Server{
 		MaxConcurrentStreams:         maxStreams,
 		MaxReadFrameSize:             maxFrameBytes,

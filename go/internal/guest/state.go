@@ -89,13 +89,14 @@ func (s *State) Running() {
 	}
 }
 
-// Fail ends a Configure that did not work, with the reason that Hello shows.
+// Fail says that this guest will never run, with the reason that Hello shows.
 func (s *State) Fail(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failure = reason
-	if s.phase == agentv1.Phase_PHASE_CONFIGURING {
+	switch s.phase {
+	case agentv1.Phase_PHASE_WAITING, agentv1.Phase_PHASE_CONFIGURING:
 		s.phase = agentv1.Phase_PHASE_FAILED
+		s.failure = reason
 	}
 }
 

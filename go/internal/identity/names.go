@@ -1,0 +1,114 @@
+// Package identity makes a guest somebody: host name, machine id, name servers, clock and fresh randomness.
+package identity
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const maxHostnameBytes = 63
+
+// CheckHostname refuses what is no plain host label.
+func CheckHostname(name string) error {
+	if name == "" || len(name) > maxHostnameBytes || name[0] == '-' {
+		return fmt.Errorf("hostname %q is not usable", name)
+	}
+	for _, c := range name {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.') {
+			return fmt.Errorf("hostname %q is not usable", name)
+		}
+	}
+	return nil
+}
+
+// SetHostname names the guest in the kernel, in /etc/hostname and in /etc/hosts below etc.
+func SetHostname(etc, name string) error {
+	if err := unix.Sethostname([]byte(name)); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(etc, "hostname"), []byte(name+"\n"), 0o644); err != nil {
+		return err
+	}
+	hosts := filepath.Join(etc, "hosts")
+	old, err := os.ReadFile(hosts)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return writeFile(hosts, []byte(PlanHosts(string(old), name)), 0o644)
+}
+
+const hostsMark = " # this guest"
+
+// PlanHosts returns the text of /etc/hosts with a line for this guest and for localhost, and everything else as it was.
+func PlanHosts(old, name string) string {
+	var lines []string
+	localhost := false
+	for line := range strings.Lines(old) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasSuffix(line, hostsMark) {
+			continue
+		}
+		text, _, _ := strings.Cut(line, "#")
+		fields := strings.Fields(text)
+		for i, field := range fields {
+			localhost = localhost || i > 0 && field == "localhost" && fields[0] == "127.0.0.1"
+		}
+		lines = append(lines, line)
+	}
+	if !localhost {
+		lines = append([]string{"127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"}, lines...)
+	}
+	lines = append(lines, "127.0.1.1\t"+name+hostsMark)
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// SetMachineID writes /etc/machine-id, the same for the same VM at each boot and different for each VM.
+func SetMachineID(etc, vmID string) error {
+	return writeFile(filepath.Join(etc, "machine-id"), []byte(MachineID(vmID)+"\n"), 0o444)
+}
+
+// MachineID derives 32 hex digits, formed as a random UUID, from the VM's id.
+func MachineID(vmID string) string {
+	sum := sha256.Sum256([]byte("banger machine-id " + vmID))
+	id := sum[:16]
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return hex.EncodeToString(id)
+}
+
+// SetNameServers writes /etc/resolv.conf. The addresses must have been checked.
+func SetNameServers(etc string, servers []string) error {
+	var text strings.Builder
+	for _, server := range servers {
+		fmt.Fprintf(&text, "nameserver %s\n", server)
+	}
+	return writeFile(filepath.Join(etc, "resolv.conf"), []byte(text.String()), 0o644)
+}
+
+// writeFile gives a file its content. A link in its place is replaced, because what it names may not exist in this
+// guest, and a file that says the same already is left alone: a write would copy it up into the overlay.
+func writeFile(path string, content []byte, mode os.FileMode) error {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().IsRegular() {
+		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+			return nil
+		}
+	} else if err == nil {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	// Not synced: a boot that was cut off writes it again.
+	return os.WriteFile(path, content, mode)
+}

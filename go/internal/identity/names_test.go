@@ -1,0 +1,56 @@
+package identity
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestPlanHosts(t *testing.T) {
+	cases := []struct{ name, old, want string }{
+		{"empty", "", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\tdemo # this guest\n"},
+		{"kept lines", "127.0.0.1 localhost\n10.0.0.1 db # this one\n", "127.0.0.1 localhost\n10.0.0.1 db # this one\n127.0.1.1\tdemo # this guest\n"},
+		{"renamed guest", "127.0.0.1 localhost\n127.0.1.1\told # this guest\n", "127.0.0.1 localhost\n127.0.1.1\tdemo # this guest\n"},
+	}
+	for _, c := range cases {
+		got := PlanHosts(c.old, "demo")
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+		if again := PlanHosts(got, "demo"); again != got {
+			t.Errorf("%s: a second boot changes the file: %q", c.name, again)
+		}
+	}
+}
+
+func TestCheckHostname(t *testing.T) {
+	for name, usable := range map[string]bool{"a": true, "web-1.vm": true, "": false, "-a": false, "a b": false, "a\n1.2.3.4 bank": false} {
+		if err := CheckHostname(name); (err == nil) != usable {
+			t.Errorf("CheckHostname(%q) = %v", name, err)
+		}
+	}
+}
+
+func TestMachineIDIsStableAndDifferent(t *testing.T) {
+	if len(MachineID("a")) != 32 || MachineID("a") != MachineID("a") || MachineID("a") == MachineID("b") {
+		t.Fatalf("a: %s, b: %s", MachineID("a"), MachineID("b"))
+	}
+}
+
+func TestNameServersReplaceALink(t *testing.T) {
+	etc := t.TempDir()
+	outside := filepath.Join(t.TempDir(), "stub")
+	if err := os.Symlink(outside, filepath.Join(etc, "resolv.conf")); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetNameServers(etc, []string{"10.0.2.3", "fd00::1"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(etc, "resolv.conf"))
+	if err != nil || string(got) != "nameserver 10.0.2.3\nnameserver fd00::1\n" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	if _, err := os.Lstat(outside); err == nil {
+		t.Fatal("the link was followed")
+	}
+}

@@ -1,0 +1,56 @@
+package life
+
+import (
+	"context"
+	"fmt"
+
+	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
+	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
+	"banger.dev/banger/internal/guest"
+	"connectrpc.com/connect"
+)
+
+// Guard refuses calls that the guest's phase does not allow: before Configure nothing can run, and after a failed one
+// or during a shutdown nothing may.
+func Guard(state *guest.State) connect.Interceptor {
+	return guard{state}
+}
+
+type guard struct{ state *guest.State }
+
+func (g guard) check(procedure string) error {
+	switch procedure {
+	case agentv1connect.AgentServiceHelloProcedure, agentv1connect.AgentServiceConfigureProcedure, agentv1connect.AgentServiceShutdownProcedure:
+		return nil
+	}
+	phase := g.state.Phase()
+	if phase == agentv1.Phase_PHASE_RUNNING {
+		return nil
+	}
+	if reason := g.state.Failure(); reason != "" {
+		return connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("guest is in phase %s: %s", guest.PhaseName(phase), reason))
+	}
+	return connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("guest is in phase %s, not running", guest.PhaseName(phase)))
+}
+
+func (g guard) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		if err := g.check(request.Spec().Procedure); err != nil {
+			return nil, err
+		}
+		return next(ctx, request)
+	}
+}
+
+func (g guard) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		if err := g.check(conn.Spec().Procedure); err != nil {
+			return err
+		}
+		return next(ctx, conn)
+	}
+}
+
+func (g guard) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}

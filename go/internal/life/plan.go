@@ -1,0 +1,92 @@
+package life
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
+	"banger.dev/banger/internal/guest"
+	"banger.dev/banger/internal/identity"
+	"banger.dev/banger/internal/network"
+	"banger.dev/banger/internal/rootfs"
+)
+
+// Plan is a checked ConfigureRequest.
+type Plan struct {
+	Guest   guest.Config
+	Serials rootfs.Serials
+	// Network is nil when the guest gets none.
+	Network        *network.Interface
+	NameServers    []string
+	HostKeyPEM     []byte
+	AuthorizedKeys []string
+	WallClockNanos int64
+	Entropy        []byte
+}
+
+const (
+	minEntropyBytes = 32
+	maxEntropyBytes = 4096
+	maxEnvironment  = 4096
+)
+
+// ParsePlan checks everything that can be checked before a device is touched. The plan is never nil.
+func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
+	plan := &Plan{
+		Guest: guest.Config{
+			VMID: request.VmId, Hostname: request.Hostname, Environment: request.Environment,
+			DefaultUser: request.DefaultUser, DefaultWorkdir: request.DefaultWorkdir,
+		},
+		Serials: rootfs.Serials{
+			Base: request.Disks.GetBaseSerial(), Overlay: request.Disks.GetOverlaySerial(), Work: request.Disks.GetWorkSerial(),
+		},
+		HostKeyPEM:     request.Ssh.GetHostKeyPem(),
+		AuthorizedKeys: request.Ssh.GetAuthorizedKeys(),
+		WallClockNanos: request.WallClockUnixNanos,
+		Entropy:        request.Entropy,
+	}
+	if request.Init != "" {
+		return plan, errors.New("init: an init of the image is not supported")
+	}
+	if plan.Guest.VMID == "" {
+		return plan, errors.New("vm_id: must be given")
+	}
+	if err := identity.CheckHostname(plan.Guest.Hostname); err != nil {
+		return plan, err
+	}
+	if err := identity.CheckClock(plan.WallClockNanos); err != nil {
+		return plan, err
+	}
+	if n := len(plan.Entropy); n < minEntropyBytes || n > maxEntropyBytes {
+		return plan, fmt.Errorf("entropy: %d bytes, want %d to %d", n, minEntropyBytes, maxEntropyBytes)
+	}
+	if err := checkEnvironment(plan.Guest.Environment); err != nil {
+		return plan, err
+	}
+	if workdir := plan.Guest.DefaultWorkdir; workdir != "" && !path.IsAbs(workdir) {
+		return plan, fmt.Errorf("default_workdir: %q is not absolute", workdir)
+	}
+	if request.Network != nil {
+		wanted, err := network.Parse(request.Network)
+		if err != nil {
+			return plan, fmt.Errorf("network: %w", err)
+		}
+		plan.Network, plan.NameServers = &wanted, request.Network.DnsServers
+	}
+	return plan, nil
+}
+
+func checkEnvironment(environment []string) error {
+	if len(environment) > maxEnvironment {
+		return fmt.Errorf("environment: %d variables, at most %d can be given", len(environment), maxEnvironment)
+	}
+	for _, entry := range environment {
+		name, _, found := strings.Cut(entry, "=")
+		if !found || name == "" || strings.ContainsRune(entry, 0) {
+			return fmt.Errorf("environment: %q is not NAME=value", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+// Package life is the guest's own service: who it is, its one configuration, how it does, and its end.
+package life
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"banger.dev/banger/internal/channel"
+	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
+	"banger.dev/banger/internal/guest"
+	"banger.dev/banger/internal/rootfs"
+	"banger.dev/banger/internal/step"
+	"connectrpc.com/connect"
+	"golang.org/x/sys/unix"
+)
+
+// Protocol grows with an incompatible change of the contract.
+const Protocol = 1
+
+// Machine is what carries the guest: a microVM with this program as PID 1, or a developer's machine.
+type Machine interface {
+	// Configure makes a waiting guest a running one. It is called at most once.
+	Configure(plan *Plan, log *step.Log) error
+	// Stop ends processes and leaves the disks clean, within the grace and a few seconds.
+	Stop(grace time.Duration)
+	// End ends the machine. It does not return.
+	End()
+	// Disks says how full the guest's disks are.
+	Disks() []rootfs.Usage
+}
+
+// Service implements agentv1connect.AgentServiceHandler.
+type Service struct {
+	state    *guest.State
+	machine  Machine
+	version  string
+	prepared <-chan struct{}
+	ready    time.Duration
+	bootID   string
+	uname    unix.Utsname
+}
+
+// NewService makes the service at the moment at which the guest can listen. Hello waits for prepared: a host may take a
+// template as soon as Hello is answered.
+func NewService(state *guest.State, machine Machine, version string, prepared <-chan struct{}) *Service {
+	s := &Service{state: state, machine: machine, version: version, prepared: prepared, ready: Uptime()}
+	// Read once: while the root is being entered, /proc has no path.
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	s.bootID = strings.TrimSpace(string(id))
+	_ = unix.Uname(&s.uname)
+	return s
+}
+
+func (s *Service) Hello(ctx context.Context, _ *connect.Request[agentv1.HelloRequest]) (*connect.Response[agentv1.HelloResponse], error) {
+	select {
+	case <-s.prepared:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return connect.NewResponse(&agentv1.HelloResponse{
+		AgentVersion:  s.version,
+		Protocol:      Protocol,
+		Phase:         s.state.Phase(),
+		BootId:        s.bootID,
+		KernelRelease: unix.ByteSliceToString(s.uname.Release[:]),
+		Architecture:  unix.ByteSliceToString(s.uname.Machine[:]),
+		Failure:       s.state.Failure(),
+		VmId:          s.state.Config().VMID,
+		ReadyUptimeMs: uint64(s.ready.Milliseconds()),
+	}), nil
+}
+
+// Configure goes on to its end when the host goes away meanwhile; the next Hello shows how it ended.
+func (s *Service) Configure(ctx context.Context, request *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.ConfigureResponse], error) {
+	select {
+	case <-s.prepared:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	plan, invalid := ParsePlan(request.Msg)
+	if err := s.state.BeginConfigure(plan.Guest); err != nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+	if invalid != nil {
+		s.state.Fail(invalid.Error())
+		return nil, connect.NewError(connect.CodeInvalidArgument, invalid)
+	}
+	log := &step.Log{}
+	err := s.machine.Configure(plan, log)
+	reply := describeSteps(log)
+	if err != nil {
+		s.state.Fail(err.Error())
+		failed := connect.NewError(connect.CodeInternal, err)
+		if detail, detailErr := connect.NewErrorDetail(reply); detailErr == nil {
+			failed.AddDetail(detail)
+		}
+		return nil, failed
+	}
+	s.state.Running()
+	return connect.NewResponse(reply), nil
+}
+
+func describeSteps(log *step.Log) *agentv1.ConfigureResponse {
+	reply := &agentv1.ConfigureResponse{}
+	for _, done := range log.Steps() {
+		reply.Steps = append(reply.Steps, &agentv1.ConfigureResponse_Step{
+			Name:       done.Name,
+			DurationUs: uint32(min(done.Duration.Microseconds(), 1<<32-1)),
+		})
+	}
+	return reply
+}
+
+const (
+	defaultGrace = 2 * time.Second
+	maxGrace     = time.Minute
+	replyLimit   = time.Second
+)
+
+// Shutdown answers when the disks are clean: what remains then can be cut off without harm.
+func (s *Service) Shutdown(ctx context.Context, request *connect.Request[agentv1.ShutdownRequest]) (*connect.Response[agentv1.ShutdownResponse], error) {
+	if !s.state.BeginStop() {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("guest is stopping already"))
+	}
+	grace := time.Duration(request.Msg.GraceMs) * time.Millisecond
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	s.machine.Stop(min(grace, maxGrace))
+	channel.AfterReply(ctx, replyLimit, s.machine.End)
+	return connect.NewResponse(&agentv1.ShutdownResponse{}), nil
+}
+
+// StopNow is a shutdown that the guest itself asked for, by a signal to PID 1.
+func (s *Service) StopNow() {
+	if s.state.BeginStop() {
+		s.machine.Stop(defaultGrace)
+		s.machine.End()
+	}
+}

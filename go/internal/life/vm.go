@@ -1,0 +1,125 @@
+package life
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"banger.dev/banger/internal/boot"
+	"banger.dev/banger/internal/identity"
+	"banger.dev/banger/internal/network"
+	"banger.dev/banger/internal/rootfs"
+	"banger.dev/banger/internal/step"
+)
+
+const etc = "/etc"
+
+// VM is the Machine of a microVM whose PID 1 is this program.
+type VM struct {
+	// StartSSH makes the SSH service ready. It has no listener of its own.
+	StartSSH func(hostKeyPEM []byte, authorizedKeys []string) error
+
+	root atomic.Pointer[rootfs.Root]
+}
+
+// Configure carries the plan out: what does not depend on one another runs at the same time.
+func (vm *VM) Configure(plan *Plan, log *step.Log) error {
+	// Before anything draws a random number or writes a time stamp.
+	if err := log.Run("entropy", func() error { return identity.AddEntropy(plan.Entropy) }); err != nil {
+		return err
+	}
+	if err := log.Run("clock", func() error { return identity.SetClock(plan.WallClockNanos) }); err != nil {
+		return err
+	}
+	var root *rootfs.Root
+	err := together(
+		func() (err error) {
+			root, err = rootfs.Assemble(plan.Serials, log)
+			vm.root.Store(root)
+			return err
+		},
+		func() error {
+			if plan.Network == nil {
+				return nil
+			}
+			return log.Run("network", func() error { return network.Configure(*plan.Network) })
+		},
+		func() error {
+			if len(plan.HostKeyPEM) == 0 {
+				return nil
+			}
+			return log.Run("ssh", func() error { return vm.StartSSH(plan.HostKeyPEM, plan.AuthorizedKeys) })
+		},
+	)
+	if err != nil {
+		return err
+	}
+	if err := log.Run("enter-root", root.Enter); err != nil {
+		return err
+	}
+	return together(
+		func() error { return log.Run("volumes", root.AttachVolumes) },
+		func() error { return log.Run("names", func() error { return setNames(plan) }) },
+	)
+}
+
+func setNames(plan *Plan) error {
+	if err := identity.SetHostname(etc, plan.Guest.Hostname); err != nil {
+		return err
+	}
+	if err := identity.SetMachineID(etc, plan.Guest.VMID); err != nil {
+		return err
+	}
+	if len(plan.NameServers) == 0 {
+		return nil
+	}
+	return identity.SetNameServers(etc, plan.NameServers)
+}
+
+// together runs the functions at the same time, waits for all, and returns their errors.
+func together(functions ...func() error) error {
+	errs := make([]error, len(functions))
+	var group sync.WaitGroup
+	for i, function := range functions {
+		group.Go(func() { errs[i] = function() })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// A disk that hangs must not keep the machine on.
+const closeLimit = 10 * time.Second
+
+// Stop implements Machine.
+func (vm *VM) Stop(grace time.Duration) {
+	endProcesses(grace)
+	root := vm.root.Load()
+	if root == nil {
+		return
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		if err := root.Close(); err != nil {
+			fmt.Fprintf(os.Stderr, "banger-agent: %v\n", err)
+		}
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeLimit):
+		fmt.Fprintf(os.Stderr, "banger-agent: the disks did not become clean within %s\n", closeLimit)
+	}
+}
+
+// End implements Machine.
+func (vm *VM) End() {
+	err := boot.PowerOff()
+	fmt.Fprintf(os.Stderr, "banger-agent: power off: %v\n", err)
+	select {}
+}
+
+// Disks implements Machine.
+func (vm *VM) Disks() []rootfs.Usage { return vm.root.Load().Disks() }

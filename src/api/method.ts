@@ -11,8 +11,12 @@ import * as v from "valibot";
  */
 export type MethodKind = "unary" | "operation" | "events" | "download" | "upload" | "stream";
 
-export interface Method<P extends v.GenericSchema = v.GenericSchema, R extends v.GenericSchema = v.GenericSchema> {
-  kind: MethodKind;
+export interface Method<
+  P extends v.GenericSchema = v.GenericSchema,
+  R extends v.GenericSchema = v.GenericSchema,
+  K extends MethodKind = MethodKind,
+> {
+  kind: K;
   /** One sentence for docs and the OpenAPI file. */
   summary: string;
   /** Unknown fields are refused. */
@@ -21,7 +25,9 @@ export interface Method<P extends v.GenericSchema = v.GenericSchema, R extends v
   result: R;
 }
 
-export function method<P extends v.GenericSchema, R extends v.GenericSchema>(definition: Method<P, R>): Method<P, R> {
+export function method<P extends v.GenericSchema, R extends v.GenericSchema, const K extends MethodKind>(
+  definition: Method<P, R, K>,
+): Method<P, R, K> {
   return definition;
 }
 

@@ -1,6 +1,6 @@
 // Every method of the daemon: name -> schemas. The single source of truth for server, client, OpenAPI and docs.
 import * as v from "valibot";
-import { method } from "./method.ts";
+import { method, type MethodKind, type Params, type Result } from "./method.ts";
 import { catalogEntry, check, imageRecord, kernelRecord, operation, vmRecord } from "./records.ts";
 
 const none = v.strictObject({});
@@ -327,3 +327,10 @@ export const methods = {
 
 export type Methods = typeof methods;
 export type MethodName = keyof Methods;
+/** Names of the methods of one kind. */
+export type MethodsOfKind<K extends MethodKind> = {
+  [N in MethodName]: Methods[N]["kind"] extends K ? N : never;
+}[MethodName];
+/** What a caller of a method gives, and what it gets, by name. */
+export type ParamsOf<N extends MethodName> = Params<Methods[N]>;
+export type ResultOf<N extends MethodName> = Result<Methods[N]>;

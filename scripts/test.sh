@@ -1,0 +1,21 @@
+#!/bin/sh
+# Every test, after the same set-up as the demo: lint, Go, unit, host facilities, whole programs, real VMs.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+cd "$root"
+sh scripts/setup.sh --test
+sh scripts/build.sh
+machine=x64
+[ "$(uname -m)" = aarch64 ] && machine=arm64
+node="$root/node_modules/node-linux-$machine/bin/node"
+export NODE_COMPILE_CACHE="$root/.cache/node"
+
+echo "==> lint"
+sh scripts/lint.sh
+echo "==> go"
+(cd go && sh ../scripts/go.sh test ./...)
+echo "==> seed (kernel and image for the tests with real VMs)"
+"$node" test/support/seed.ts
+echo "==> unit, host, cli, vm"
+"$node" --test --test-concurrency=2 --test-timeout=600000 \
+  'src/**/*.test.ts' 'test/support/**/*.test.ts' 'test/host/**/*.test.ts' 'test/cli/**/*.test.ts' 'test/vm/**/*.test.ts'

@@ -1,0 +1,39 @@
+// The page docs/config.md, made from the schema. `node scripts/config-docs.ts` writes it; a test compares.
+import * as v from "valibot";
+import { configSchema, defaultTexts } from "./schema.ts";
+
+/** The whole page, as Markdown. */
+export function configReference(): string {
+  const { vm_defaults: vmDefaults, ...top } = configSchema.entries;
+  return `# config.toml
+
+banger reads \`~/.config/banger/config.toml\` (\`$XDG_CONFIG_HOME/banger/config.toml\`; \`$BANGER_HOME/config.toml\` when
+\`BANGER_HOME\` is set) when the daemon starts: after a change, \`banger daemon stop\`. Every key may be left out,
+and so may the file. \`banger config show\` prints each setting and where it came from.
+
+A key that is unknown or wrong is an error that names the file, the line and what was expected; the daemon does not start then.
+Options of a command win over the file, the file wins over the defaults.
+
+${section(top, "")}
+## [vm_defaults]
+
+What a VM gets when \`vm run\` or \`vm create\` does not say. Sizes are written as \`512M\`, \`4G\` or \`4GiB\`; a bare number
+means MiB.
+
+${section(vmDefaults.wrapped.entries, "vm_defaults.")}`;
+}
+
+function section(entries: Record<string, v.GenericSchema>, prefix: string): string {
+  const rows = Object.entries(entries).map(([key, schema]) => {
+    const inner = (schema as unknown as { wrapped: v.GenericSchema }).wrapped;
+    const description = v.getDescription(inner as Parameters<typeof v.getDescription>[0]) ?? "";
+    return `### ${key}\n\n${description}\n\n- value: ${expectedOf(inner)}\n- default: ${defaultTexts[`${prefix}${key}`] ?? ""}\n`;
+  });
+  return rows.join("\n");
+}
+
+/** What the schema tells about a wrong value is also what a right one is. */
+function expectedOf(schema: v.GenericSchema): string {
+  const checked = v.safeParse(schema, { not: "a value of any key" });
+  return checked.issues?.[0].message ?? "";
+}

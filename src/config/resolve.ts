@@ -1,0 +1,115 @@
+// What holds for each setting, and why: the file, the size of this host, or the built-in default.
+import { availableParallelism, totalmem } from "node:os";
+import type { LogLevel } from "../lib/log.ts";
+import { mib } from "../lib/units.ts";
+import type { ConfigFile } from "./schema.ts";
+
+export interface Setting<T> {
+  value: T;
+  /** "host": follows from the size of this machine. */
+  origin: "file" | "host" | "default";
+  /** Line of the file when origin is "file". */
+  line: number | null;
+}
+
+export interface Config {
+  /** The file that was read, or would have been. */
+  file: string;
+  logLevel: Setting<LogLevel>;
+  defaultImage: Setting<string>;
+  defaultKernel: Setting<string>;
+  /** Seconds. */
+  bootTimeoutS: Setting<number>;
+  /** Seconds. */
+  stopTimeoutS: Setting<number>;
+  vmDefaults: {
+    vcpus: Setting<number>;
+    memoryMib: Setting<number>;
+    diskBytes: Setting<number>;
+    overlayBytes: Setting<number>;
+  };
+}
+
+export interface Host {
+  cpus: number;
+  memoryBytes: number;
+}
+
+export function thisHost(): Host {
+  return { cpus: availableParallelism(), memoryBytes: totalmem() };
+}
+
+const diskBytes = 8 * 1024 * mib;
+
+/** Pure: `lines` says where in the file each key stands. */
+export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<string, number>, host: Host): Config {
+  const pick = <T>(key: string, value: T | undefined, otherwise: T | Setting<T>): Setting<T> => {
+    if (value !== undefined) return { value, origin: "file", line: lines.get(key) ?? null };
+    return isSetting(otherwise) ? otherwise : { value: otherwise, origin: "default", line: null };
+  };
+  const vm = set.vm_defaults ?? {};
+  return {
+    file,
+    logLevel: pick<LogLevel>("log_level", set.log_level, "info"),
+    defaultImage: pick("default_image", set.default_image, "debian-bookworm"),
+    defaultKernel: pick("default_kernel", set.default_kernel, "debian-bookworm-cloud"),
+    bootTimeoutS: pick("boot_timeout_s", set.boot_timeout_s, 60),
+    stopTimeoutS: pick("stop_timeout_s", set.stop_timeout_s, 10),
+    vmDefaults: {
+      vcpus: pick("vm_defaults.vcpu", vm.vcpu, hostVcpus(host)),
+      memoryMib: pick("vm_defaults.memory_mib", vm.memory_mib, hostMemoryMib(host)),
+      diskBytes: pick("vm_defaults.disk_size", vm.disk_size, diskBytes),
+      overlayBytes: pick("vm_defaults.system_overlay_size", vm.system_overlay_size, diskBytes),
+    },
+  };
+}
+
+/** A quarter of the CPUs, so that a few VMs leave room for their owner; two when the host has them: builds are parallel. */
+function hostVcpus({ cpus }: Host): Setting<number> {
+  const share = Math.min(4, Math.floor(cpus / 4));
+  if (share >= 2) return { value: share, origin: "host", line: null };
+  return cpus >= 2 ? { value: 2, origin: "default", line: null } : { value: 1, origin: "host", line: null };
+}
+
+function hostMemoryMib({ memoryBytes }: Host): Setting<number> {
+  const share = Math.min(8192, Math.floor(memoryBytes / mib / 8));
+  return share >= 1024 ? { value: share, origin: "host", line: null } : { value: 1024, origin: "default", line: null };
+}
+
+function isSetting<T>(value: T | Setting<T>): value is Setting<T> {
+  return typeof value === "object" && value !== null && "origin" in value;
+}
+
+/** One line of `config.show`. */
+export interface ShownSetting extends Setting<string | number> {
+  key: string;
+}
+
+/** The settings under the names that they have in the file; sizes as they would be written there. */
+export function listSettings(config: Config): ShownSetting[] {
+  const { vmDefaults } = config;
+  const size = (setting: Setting<number>) => ({ ...setting, value: sizeText(setting.value) });
+  return [
+    { key: "log_level", ...config.logLevel },
+    { key: "default_image", ...config.defaultImage },
+    { key: "default_kernel", ...config.defaultKernel },
+    { key: "boot_timeout_s", ...config.bootTimeoutS },
+    { key: "stop_timeout_s", ...config.stopTimeoutS },
+    { key: "vm_defaults.vcpu", ...vmDefaults.vcpus },
+    { key: "vm_defaults.memory_mib", ...vmDefaults.memoryMib },
+    { key: "vm_defaults.disk_size", ...size(vmDefaults.diskBytes) },
+    { key: "vm_defaults.system_overlay_size", ...size(vmDefaults.overlayBytes) },
+  ];
+}
+
+/** Exact, unlike formatBytes: it can be pasted into the file. */
+function sizeText(bytes: number): string {
+  for (const [factor, unit] of [
+    [1024 * 1024 * mib, "T"],
+    [1024 * mib, "G"],
+    [mib, "M"],
+  ] as const) {
+    if (bytes % factor === 0) return `${bytes / factor}${unit}`;
+  }
+  return `${bytes / 1024}K`;
+}

@@ -1,0 +1,94 @@
+// Every key of config.toml: its type, what a wrong value is told, and what stands when it is not set.
+import * as v from "valibot";
+import { parseSize } from "../lib/units.ts";
+
+const gib = 1024 ** 3;
+
+/** A size as people write it, read as bytes. */
+function size(minBytes: number, maxBytes: number, range: string) {
+  const expected = `a size such as 512M or 4G (${range})`;
+  return v.pipe(
+    v.union([v.string(), v.pipe(v.number(), v.integer())], expected),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      let bytes = Number.NaN;
+      try {
+        bytes = parseSize(String(dataset.value), "size");
+      } catch {
+        // Answered below, with what is expected of this key.
+      }
+      if (bytes >= minBytes && bytes <= maxBytes) return bytes;
+      addIssue({ message: expected });
+      return NEVER;
+    }),
+  );
+}
+
+function whole(min: number, max: number, what: string) {
+  const expected = `${what} (${min} to ${max})`;
+  return v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected));
+}
+
+const name = (what: string) => v.pipe(v.string(what), v.minLength(1, what), v.maxLength(256, what));
+const diskSize = () => size(gib / 16, 16 * 1024 * gib, "64M to 16T");
+
+const vmDefaults = v.strictObject({
+  vcpu: v.exactOptional(v.pipe(whole(1, 64, "a whole number of CPUs"), v.description("CPUs of a VM."))),
+  memory_mib: v.exactOptional(
+    v.pipe(whole(64, 1024 * 1024, "a whole number of MiB"), v.description("Memory of a VM, in MiB.")),
+  ),
+  disk_size: v.exactOptional(
+    v.pipe(diskSize(), v.description("Size of the disk on `/root`. It takes room on the host only as it fills.")),
+  ),
+  system_overlay_size: v.exactOptional(
+    v.pipe(
+      diskSize(),
+      v.description("Size of the disk that holds changes to the root file system. It takes room as it fills."),
+    ),
+  ),
+});
+
+/** The file as it is read: keys as they are written, values checked and converted. */
+export const configSchema = v.strictObject({
+  log_level: v.exactOptional(
+    v.pipe(
+      v.picklist(["debug", "info", "warn", "error"], 'one of "debug", "info", "warn", "error"'),
+      v.description("How much the daemon writes to its log."),
+    ),
+  ),
+  default_image: v.exactOptional(
+    v.pipe(name("the name of an image"), v.description("Image of a VM for which none is named.")),
+  ),
+  default_kernel: v.exactOptional(
+    v.pipe(name("the name of a kernel"), v.description("Kernel of a VM for which none is named.")),
+  ),
+  boot_timeout_s: v.exactOptional(
+    v.pipe(
+      whole(1, 3600, "a whole number of seconds"),
+      v.description(
+        "Seconds that a VM may take from its start until it answers. Software emulation on a busy machine is slow.",
+      ),
+    ),
+  ),
+  stop_timeout_s: v.exactOptional(
+    v.pipe(
+      whole(0, 3600, "a whole number of seconds"),
+      v.description("Seconds that a VM may take to stop cleanly before it is ended by force."),
+    ),
+  ),
+  vm_defaults: v.exactOptional(vmDefaults),
+});
+
+export type ConfigFile = v.InferOutput<typeof configSchema>;
+
+/** What a key holds when nothing sets it, as text for the docs. The values themselves are made in resolve.ts. */
+export const defaultTexts: Readonly<Record<string, string>> = {
+  log_level: '`"info"`',
+  default_image: '`"debian-bookworm"`',
+  default_kernel: '`"debian-bookworm-cloud"`',
+  boot_timeout_s: "`60`",
+  stop_timeout_s: "`10`",
+  "vm_defaults.vcpu": "a quarter of the host's CPUs, at most 4, at least 2 (1 when the host has 1)",
+  "vm_defaults.memory_mib": "an eighth of the host's memory, at most 8192, at least 1024",
+  "vm_defaults.disk_size": '`"8G"`',
+  "vm_defaults.system_overlay_size": '`"8G"`',
+};

@@ -44,6 +44,7 @@ export const errorCodes = [
   "image.invalid",
   "image.build-failed",
   "kernel.not-found",
+  "kernel.ambiguous",
   "kernel.exists",
   "kernel.in-use",
   "kernel.invalid",

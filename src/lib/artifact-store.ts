@@ -1,0 +1,176 @@
+// Published, content-addressed directories with names: what the image store and the kernel store have in common.
+// The directory <root>/<id> with its manifest.json is the truth about content; the table's row gives the name.
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { BangerError } from "./errors.ts";
+import { ensureDirectory, publish, removeInside, syncDirectory, writeFileAtomic } from "./files.ts";
+import type { Logger } from "./log.ts";
+
+export interface ArtifactRow {
+  id: string;
+  name: string;
+  /** JSON text, the same as in manifest.json. */
+  manifest: string;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+}
+
+/** What the store needs of the database. Each call is one transaction. */
+export interface ArtifactTable {
+  list(): ArtifactRow[];
+  insert(row: ArtifactRow): void;
+  rename(id: string, name: string): void;
+  /** Throws when a VM's row refers to it. */
+  remove(id: string): unknown;
+}
+
+export interface ArtifactStoreOptions {
+  kind: "image" | "kernel";
+  /** Owned by the store: directories that no row names are removed when it opens. */
+  directory: string;
+  table: ArtifactTable;
+  /** Names of the VMs that use an artifact. */
+  usedBy: (id: string) => readonly string[];
+  /** Names that can be pulled, for hints. */
+  catalog: () => readonly string[];
+  log: Logger;
+}
+
+const namePattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** See the file's comment. Made by `openArtifactStore`. */
+export class ArtifactStore {
+  readonly #options: ArtifactStoreOptions;
+
+  constructor(options: ArtifactStoreOptions) {
+    this.#options = options;
+  }
+
+  /** All rows, by name. */
+  list(): ArtifactRow[] {
+    return this.#options.table.list().toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Directory of a published artifact. */
+  directoryOf(id: string): string {
+    return join(this.#options.directory, id);
+  }
+
+  /** A row by name, id, or unambiguous prefix of either. */
+  resolve(reference: string): ArtifactRow {
+    const { kind } = this.#options;
+    const rows = this.list();
+    const exact = rows.find((row) => row.name === reference || row.id === reference);
+    if (exact !== undefined) return exact;
+    const found =
+      reference === "" ? [] : rows.filter((row) => row.name.startsWith(reference) || row.id.startsWith(reference));
+    const [only] = found;
+    if (only !== undefined && found.length === 1) return only;
+    if (found.length > 1) {
+      const names = found.map((row) => `${row.name} (${row.id.slice(0, 12)})`).join(", ");
+      throw new BangerError(`${kind}.ambiguous`, `"${reference}" means more than one ${kind}: ${names}`, {
+        hint: `banger ${kind} list`,
+      });
+    }
+    const have =
+      rows.length === 0 ? `there are no ${kind}s yet` : `there are ${rows.map((row) => row.name).join(", ")}`;
+    const pullable = this.#options.catalog().includes(reference);
+    throw new BangerError(`${kind}.not-found`, `no ${kind} "${reference}": ${have}`, {
+      hint: pullable ? `banger ${kind} pull ${reference}` : `banger ${kind} list  # or: banger ${kind} catalog`,
+    });
+  }
+
+  /** Throws when the name is malformed, or taken and `force` is not given. To be asked before expensive work. */
+  checkName(name: string, force: boolean): void {
+    const { kind } = this.#options;
+    if (!namePattern.test(name)) {
+      throw new BangerError("request.invalid", `${kind} name "${name}" is not valid: use a-z, 0-9 and "-" (1 to 63)`);
+    }
+    if (!force && this.list().some((row) => row.name === name)) {
+      throw new BangerError(`${kind}.exists`, `there is already a ${kind} "${name}"`, {
+        hint: `banger ${kind} list  # or repeat with --force to replace it`,
+      });
+    }
+  }
+
+  /**
+   * Publishes a finished staging directory (below the store's directory, without its manifest.json) under an id and a
+   * name. With `force` the name moves: the artifact that had it is removed, or goes on under the first twelve digits of
+   * its id while VMs use it. Content that is stored already is not stored twice: it gets the new name when `force` is given.
+   */
+  async add(staging: string, row: ArtifactRow, force: boolean): Promise<ArtifactRow> {
+    const { kind, table, directory } = this.#options;
+    this.checkName(row.name, force);
+    const same = this.list().find((other) => other.id === row.id);
+    if (same !== undefined && !force) {
+      throw new BangerError(`${kind}.exists`, `the same content is already stored as ${kind} "${same.name}"`, {
+        hint: `repeat with --force to rename ${kind} "${same.name}" to "${row.name}"`,
+      });
+    }
+    if (same === undefined) {
+      await writeFileAtomic(join(staging, "manifest.json"), row.manifest);
+      await removeInside(directory, this.directoryOf(row.id));
+      await publish(staging, this.directoryOf(row.id));
+    }
+    const old = this.list().find((other) => other.name === row.name && other.id !== row.id);
+    if (old !== undefined) await this.#displace(old);
+    if (same === undefined) table.insert(row);
+    else if (same.name !== row.name) table.rename(same.id, row.name);
+    return same === undefined ? row : { ...same, name: row.name };
+  }
+
+  async #displace(old: ArtifactRow): Promise<void> {
+    if (this.#options.usedBy(old.id).length === 0) return this.#remove(old.id);
+    this.#options.table.rename(old.id, old.id.slice(0, 12));
+  }
+
+  /** Removes an artifact; refused while VMs use it. Idempotent only by reference: a second call finds nothing. */
+  async delete(reference: string): Promise<void> {
+    const { kind } = this.#options;
+    const row = this.resolve(reference);
+    const users = this.#options.usedBy(row.id);
+    if (users.length > 0) {
+      const names = users.map((name) => `"${name}"`).join(", ");
+      throw new BangerError(`${kind}.in-use`, `${kind} "${row.name}" is used by VM ${names}`, {
+        hint: `banger vm delete ${users.join(" ")}`,
+      });
+    }
+    await this.#remove(row.id);
+  }
+
+  /** The row goes first: a directory without a row is swept at the next open, a row without a directory is a lie. */
+  async #remove(id: string): Promise<void> {
+    this.#options.table.remove(id);
+    await removeInside(this.#options.directory, this.directoryOf(id));
+    await syncDirectory(this.#options.directory);
+  }
+
+  /** Removes what a dead process left: staging directories, directories without a row, rows without a directory. */
+  async sweep(): Promise<void> {
+    const { directory, table, log, kind } = this.#options;
+    await ensureDirectory(directory);
+    const rows = new Set(table.list().map((row) => row.id));
+    for (const entry of await readdir(directory)) {
+      if (rows.has(entry)) continue;
+      log.info(`removing an unfinished ${kind}`, { entry });
+      await removeInside(directory, join(directory, entry));
+    }
+    for (const id of rows) {
+      const manifest = await readFile(join(directory, id, "manifest.json"), "utf8").catch(() => undefined);
+      if (manifest !== undefined) continue;
+      log.warn(`the files of a ${kind} are gone; it is forgotten`, { id });
+      try {
+        table.remove(id);
+      } catch (error) {
+        log.warn(`a ${kind} whose files are gone is still used by a VM`, { id, error });
+      }
+    }
+  }
+}
+
+/** Opens a store and cleans up after dead processes. One process at a time may have a directory open: the daemon's lock sees to it. */
+export async function openArtifactStore(options: ArtifactStoreOptions): Promise<ArtifactStore> {
+  const store = new ArtifactStore(options);
+  await store.sweep();
+  return store;
+}

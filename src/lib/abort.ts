@@ -2,7 +2,11 @@
 import { BangerError } from "./errors.ts";
 
 /** A signal that aborts with the given error after `timeoutMs`, or with the reason of `signal` when that comes first. */
-export function deadline(signal: AbortSignal, timeoutMs: number, error: () => BangerError): { signal: AbortSignal } & Disposable {
+export function deadline(
+  signal: AbortSignal,
+  timeoutMs: number,
+  error: () => BangerError,
+): { signal: AbortSignal } & Disposable {
   const controller = new AbortController();
   const onAbort = () => controller.abort(signal.reason);
   if (signal.aborted) onAbort();

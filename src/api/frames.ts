@@ -22,7 +22,15 @@ export const frameType = {
   exit: 8,
   /** JSON ErrorBody; the last frame. */
   error: 9,
+  /** Four bytes (big endian): so many more bytes of input were taken by the process. Daemon to client, exec only. */
+  inputTaken: 10,
 } as const;
+
+/**
+ * Bytes of input that a client may send ahead of inputTaken. So frames that are not input (resize, signal) never wait behind a
+ * process that does not read its stdin.
+ */
+export const inputWindowBytes = 256 * 1024;
 
 export interface Frame {
   type: number;

@@ -122,7 +122,11 @@ export class Dispatcher {
         detail = error;
         ways.fail(error, id);
       }
-      const fields = { method: request.url?.slice(4, 64), outcome, durationMs: Math.round(performance.now() - started) };
+      const fields = {
+        method: request.url?.slice(4, 64),
+        outcome,
+        durationMs: Math.round(performance.now() - started),
+      };
       if (outcome === "internal") log.error("call", { ...fields, error: detail });
       else log.info("call", fields);
     });

@@ -85,7 +85,10 @@ class Listening implements DaemonServer {
 }
 
 /** A connection whose bytes are not HTTP, or too many, or too late. */
-function refuse(error: NodeJS.ErrnoException, socket: NodeJS.WritableStream & { writable: boolean; destroy(): void }): void {
+function refuse(
+  error: NodeJS.ErrnoException,
+  socket: NodeJS.WritableStream & { writable: boolean; destroy(): void },
+): void {
   if (!socket.writable || error.code === "ECONNRESET") {
     socket.destroy();
     return;

@@ -90,4 +90,3 @@ export interface Services extends AsyncDisposable {
   /** Settings as they are now. */
   config: () => ResultOf<"config.show">;
 }
-

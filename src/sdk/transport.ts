@@ -1,0 +1,168 @@
+// One HTTP request on the daemon's socket. Knows nothing of starting daemons or of versions.
+import type { ClientRequest, IncomingMessage } from "node:http";
+import type { Duplex, Readable } from "node:stream";
+import { socketAddress } from "../config/paths.ts";
+import { BangerError, fromErrorBody, type ErrorBody } from "../lib/errors.ts";
+
+// Importing node:http from an ES module would load Node's fetch as well, which costs more than the rest of a call.
+const http = process.getBuiltinModule("node:http");
+
+/** Longest reply that is not a stream, and longest event line. */
+const maxReplyBytes = 64 * 1024 * 1024;
+
+export interface Request {
+  name: string;
+  headers: Record<string, string>;
+  /** JSON text of the parameters; absent when they travel in a header. */
+  body?: string;
+  /** Sent as the body once the daemon has agreed to take it. */
+  upload?: Readable;
+  signal?: AbortSignal | undefined;
+}
+
+/** True for the failure to connect because no daemon listens; then nothing was sent. */
+export function isNotThere(error: unknown): boolean {
+  return error instanceof BangerError && error.code === "daemon.unreachable" && error.details?.["notThere"] === true;
+}
+
+/** Sends a request; resolves with the head of a good reply. Throws what the daemon answered, `daemon.unreachable`, or the signal's reason. */
+export async function send(socketPath: string, request: Request): Promise<IncomingMessage> {
+  const outcome = Promise.withResolvers<IncomingMessage>();
+  const sent = open(socketPath, request, outcome.reject);
+  sent.on("response", outcome.resolve);
+  if (request.upload === undefined) sent.end(request.body ?? "");
+  else {
+    const { upload } = request;
+    upload.once("error", (error) => sent.destroy(error));
+    sent.flushHeaders();
+    sent.once("continue", () => upload.pipe(sent));
+    sent.once("close", () => upload.unpipe(sent));
+  }
+  const message = await outcome.promise;
+  if (message.statusCode === 200) return message;
+  throw await errorOf(message);
+}
+
+/** Sends a request that upgrades the connection. Throws as `send` does. */
+export async function sendUpgrade(socketPath: string, request: Request): Promise<{ socket: Duplex; head: Buffer }> {
+  const outcome = Promise.withResolvers<{ socket: Duplex; head: Buffer } | IncomingMessage>();
+  const sent = open(
+    socketPath,
+    { ...request, headers: { ...request.headers, connection: "Upgrade", upgrade: "banger-stream" } },
+    outcome.reject,
+  );
+  sent.on("upgrade", (_message, socket, head) => outcome.resolve({ socket, head }));
+  sent.on("response", outcome.resolve);
+  sent.end();
+  const answer = await outcome.promise;
+  if ("socket" in answer && "head" in answer) return answer;
+  throw await errorOf(answer as IncomingMessage);
+}
+
+/** The JSON of a good reply. */
+export async function readJson(message: IncomingMessage, signal?: AbortSignal): Promise<unknown> {
+  return JSON.parse(await readText(message, signal));
+}
+
+/** Throws what stands in the trailer of a reply that has ended, or `daemon.unreachable` when it ended too early. */
+export function checkEnd(message: IncomingMessage): void {
+  const trailer = message.trailers["banger-error"];
+  if (trailer !== undefined) {
+    throw fromErrorBody(JSON.parse(Buffer.from(trailer, "base64url").toString()) as ErrorBody);
+  }
+  if (!message.complete) throw connectionLost();
+}
+
+/** The lines of an NDJSON reply. Throws as checkEnd does. Leaving the loop closes the connection. */
+export async function* readLines(message: IncomingMessage, signal?: AbortSignal): AsyncGenerator<string> {
+  let rest = "";
+  message.setEncoding("utf8");
+  for await (const text of pieces(message, signal)) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    if (rest.length > maxReplyBytes) throw new BangerError("internal", "the daemon sent an endless line");
+    yield* lines;
+  }
+}
+
+/** The chunks of a reply whose end is checked. `signal` is the one that the request was sent with. */
+export async function* pieces(message: IncomingMessage, signal?: AbortSignal): AsyncGenerator<Buffer | string> {
+  try {
+    for await (const chunk of message as AsyncIterable<Buffer | string>) yield chunk;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error instanceof BangerError ? error : connectionLost(error);
+  }
+  checkEnd(message);
+}
+
+function open(socketPath: string, request: Request, fail: (error: unknown) => void): ClientRequest {
+  request.signal?.throwIfAborted();
+  const address = socketAddress(socketPath);
+  const sent = http.request({
+    socketPath: address.address,
+    path: `/v1/${request.name}`,
+    method: "POST",
+    agent: false,
+    headers: request.headers,
+    ...(request.signal === undefined ? {} : { signal: request.signal }),
+  });
+  let connected = false;
+  sent.once("socket", (socket) => {
+    // The name is needed until the kernel has looked it up.
+    socket.once("connect", () => (connected = true));
+    socket.once("connect", () => address[Symbol.dispose]());
+    socket.once("error", () => connected || address[Symbol.dispose]());
+  });
+  sent.on("error", (error: NodeJS.ErrnoException) => {
+    if (request.signal?.aborted === true) fail(request.signal.reason);
+    else if (error instanceof BangerError) fail(error);
+    else fail(connected ? connectionLost(error) : notConnected(socketPath, error));
+  });
+  return sent;
+}
+
+function notConnected(socketPath: string, error: NodeJS.ErrnoException): BangerError {
+  const notThere = error.code === "ENOENT" || error.code === "ECONNREFUSED";
+  return new BangerError(
+    "daemon.unreachable",
+    notThere
+      ? `no daemon listens on "${socketPath}"`
+      : `cannot connect to the daemon on "${socketPath}": ${error.message}`,
+    {
+      cause: error,
+      hint: error.code === "EACCES" ? `ls -l ${socketPath}` : "banger doctor",
+      details: { notThere },
+    },
+  );
+}
+
+/** The daemon went away in the middle of a call. */
+export function connectionLost(cause?: unknown): BangerError {
+  return new BangerError("daemon.unreachable", "the connection to the daemon was lost", {
+    cause,
+    hint: "banger daemon status",
+  });
+}
+
+async function errorOf(message: IncomingMessage): Promise<BangerError> {
+  const text = await readText(message);
+  try {
+    const body = JSON.parse(text) as ErrorBody;
+    if (typeof body.code === "string" && typeof body.message === "string") return fromErrorBody(body);
+  } catch {
+    // Told below.
+  }
+  return new BangerError("internal", `the daemon answered ${message.statusCode}: ${text.slice(0, 200)}`);
+}
+
+async function readText(message: IncomingMessage, signal?: AbortSignal): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of pieces(message, signal)) {
+    chunks.push(chunk as Buffer);
+    size += chunk.length;
+    if (size > maxReplyBytes) throw new BangerError("internal", "the daemon's reply is too long");
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

@@ -8,9 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,6 +18,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"banger.dev/banger/internal/agenttest"
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
 	"banger.dev/banger/internal/guest"
@@ -28,7 +26,6 @@ import (
 
 const patience = 20 * time.Second
 
-// newClient serves ProcessService over HTTP/2 without TLS on a unix socket and returns a client of it.
 func newClient(t *testing.T, config guest.Config) agentv1connect.ProcessServiceClient {
 	t.Helper()
 	return newClientOf(t, guest.NewRunning(config))
@@ -36,27 +33,8 @@ func newClient(t *testing.T, config guest.Config) agentv1connect.ProcessServiceC
 
 func newClientOf(t *testing.T, state *guest.State) agentv1connect.ProcessServiceClient {
 	t.Helper()
-	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "agent.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle(agentv1connect.NewProcessServiceHandler(NewService(state)))
-	server := httptest.NewUnstartedServer(mux)
-	server.Listener.Close()
-	server.Listener = listener
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Start()
-	t.Cleanup(server.Close)
-	transport := &http.Transport{
-		Protocols: server.Config.Protocols,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", listener.Addr().String())
-		},
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	return agentv1connect.NewProcessServiceClient(&http.Client{Transport: transport}, "http://agent")
+	path, handler := agentv1connect.NewProcessServiceHandler(NewService(state))
+	return agentv1connect.NewProcessServiceClient(agenttest.Serve(t, path, handler), agenttest.URL)
 }
 
 type execution struct {

@@ -80,10 +80,14 @@ func loadModule(file string) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := unix.FinitModule(fd, "", 0); err != nil && err != unix.EEXIST {
+	switch err := unix.FinitModule(fd, "", 0); err {
+	case nil, unix.EEXIST:
+		return nil
+	case unix.ENOENT:
+		return errors.New("a symbol is missing: a module it needs is not loaded before it")
+	default:
 		return err
 	}
-	return nil
 }
 
 // HoldDevices switches the virtio bus's automatic driver binding off, so that drivers loaded later bind nothing.

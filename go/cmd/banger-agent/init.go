@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"banger.dev/banger/internal/boot"
+	"banger.dev/banger/internal/channel"
+	"banger.dev/banger/internal/guest"
+	"banger.dev/banger/internal/life"
+	"banger.dev/banger/internal/network"
+	"banger.dev/banger/internal/reaper"
+)
+
+const (
+	portTimeout = 30 * time.Second
+	// Garbage is collected late, because a guest's first second is what its user waits for, and within a bound, because
+	// guests are small.
+	gcPercent        = 400
+	memoryLimitBytes = 64 << 20
+)
+
+// runInit is the life of PID 1; it returns only when the guest cannot go on.
+func runInit() error {
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimitBytes)
+	syscall.Umask(0o022)
+	if err := boot.MountKernel(); err != nil {
+		return err
+	}
+	modules, err := boot.ReadModules()
+	if err != nil {
+		return err
+	}
+	if err := boot.LoadModules(modules.Channel); err != nil {
+		return err
+	}
+	if err := boot.HoldDevices(); err != nil {
+		return err
+	}
+	state := guest.NewWaiting()
+	prepared := make(chan struct{})
+	go func() {
+		defer close(prepared)
+		if err := prepare(modules.Device); err != nil {
+			state.Fail("prepare: " + err.Error())
+		}
+	}()
+	port, err := channel.OpenPort(channel.PortName, portTimeout)
+	if err != nil {
+		return err
+	}
+	ssh := &sshService{state: state}
+	service := life.NewService(state, &life.VM{StartSSH: ssh.start}, version, prepared)
+	reaper.Run()
+	go obeySignals(service)
+	err = channel.Serve(context.Background(), port, newHandler(state, service, ssh))
+	return fmt.Errorf("control channel: %w", err)
+}
+
+// prepare does, while the host is awaited, what is the same for every guest.
+func prepare(deviceModules []string) error {
+	return errors.Join(boot.LoadModules(deviceModules), boot.MountRuntime(), network.Loopback())
+}
+
+// obeySignals does what the guest's own poweroff, reboot and halt ask of an init. Other signals must be caught too:
+// the end of PID 1 would be a kernel panic.
+func obeySignals(service *life.Service) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGPWR, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP, syscall.SIGQUIT)
+	for received := range signals {
+		switch received {
+		case syscall.SIGHUP, syscall.SIGQUIT:
+		default:
+			service.StopNow()
+		}
+	}
+}

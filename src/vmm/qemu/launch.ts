@@ -1,0 +1,119 @@
+// From a machine's specification to a running QEMU that answers on its control socket; or nothing left and an error with its words.
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BangerError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import { findTool, startDetached } from "../../lib/run.ts";
+import type { MachineSpec } from "../driver.ts";
+import { consoleLogName, qemuArguments } from "./arguments.ts";
+import type { HostFacts } from "./arguments.ts";
+import { identityFileName, isRunning, machineName, readIdentity, writeIdentity } from "./identity.ts";
+import type { VmmIdentity } from "./identity.ts";
+import { tailOf } from "./log-limit.ts";
+import { QemuMachine, removeRuntimeFiles, vmmLogName } from "./machine.ts";
+import { hostBootId, startTicksOf } from "./process-table.ts";
+import type { Platform } from "./platform.ts";
+
+const answerTimeoutMs = 30_000;
+
+/**
+ * Starts QEMU in its own session and resolves when it answers. Truncates the machine's logs, which stay also after a failure.
+ * Throws `vmm.missing`, `vmm.failed`, or the signal's reason; then no process, socket or identity file is left.
+ */
+export async function launchMachine(
+  spec: MachineSpec,
+  options: { host: HostFacts; log: Logger; signal: AbortSignal },
+): Promise<QemuMachine> {
+  const { host, log, signal } = options;
+  signal.throwIfAborted();
+  const program = findQemu(host.platform);
+  const args = qemuArguments(spec, host);
+  await refuseSecondMachine(spec);
+  const processEnd = { text: undefined as string | undefined };
+  const machine = await startQemu(program, args, spec, log, processEnd);
+  try {
+    await writeIdentity(join(spec.dir, identityFileName), machine.identity);
+    await connectWhenReady(machine.qemu, processEnd, signal);
+    machine.qemu.watch();
+    return machine.qemu;
+  } catch (error) {
+    await machine.qemu.kill();
+    await machine.qemu[Symbol.asyncDispose]();
+    signal.throwIfAborted();
+    const words = await tailOf(join(spec.dir, vmmLogName), 20);
+    const ended = processEnd.text === undefined ? "" : ` (${processEnd.text})`;
+    throw new BangerError(
+      "vmm.failed",
+      `"${host.platform.program}" of VM "${spec.vmId}" did not start${ended}${words === "" ? "" : `: ${words}`}`,
+      { cause: error },
+    );
+  }
+}
+
+/** Absolute path of QEMU. Throws `vmm.missing`. */
+export function findQemu(platform: Platform): string {
+  const program = findTool(platform.program);
+  if (program !== undefined) return program;
+  throw new BangerError("vmm.missing", `"${platform.program}" is not installed`, {
+    hint: `sudo apt-get install ${platform.package}`,
+  });
+}
+
+async function refuseSecondMachine(spec: MachineSpec): Promise<void> {
+  const identity = await readIdentity(join(spec.dir, identityFileName));
+  if (identity !== undefined && isRunning(identity, machineName(spec.homeId, spec.vmId))) {
+    throw new BangerError("vmm.failed", `a VMM of VM "${spec.vmId}" runs already, pid ${identity.pid}`);
+  }
+  await removeRuntimeFiles(spec.dir, identity);
+}
+
+async function startQemu(
+  program: string,
+  args: readonly string[],
+  spec: MachineSpec,
+  log: Logger,
+  processEnd: { text: string | undefined },
+): Promise<{ qemu: QemuMachine; identity: VmmIdentity }> {
+  // Made here for their modes, and because QEMU appends to its console log.
+  await (await open(join(spec.dir, consoleLogName), "w", 0o600)).close();
+  await (await open(join(spec.dir, vmmLogName), "w", 0o600)).close();
+  await using output = await open(join(spec.dir, vmmLogName), "a");
+  const { pid, exited } = startDetached({ file: program, args, cwd: spec.dir, outputFd: output.fd });
+  void exited.then((text) => (processEnd.text = text));
+  // A process that has ended already is found out while connecting; no living process has the start time -1.
+  const identity: VmmIdentity = {
+    pid,
+    startTicks: startTicksOf(pid) ?? -1,
+    hostBootId: hostBootId(),
+    marker: machineName(spec.homeId, spec.vmId),
+  };
+  log.debug("VMM started", { vm: spec.vmId, pid, args });
+  return { qemu: new QemuMachine({ vmId: spec.vmId, dir: spec.dir, identity, processEnd: exited, log }), identity };
+}
+
+/** QEMU gives no event for "my sockets are there", so this tries until it answers or is gone. */
+async function connectWhenReady(
+  machine: QemuMachine,
+  processEnd: { text: string | undefined },
+  signal: AbortSignal,
+): Promise<void> {
+  const late = AbortSignal.timeout(answerTimeoutMs);
+  const either = AbortSignal.any([signal, late]);
+  for (let pauseMs = 2; ; pauseMs = Math.min(20, pauseMs * 2)) {
+    try {
+      return await machine.connect(either);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (late.aborted) throw new BangerError("timeout", `it did not answer within ${answerTimeoutMs / 1000} s`);
+      if (processEnd.text !== undefined) throw error;
+      const code = (error as NodeJS.ErrnoException).code;
+      if (error instanceof BangerError || (code !== "ENOENT" && code !== "ECONNREFUSED")) {
+        // Its end, if that was the cause, is known a moment later.
+        await sleep(50);
+        throw error;
+      }
+    }
+    await sleep(pauseMs, undefined, { signal: either }).catch(() => {});
+  }
+}

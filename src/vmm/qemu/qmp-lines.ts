@@ -1,0 +1,47 @@
+// Splits the bytes of a QMP socket into JSON objects, bounded. The VMM's process is guest territory: whatever does not look
+// like QMP ends the connection and never grows memory.
+import { BangerError } from "../../lib/errors.ts";
+
+/** Longest line that is taken. The replies and events that we use have some hundred bytes. */
+export const maxLineBytes = 16 * 1024;
+
+/** Collects bytes and gives whole lines as objects. Throws `vmm.failed` for a line that is too long or is not a JSON object. */
+export class QmpLines {
+  readonly #line = Buffer.allocUnsafe(maxLineBytes);
+  #length = 0;
+
+  push(chunk: Buffer): Record<string, unknown>[] {
+    const messages: Record<string, unknown>[] = [];
+    let start = 0;
+    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
+      this.#keep(chunk.subarray(start, end));
+      start = end + 1;
+      const line = this.#line.toString("utf8", 0, this.#length).trim();
+      this.#length = 0;
+      if (line !== "") messages.push(parseObject(line));
+    }
+    this.#keep(chunk.subarray(start));
+    return messages;
+  }
+
+  #keep(bytes: Buffer): void {
+    if (this.#length + bytes.length > maxLineBytes) throw broken(`a line of more than ${maxLineBytes} bytes`);
+    bytes.copy(this.#line, this.#length);
+    this.#length += bytes.length;
+  }
+}
+
+function parseObject(line: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    throw broken("a line that is not JSON");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw broken("JSON that is not an object");
+  return value as Record<string, unknown>;
+}
+
+function broken(what: string): BangerError {
+  return new BangerError("vmm.failed", `the VMM sent ${what} on its control socket`);
+}

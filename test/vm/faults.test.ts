@@ -1,0 +1,138 @@
+// Faults with real VMs: a clear error, a state that says what happened, and nothing left running.
+import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { buildHostileAgent } from "../support/hostile-agent.ts";
+import { finished, Home } from "../support/home.ts";
+import { until } from "../support/until.ts";
+
+interface Vm {
+  id: string;
+  name: string;
+  state: string;
+  reason: string;
+  pid: number | null;
+}
+const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
+const list = async (home: Home) => (await home.json<{ vms: Vm[] }>(["vm", "list", "--all"])).vms;
+
+describe("faults", { concurrency: false }, () => {
+  test("a VMM that is killed from outside makes the VM stopped, with the reason", async () => {
+    await using home = new Home({ seeded: true });
+    await home.ok(["vm", "create", "--name", "web", ...small]);
+    const [vm] = await list(home);
+    process.kill(vm?.pid ?? 0, "SIGKILL");
+    const stopped = await until("the VM to be stopped", async () =>
+      (await list(home)).find((now) => now.state === "stopped"),
+    );
+    assert.match(stopped.reason, /killed|gone/i);
+    const refused = await home.run(["vm", "exec", "web", "--", "true"]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /vm\.wrong-state/);
+    assert.match(refused.stderr, /banger vm start web/);
+    await home.ok(["vm", "start", "web"]);
+    await home.ok(["vm", "exec", "web", "--", "true"]);
+  });
+
+  test("a guest that powers itself off is stopped, with that reason", async () => {
+    await using home = new Home({ seeded: true });
+    await home.ok(["vm", "create", "--name", "web", ...small]);
+    await home.run(["vm", "exec", "web", "--", "sh", "-c", "echo o > /proc/sysrq-trigger; sleep 100"]);
+    const stopped = await until("the VM to be stopped", async () =>
+      (await list(home)).find((now) => now.state === "stopped"),
+    );
+    assert.match(stopped.reason, /powered off/);
+  });
+
+  test("a guest that never says Hello: the error says so, shows the console, and nothing runs", async () => {
+    await using home = new Home({ seeded: true });
+    writeFileSync(join(home.path, "config.toml"), "boot_timeout_s = 1\n");
+    const ran = await home.run(["vm", "create", "--name", "slow", ...small, "--json"]);
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, /vm\.boot-timeout/);
+    assert.match(ran.stderr, /did not say Hello within 1 s/);
+    assert.match(ran.stderr, /console/);
+    const [vm] = await list(home);
+    assert.deepEqual([vm?.state, vm?.pid], ["stopped", null]);
+    assert.deepEqual(
+      home.processes().filter((one) => one.command.includes("qemu")),
+      [],
+    );
+    const removed = await home.run(["vm", "run", "--rm", ...small, "--", "true"]);
+    assert.equal(removed.code, 1);
+    assert.equal((await list(home)).length, 1);
+  });
+
+  for (const mode of ["garbage", "endless", "endless-after-handshake"] as const) {
+    test(`a guest that sends ${mode} is marked broken; the daemon lives and stays small`, async () => {
+      await using home = new Home({ seeded: true });
+      const env = { BANGER_DEBUG_AGENT: buildHostileAgent(mode) };
+      const ran = await home.run(["vm", "create", "--name", "evil", ...small, "--json"], { env });
+      assert.equal(ran.code, 1);
+      assert.match(ran.stderr, /guest\.protocol/);
+      const [vm] = await list(home);
+      assert.deepEqual([vm?.state, vm?.pid], ["broken", null]);
+      const status = await home.json<{ residentBytes: number }>(["daemon", "status"]);
+      assert.ok(status.residentBytes < 250 * 1024 * 1024, `the daemon grew to ${status.residentBytes} bytes`);
+      await home.ok(["vm", "delete", "evil"]);
+    });
+  }
+
+  test("a corrupt kernel file is refused and nothing is kept", async () => {
+    await using home = new Home({ seeded: true });
+    const directory = join(home.path, "bad-kernel");
+    mkdirSync(directory);
+    writeFileSync(join(directory, "vmlinuz"), "this is not a kernel");
+    const ran = await home.run(["kernel", "import", directory, "--name", "bad"]);
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, /kernel\.invalid/);
+    assert.doesNotMatch((await home.ok(["kernel", "list"])).stdout, /bad/);
+  });
+
+  for (const stage of ["boot", "configure", "ready"] as const) {
+    test(`Ctrl-C at stage "${stage}": with --rm the VM is gone, without it is listed`, async () => {
+      await using home = new Home({ seeded: true });
+      for (const [args, left] of [
+        [["--rm"], 0],
+        [[], 1],
+      ] as const) {
+        const child = home.start(["vm", "run", ...args, ...small, "--", "sleep", "1000"]);
+        const ended = finished(child);
+        await stageSeen(child, stage);
+        child.kill("SIGINT");
+        const ran = await ended;
+        assert.equal(ran.code, stage === "ready" ? ran.code : 130, ran.stderr);
+        assert.notEqual(ran.code, 0);
+        const vms = await until("operations to be over", async () => {
+          const { operations } = await home.json<{ operations: { done: boolean }[] }>(["operation", "list"]);
+          return operations.every((operation) => operation.done) ? await list(home) : undefined;
+        });
+        assert.equal(vms.length, left, ran.stderr);
+        if (vms[0] !== undefined) assert.ok(["stopped", "running"].includes(vms[0].state), vms[0].state);
+      }
+    });
+  }
+
+  test("a client of `vm run --rm` that is killed takes its VM with it", async () => {
+    await using home = new Home({ seeded: true });
+    const child = home.start(["vm", "run", "--rm", ...small, "--", "sh", "-c", "echo started; sleep 1000"]);
+    await new Promise<void>((resolve) => child.stdout?.once("data", () => resolve()));
+    assert.equal((await list(home)).length, 1);
+    child.kill("SIGKILL");
+    await until("the VM to be removed", async () => ((await list(home)).length === 0 ? true : undefined));
+  });
+});
+
+/** Resolves when the progress on stderr has named the stage. */
+async function stageSeen(child: ChildProcess, stage: string): Promise<void> {
+  let seen = "";
+  await new Promise<void>((resolve, reject) => {
+    child.stderr?.on("data", (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (seen.includes(stage)) resolve();
+    });
+    child.once("close", () => reject(new Error(`it ended before stage "${stage}": ${seen}`)));
+  });
+}

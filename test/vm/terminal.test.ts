@@ -1,0 +1,93 @@
+// Interactive sessions in a real terminal (tmux): resize, Ctrl-C, Ctrl-D, a full-screen program, the terminal restored.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { after, before, describe, test } from "node:test";
+import { Home, root } from "../support/home.ts";
+import { until } from "../support/until.ts";
+
+describe("terminal", { concurrency: false }, () => {
+  let home: Home;
+  const socket = `banger-test-${process.pid}`;
+  const tmux = (...args: string[]) =>
+    execFileSync("tmux", ["-L", socket, "-f", "/dev/null", ...args], {
+      env: home.environment({ TERM: "xterm" }),
+      encoding: "utf8",
+      stdio: "pipe",
+    });
+  const screen = () => tmux("capture-pane", "-p", "-t", "main");
+  const type = (...keys: string[]) => tmux("send-keys", "-t", "main", ...keys);
+  const sees = (words: RegExp) =>
+    until(`${String(words)} on the screen`, () => (words.test(screen()) ? true : undefined)).catch((error: unknown) => {
+      throw new Error(`${String(error)}; the screen shows:\n${screen()}`);
+    });
+
+  before(async () => {
+    home = new Home({ seeded: true });
+    await home.ok([
+      "vm",
+      "create",
+      "--name",
+      "web",
+      "--memory",
+      "256M",
+      "--vcpu",
+      "1",
+      "--disk-size",
+      "256M",
+      "--system-overlay-size",
+      "256M",
+    ]);
+    tmux("new-session", "-d", "-s", "main", "-x", "100", "-y", "30", "sh");
+    type(`PS1='host> '; PATH=${root}/bin:$PATH; clear`, "Enter");
+    await sees(/host>/);
+  });
+  after(async () => {
+    try {
+      tmux("kill-server");
+    } finally {
+      await home[Symbol.asyncDispose]();
+    }
+  });
+
+  test("a shell of the guest: size, resize, Ctrl-C, Ctrl-D, exit code, terminal restored", async () => {
+    type("banger vm exec web", "Enter");
+    await sees(/root@web/);
+    type("PS1='guest> '; clear; stty size", "Enter");
+    await sees(/30 100/);
+    tmux("resize-window", "-t", "main", "-x", "80", "-y", "24");
+    await until("the new size in the guest", () => {
+      type("clear; stty size", "Enter");
+      return /24 80/.test(screen()) ? true : undefined;
+    });
+    type("clear; sleep 1000", "Enter");
+    await sees(/sleep 1000/);
+    type("C-c");
+    type("echo after=$?", "Enter");
+    await sees(/after=130/);
+    type("C-d");
+    await sees(/host> $/m);
+    type("clear; stty -a | grep -o ' icanon'", "Enter");
+    await sees(/ icanon/);
+  });
+
+  test("a full-screen program draws, scrolls and quits", async () => {
+    type("clear; banger vm exec web -- less /etc/services", "Enter");
+    await sees(/tcpmux/);
+    type("G");
+    await sees(/\(END\)/);
+    type("q");
+    await sees(/host> $/m);
+  });
+
+  test("vm run --rm without a command is a shell, and the VM goes with it", async () => {
+    type("clear; banger vm run --rm --memory 256M --vcpu 1; echo code=$?", "Enter");
+    await sees(/root@\S+/);
+    type("exit 3", "Enter");
+    await sees(/code=3/);
+    const { vms } = await home.json<{ vms: { name: string }[] }>(["vm", "list", "--all"]);
+    assert.deepEqual(
+      vms.map((vm) => vm.name),
+      ["web"],
+    );
+  });
+});

@@ -1,0 +1,70 @@
+// Opens an archive file as a stream of plain tar bytes: as it is, or through gzip, zstd or xz by what it begins with.
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { PassThrough, Transform, pipeline } from "node:stream";
+import type { Readable } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { BangerError } from "../../lib/errors.ts";
+import type { Progress } from "../../lib/progress.ts";
+import { findTool, run } from "../../lib/run.ts";
+import { TarError } from "./header.ts";
+
+const chunkBytes = 1024 * 1024;
+
+/** A stream of tar bytes. Broken compression ends it with a TarError. Destroying it closes the file and ends the tool. */
+export async function openArchive(path: string, progress: Progress): Promise<Readable> {
+  const head = Buffer.alloc(6);
+  const file = await open(path, "r").catch((error: unknown) => {
+    throw new BangerError("file.not-found", `cannot read "${path}"`, { cause: error });
+  });
+  let totalBytes: number;
+  try {
+    const info = await file.stat();
+    if (!info.isFile()) throw new BangerError("image.invalid", `"${path}" is not a regular file`);
+    totalBytes = info.size;
+    await file.read(head, 0, head.length, 0);
+  } finally {
+    await file.close();
+  }
+  let doneBytes = 0;
+  const counted = new Transform({
+    highWaterMark: chunkBytes,
+    transform(chunk: Buffer, _encoding, done) {
+      doneBytes += chunk.length;
+      progress.bytes(doneBytes, totalBytes);
+      done(null, chunk);
+    },
+  });
+  // Errors reach the reader through the last stream of the pipeline.
+  const source = pipeline(createReadStream(path, { highWaterMark: chunkBytes }), counted, () => {});
+  const magic = head.toString("hex");
+  const options = { chunkSize: chunkBytes };
+  if (magic.startsWith("1f8b")) return pipeline(source, createGunzip(options), () => {});
+  if (magic.startsWith("28b52ffd") || /^5.2a4d18/.test(magic)) {
+    // The decoder of Node stops after the first frame of several; the tool does not.
+    if (findTool("zstd") === undefined) return pipeline(source, createZstdDecompress(options), () => {});
+    return throughTool("zstd", source, progress.signal);
+  }
+  return magic === "fd377a585a00" ? throughTool("xz", source, progress.signal) : source;
+}
+
+function throughTool(tool: string, source: Readable, signal: AbortSignal): Readable {
+  const output = new PassThrough({ highWaterMark: chunkBytes });
+  const abandoned = new AbortController();
+  output.once("close", () => abandoned.abort(new BangerError("cancelled", "the archive is not read any more")));
+  run({
+    file: tool,
+    args: ["-dc"],
+    input: source,
+    output,
+    timeoutMs: 24 * 3_600_000,
+    signal: AbortSignal.any([signal, abandoned.signal]),
+  }).then(
+    () => output.end(),
+    (error: unknown) => {
+      const failed = error instanceof BangerError && error.code === "command.failed";
+      output.destroy(failed ? new TarError(`its ${tool} compression is damaged`, { cause: error }) : (error as Error));
+    },
+  );
+  return output;
+}

@@ -17,7 +17,7 @@ const (
 )
 
 // synchronise drops what it reads until the host has said SYN, answers each SYN, and returns when an HTTP/2 preface
-// begins. The preface's first line is left in the input.
+// begins. The whole preface is left in the input.
 func synchronise(in *input, out io.Writer) error {
 	acknowledged := false
 	for {
@@ -33,7 +33,7 @@ func synchronise(in *input, out io.Writer) error {
 			continue
 		}
 		if acknowledged && string(line) == prefaceLine {
-			in.unread([]byte(prefaceLine + "\n"))
+			in.beginSession(prefaceLine + "\n")
 			return nil
 		}
 	}

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 	"time"
@@ -8,21 +9,26 @@ import (
 
 const (
 	inputBufferBytes = 64 << 10
-	// A SYN in the middle of a session counts only after a silence: data that happens to look like one comes in one
-	// burst with the frame header before it. Hosts repeat their SYN after a second.
+	// A SYN inside a frame counts only after a silence: data that happens to look like one comes in one burst with the
+	// frame header before it. Hosts repeat their SYN after a second.
 	resyncSilence = 250 * time.Millisecond
 )
 
-var errResync = errors.New("the host began a new session")
+var (
+	errResync = errors.New("the host began a new session")
+	synStart  = []byte("\n" + synPrefix)
+)
 
-// input buffers what comes from the host, for the handshake and for the session after it. It keeps the chunks in which
-// bytes came visible, because a host that reconnected unnoticed shows itself by a chunk that is one SYN.
+// input buffers what comes from the host, for the handshake and for the session after it. It notices a host that
+// reconnected before the end of the stream was seen: between two HTTP/2 frames a SYN can be nothing else (as a frame it
+// would be longer than any that we allow), and inside one it comes alone, as one chunk, after a silence.
 type input struct {
 	mu      sync.Mutex
 	link    Link
 	buffer  []byte
 	pending []byte
 	last    time.Time
+	frames  frames
 }
 
 func newInput(link Link) *input {
@@ -43,7 +49,7 @@ func (in *input) readByte() (byte, error) {
 	return b, nil
 }
 
-// read serves a session: a hang-up is io.EOF, and a SYN after a silence is errResync and stays pending.
+// read serves a session: a hang-up is io.EOF, and a SYN is errResync and stays pending. It returns no bytes of two frames.
 func (in *input) read(p []byte) (int, error) {
 	if len(in.pending) == 0 {
 		n, err := in.link.Read(in.buffer)
@@ -57,12 +63,17 @@ func (in *input) read(p []byte) (int, error) {
 			return 0, errResync
 		}
 	}
-	n := copy(p, in.pending)
+	if in.frames.between() && bytes.HasPrefix(in.pending, synStart) {
+		return 0, errResync
+	}
+	n := copy(p, in.pending[:in.frames.limit(len(in.pending))])
+	in.frames.advance(in.pending[:n])
 	in.pending = in.pending[n:]
 	return n, nil
 }
 
-// unread puts bytes before what is pending.
-func (in *input) unread(b []byte) {
-	in.pending = append(b[:len(b):len(b)], in.pending...)
+// beginSession puts the first line of the HTTP/2 preface, which the handshake took, back before what is pending.
+func (in *input) beginSession(taken string) {
+	in.pending = append([]byte(taken), in.pending...)
+	in.frames = frames{left: prefaceBytes}
 }

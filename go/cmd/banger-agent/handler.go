@@ -2,16 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"sync/atomic"
 
+	"banger.dev/banger/internal/files"
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
 	"banger.dev/banger/internal/guest"
 	"banger.dev/banger/internal/life"
+	"banger.dev/banger/internal/ports"
 	"banger.dev/banger/internal/process"
+	"banger.dev/banger/internal/sshd"
 	"connectrpc.com/connect"
 )
 
@@ -26,22 +28,33 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 			return connect.NewError(connect.CodeInternal, fmt.Errorf("%s panicked: %v", spec.Procedure, cause))
 		}),
 	)
+	services := map[string]func(net.Conn){"ssh": ssh.serveConn}
 	mux := http.NewServeMux()
 	mux.Handle(agentv1connect.NewAgentServiceHandler(service, options))
 	mux.Handle(agentv1connect.NewProcessServiceHandler(process.NewService(state), options))
+	mux.Handle(agentv1connect.NewFileServiceHandler(files.NewService(), options))
+	mux.Handle(agentv1connect.NewPortServiceHandler(ports.NewService(services), options))
 	return mux
 }
 
-// sshService is the SSH server from the moment at which Configure brought its keys.
+// sshService is the SSH server from the moment at which its keys are known. Before, connections are closed.
 type sshService struct {
 	state  *guest.State
-	server atomic.Pointer[sshServer]
+	server atomic.Pointer[sshd.Server]
 }
 
-type sshServer struct{}
-
-func (sshServer) ServeConn(conn net.Conn) { conn.Close() }
-
 func (s *sshService) start(hostKeyPEM []byte, authorizedKeys []string) error {
-	return errors.New("not wired yet")
+	server, err := sshd.New(hostKeyPEM, authorizedKeys, s.state)
+	if err == nil {
+		s.server.Store(server)
+	}
+	return err
+}
+
+func (s *sshService) serveConn(conn net.Conn) {
+	if server := s.server.Load(); server != nil {
+		server.ServeConn(conn)
+		return
+	}
+	conn.Close()
 }

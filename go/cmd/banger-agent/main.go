@@ -12,7 +12,8 @@ import (
 // version is set by the build.
 var version = "dev"
 
-const usage = `usage: banger-agent serve --socket PATH   serve the control channel on a unix socket, as a running guest
+const usage = `usage: banger-agent serve --socket PATH [--host-key FILE --authorized-keys FILE]
+           serve the control channel on a unix socket, as a guest that runs already
        banger-agent --version
 As PID 1: init of a guest; with the argument "poweroff" it powers the machine off at once.
 `
@@ -28,8 +29,8 @@ func main() {
 	switch {
 	case len(arguments) == 1 && arguments[0] == "--version":
 		fmt.Println(version)
-	case len(arguments) == 3 && arguments[0] == "serve" && arguments[1] == "--socket":
-		if err := serveSocket(arguments[2]); err != nil {
+	case len(arguments) > 0 && arguments[0] == "serve":
+		if err := serve(arguments[1:]); err != nil {
 			fmt.Fprintf(os.Stderr, "banger-agent: %v\n", err)
 			os.Exit(1)
 		}

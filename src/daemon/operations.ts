@@ -30,7 +30,9 @@ export class Operations {
     this.#store = store;
     this.#log = log;
     const interrupted = store.markInterrupted(Date.now());
-    if (interrupted > 0) log.warn("operations of an earlier daemon were interrupted", { count: interrupted });
+    if (interrupted.length > 0) {
+      log.warn("operations of an earlier daemon were interrupted", { operations: interrupted.map(({ id }) => id) });
+    }
     store.removeOlderThan(Date.now() - dayMs);
   }
 

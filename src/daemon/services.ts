@@ -23,12 +23,7 @@ export interface Vms {
   /** Absolute path of the console log; the file may not exist yet. */
   consoleLog(ref: string): string;
   health(ref: string, options: SignalOptions): Promise<ResultOf<"vm.health">>;
-  /** Names of the VMs that use it. */
-  usersOfImage(id: string): string[];
-  usersOfKernel(id: string): string[];
   ssh(ref: string, options: SignalOptions): Promise<ResultOf<"vm.ssh">>;
-  /** Notes where a repository was put. */
-  workspacePrepared(ref: string, workspace: NonNullable<VmRecord["workspace"]>): void;
   /** Brings records in line with what runs, at daemon start. Deletes autoRemove VMs that were left over. */
   recover(options: SignalOptions): Promise<void>;
   /** Lets go of the machines; they keep running. */
@@ -36,26 +31,33 @@ export interface Vms {
   runningCount(): number;
 }
 
-export interface Images {
-  list(): ImageRecord[] | Promise<ImageRecord[]>;
-  /** Throws `image.not-found`, `image.ambiguous`. */
-  resolve(ref: string): ImageRecord | Promise<ImageRecord>;
-  /** Throws `image.in-use` when `usedBy` names a VM. */
-  delete(ref: string, options: { usedBy: (id: string) => string[] }): Promise<void>;
-  import(params: ParamsOf<"image.import">, progress: Progress): Promise<ImageRecord>;
-  pull(name: string, options: { force: boolean }, progress: Progress): Promise<ImageRecord>;
-  catalog(): ResultOf<"image.catalog">["entries"] | Promise<ResultOf<"image.catalog">["entries"]>;
+/** What both stores of downloadable things offer. References are names, ids or unambiguous prefixes. */
+interface Store<R> {
+  list(): R[];
+  /** Throws `image.not-found` / `kernel.not-found` and their `ambiguous` companions. */
+  resolve(ref: string): R;
+  /** Throws `image.in-use` / `kernel.in-use` when a VM uses it. */
+  delete(ref: string): Promise<void>;
+  pull(name: string, options: { force?: boolean }, progress: Progress): Promise<R>;
+  catalog(): CatalogEntry[];
 }
 
-export interface Kernels {
-  list(): KernelRecord[] | Promise<KernelRecord[]>;
-  /** Throws `kernel.not-found`. */
-  resolve(ref: string): KernelRecord | Promise<KernelRecord>;
-  /** Throws `kernel.in-use` when `usedBy` names a VM. */
-  delete(ref: string, options: { usedBy: (id: string) => string[] }): Promise<void>;
-  import(params: ParamsOf<"kernel.import">, progress: Progress): Promise<KernelRecord>;
-  pull(name: string, options: { force: boolean }, progress: Progress): Promise<KernelRecord>;
-  catalog(): ResultOf<"kernel.catalog">["entries"] | Promise<ResultOf<"kernel.catalog">["entries"]>;
+type CatalogEntry = ResultOf<"image.catalog">["entries"][number];
+
+export interface ImportRequest {
+  /** Absolute host path. */
+  path: string;
+  name: string;
+  /** Takes the name over from an older one. */
+  force?: boolean;
+}
+
+export interface Images extends Store<ImageRecord> {
+  importTar(request: ImportRequest, progress: Progress): Promise<ImageRecord>;
+}
+
+export interface Kernels extends Store<KernelRecord> {
+  importFrom(request: ImportRequest, progress: Progress): Promise<KernelRecord>;
 }
 
 /** Where operations survive the daemon. Every method is synchronous and short. */
@@ -64,13 +66,15 @@ export interface OperationStore {
   get(id: string): Operation | undefined;
   /** Newest first. */
   list(): Operation[];
-  /** Ends what a daemon that is gone had under way, with the error `operation.interrupted`. Returns how many. */
-  markInterrupted(nowMs: number): number;
-  removeOlderThan(cutoffMs: number): void;
+  /** Ends what a daemon that is gone had under way, with the error `operation.interrupted`; returns them. */
+  markInterrupted(nowMs: number): Operation[];
+  /** Returns how many it forgot. */
+  removeOlderThan(cutoffMs: number): number;
 }
 
 export interface Doctor {
-  run(options: SignalOptions): Promise<Check[]>;
+  /** `client`: the build of who asks. */
+  run(options: SignalOptions & { client: { version: string; builtAt: number } }): Promise<Check[]>;
 }
 
 /** A workspace as the routes see it. */

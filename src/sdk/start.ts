@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ensurePaths, socketAddress, type Paths } from "../config/paths.ts";
-import { BangerError } from "../lib/errors.ts";
+import { BangerError, fromErrorBody, type ErrorBody } from "../lib/errors.ts";
 import { startDetached } from "../lib/run.ts";
 
 export interface StartOptions {
@@ -19,7 +19,8 @@ const deadlineMs = 10_000;
 const longestPauseMs = 50;
 /** Pause before another try when a daemon that is still going away held the lock. */
 const lockLostPauseMs = 200;
-const tailBytes = 4096;
+const tailBytes = 64 * 1024;
+const shownBytes = 2048;
 
 /** Returns when a daemon takes connections. Throws `daemon.start-failed` with the end of its log. */
 export async function startDaemon(options: StartOptions): Promise<void> {
@@ -37,7 +38,7 @@ export async function startDaemon(options: StartOptions): Promise<void> {
         if (await isListening(paths.daemonSocket)) return;
         child = spawn(options, logFd);
       } else if (child.ended !== undefined) {
-        throw failed(`the daemon ended with ${child.ended}`, paths, tail(logFd, logStart));
+        throw why(tail(logFd, logStart)) ?? failed(`the daemon ended with ${child.ended}`, paths, tail(logFd, logStart));
       }
       if (performance.now() > until) {
         throw failed(
@@ -96,10 +97,22 @@ async function isListening(socketPath: string): Promise<boolean> {
 }
 
 function failed(what: string, paths: Paths, log: string): BangerError {
-  return new BangerError("daemon.start-failed", log === "" ? what : `${what}; its log ends with:\n${log}`, {
+  return new BangerError("daemon.start-failed", log === "" ? what : `${what}; its log ends with:\n${log.slice(-shownBytes)}`, {
     hint: `tail ${paths.daemonLog}`,
     details: { log: paths.daemonLog },
   });
+}
+
+/** What the daemon itself said last about its end. */
+function why(log: string): BangerError | undefined {
+  try {
+    const { fatal } = JSON.parse(log.split("\n").at(-1) ?? "") as { fatal?: ErrorBody };
+    if (fatal === undefined) return undefined;
+    const error = fromErrorBody(fatal);
+    return error.code === "internal" ? undefined : error;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The end of what was logged since `start`. */

@@ -1,0 +1,28 @@
+// The table of all routes.
+import type { Routes } from "../handler.ts";
+import { configRoutes } from "./config.ts";
+import { daemonRoutes } from "./daemon.ts";
+import type { RouteContext } from "./context.ts";
+import { imageRoutes } from "./image.ts";
+import { kernelRoutes } from "./kernel.ts";
+import { operationRoutes } from "./operation.ts";
+import { vmRoutes } from "./vm.ts";
+import { vmFileRoutes } from "./vm-files.ts";
+import { workspaceRoutes } from "./workspace.ts";
+import { dialRoute } from "./vm-dial.ts";
+import { execRoute } from "./vm-exec.ts";
+
+export function buildRoutes(context: RouteContext): Routes {
+  return {
+    ...daemonRoutes(context),
+    ...configRoutes(context),
+    ...operationRoutes(context),
+    ...vmRoutes(context),
+    ...vmFileRoutes(context),
+    "vm.exec": execRoute(context),
+    "vm.dial": dialRoute(context),
+    ...workspaceRoutes(context),
+    ...imageRoutes(context),
+    ...kernelRoutes(context),
+  };
+}

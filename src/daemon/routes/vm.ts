@@ -1,0 +1,51 @@
+// VMs: records and life.
+import { followLog } from "../follow-log.ts";
+import type { RoutesOf } from "../handler.ts";
+import type { RouteContext } from "./context.ts";
+
+type Names =
+  | "vm.list"
+  | "vm.show"
+  | "vm.create"
+  | "vm.start"
+  | "vm.stop"
+  | "vm.restart"
+  | "vm.kill"
+  | "vm.delete"
+  | "vm.hold"
+  | "vm.logs"
+  | "vm.health"
+  | "vm.ssh";
+
+export function vmRoutes({ services: { vms }, operations, holds }: RouteContext): RoutesOf<Names> {
+  return {
+    "vm.list": () => ({ vms: vms.list() }),
+    "vm.show": ({ vm }) => vms.show(vm),
+    "vm.create": (params) => {
+      const operation = operations.start(
+        "vm.create",
+        params.name ?? "",
+        (progress) => vms.create(params, progress),
+        ({ name }) => name,
+      );
+      holds.created(operation);
+      return operation;
+    },
+    "vm.start": ({ vm }) => operations.start("vm.start", vm, (progress) => vms.start(vm, progress)),
+    "vm.stop": ({ vm }) => operations.start("vm.stop", vm, (progress) => vms.stop(vm, progress)),
+    "vm.restart": ({ vm }) => operations.start("vm.restart", vm, (progress) => vms.restart(vm, progress)),
+    "vm.kill": ({ vm }, { signal }) => vms.kill(vm, { signal }),
+    "vm.delete": ({ vm }) => operations.start("vm.delete", vm, (progress) => vms.delete(vm, progress)),
+    "vm.hold": ({ operation }, { signal }) => holds.hold(operation, { signal }),
+    "vm.logs": ({ vm, follow = false }, { signal }) => {
+      const { id } = vms.show(vm);
+      const isLive = () => {
+        const state = vms.list().find((record) => record.id === id)?.state;
+        return state === "starting" || state === "running" || state === "stopping";
+      };
+      return followLog(vms.consoleLog(id), { follow, isLive, signal });
+    },
+    "vm.health": ({ vm }, { signal }) => vms.health(vm, { signal }),
+    "vm.ssh": ({ vm }, { signal }) => vms.ssh(vm, { signal }),
+  };
+}

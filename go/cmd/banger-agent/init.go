@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -34,6 +35,9 @@ func runInit() error {
 	if err := boot.MountKernel(); err != nil {
 		return err
 	}
+	state := guest.NewWaiting()
+	prepared := make(chan struct{})
+	served := serveWhenOpen(state, prepared)
 	modules, err := boot.ReadModules()
 	if err != nil {
 		return err
@@ -44,8 +48,6 @@ func runInit() error {
 	if err := boot.HoldDevices(); err != nil {
 		return err
 	}
-	state := guest.NewWaiting()
-	prepared := make(chan struct{})
 	go func() {
 		defer close(prepared)
 		if err := prepare(modules.Device); err != nil {
@@ -56,12 +58,29 @@ func runInit() error {
 	if err != nil {
 		return err
 	}
-	ssh := &sshService{state: state}
-	service := life.NewService(state, &life.VM{StartSSH: ssh.start}, version, prepared)
 	reaper.Run()
-	go obeySignals(service)
-	err = channel.Serve(context.Background(), port, newHandler(state, service, ssh))
-	return fmt.Errorf("control channel: %w", err)
+	return fmt.Errorf("control channel: %w", served(port))
+}
+
+// serveWhenOpen makes the services ready on another processor while this one loads modules: both take a while where
+// the machine is emulated. What it returns serves them.
+func serveWhenOpen(state *guest.State, prepared <-chan struct{}) func(*channel.Port) error {
+	type ready struct {
+		service *life.Service
+		handler http.Handler
+	}
+	made := make(chan ready, 1)
+	go func() {
+		ssh := &sshService{state: state}
+		service := life.NewService(state, &life.VM{StartSSH: ssh.start}, version, prepared)
+		made <- ready{service, newHandler(state, service, ssh)}
+	}()
+	return func(port *channel.Port) error {
+		r := <-made
+		go obeySignals(r.service)
+		r.service.Listening()
+		return channel.Serve(context.Background(), port, r.handler)
+	}
 }
 
 // prepare does, while the host is awaited, what is the same for every guest.

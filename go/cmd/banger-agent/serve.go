@@ -36,6 +36,7 @@ func serve(arguments []string) error {
 	prepared := make(chan struct{})
 	close(prepared)
 	service := life.NewService(state, life.Hosted{}, version, prepared)
+	service.Listening()
 	return serveSocket(*path, newHandler(state, service, ssh))
 }
 

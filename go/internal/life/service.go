@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"banger.dev/banger/internal/channel"
@@ -38,21 +39,23 @@ type Service struct {
 	machine  Machine
 	version  string
 	prepared <-chan struct{}
-	ready    time.Duration
+	ready    atomic.Int64
 	bootID   string
 	uname    unix.Utsname
 }
 
-// NewService makes the service at the moment at which the guest can listen. Hello waits for prepared: a host may take a
-// template as soon as Hello is answered.
+// NewService makes the service. Hello waits for prepared: a host may take a template as soon as Hello is answered.
 func NewService(state *guest.State, machine Machine, version string, prepared <-chan struct{}) *Service {
-	s := &Service{state: state, machine: machine, version: version, prepared: prepared, ready: Uptime()}
+	s := &Service{state: state, machine: machine, version: version, prepared: prepared}
 	// Read once: while the root is being entered, /proc has no path.
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	s.bootID = strings.TrimSpace(string(id))
 	_ = unix.Uname(&s.uname)
 	return s
 }
+
+// Listening notes the moment at which the guest can take calls.
+func (s *Service) Listening() { s.ready.Store(int64(Uptime())) }
 
 func (s *Service) Hello(ctx context.Context, _ *connect.Request[agentv1.HelloRequest]) (*connect.Response[agentv1.HelloResponse], error) {
 	select {
@@ -69,7 +72,7 @@ func (s *Service) Hello(ctx context.Context, _ *connect.Request[agentv1.HelloReq
 		Architecture:  unix.ByteSliceToString(s.uname.Machine[:]),
 		Failure:       s.state.Failure(),
 		VmId:          s.state.Config().VMID,
-		ReadyUptimeMs: uint64(s.ready.Milliseconds()),
+		ReadyUptimeMs: uint64(time.Duration(s.ready.Load()).Milliseconds()),
 	}), nil
 }
 

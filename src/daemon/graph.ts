@@ -1,4 +1,6 @@
 // TEMP
 import type { PartsOptions } from "./main.ts";
 import type { Services } from "./services.ts";
-export async function openServices(_options: PartsOptions): Promise<Services> { throw new Error("not yet"); }
+export async function openServices(_options: PartsOptions): Promise<Services> {
+  throw new Error("not yet");
+}

@@ -2,6 +2,7 @@
 // Imports types of the contract only: evaluating the schemas would double the start-up time of the CLI.
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { FrameSocket } from "../api/frame-socket.ts";
 import type { MethodName, MethodsOfKind, ParamsOf, ResultOf } from "../api/methods.ts";
 import type { Operation } from "../api/records.ts";
@@ -9,7 +10,7 @@ import type { Paths } from "../config/paths.ts";
 import type { BuildInfo } from "../lib/build-info.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { followOperation, type FollowOptions } from "./operate.ts";
-import { isNotThere, pieces, readJson, readLines, send, sendUpgrade, type Request } from "./transport.ts";
+import { isLost, isNotThere, pieces, readJson, readLines, send, sendUpgrade, type Request } from "./transport.ts";
 
 export interface ConnectOptions {
   paths: Paths;
@@ -33,6 +34,11 @@ export interface CallOptions {
 
 /** Tries after a daemon was started, replaced or waited for. */
 const maxTries = 4;
+
+/** Pause before a call is repeated whose daemon went away. */
+const lostPauseMs = 50;
+/** Methods that change nothing. */
+const readOnly = /\.(list|show|status|watch|inspect|catalog|health|stat|ssh)$/;
 
 /** Makes a client. No connection is made before the first call. */
 export function connect(options: ConnectOptions): Client {
@@ -67,7 +73,7 @@ export class Client implements Disposable, AsyncDisposable {
     options: CallOptions = {},
   ): Promise<Operation> {
     const signal = this.#signal(options);
-    const reply = await this.#trying(signal, (headers) =>
+    const reply = await this.#trying(name, signal, (headers) =>
       send(this.#socket, {
         name,
         headers: { ...headers, "content-type": "application/json" },
@@ -142,7 +148,7 @@ export class Client implements Disposable, AsyncDisposable {
     options: CallOptions = {},
   ): Promise<FrameSocket> {
     const signal = this.#signal(options);
-    const { socket, head } = await this.#trying(signal, (headers) =>
+    const { socket, head } = await this.#trying(name, signal, (headers) =>
       sendUpgrade(this.#socket, { name, headers: { ...headers, ...beside(params) }, signal }),
     );
     const frames = new FrameSocket(socket, head);
@@ -170,7 +176,7 @@ export class Client implements Disposable, AsyncDisposable {
   }
 
   #send(name: MethodName, request: Partial<Request>, signal: AbortSignal): Promise<IncomingMessage> {
-    return this.#trying(signal, (headers) =>
+    return this.#trying(name, signal, (headers) =>
       send(this.#socket, {
         ...request,
         name,
@@ -184,13 +190,22 @@ export class Client implements Disposable, AsyncDisposable {
     );
   }
 
-  /** Repeats a request after its reason to fail was mended. It is only ever repeated when the daemon has not begun with it. */
-  async #trying<T>(signal: AbortSignal, attempt: (headers: Record<string, string>) => Promise<T>): Promise<T> {
+  /**
+   * Repeats a request after its reason to fail was mended: when the daemon has not begun with it, or when it changes nothing and the
+   * daemon went away before it answered.
+   */
+  async #trying<T>(
+    name: MethodName,
+    signal: AbortSignal,
+    attempt: (headers: Record<string, string>) => Promise<T>,
+  ): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
         return await attempt(this.#headers());
       } catch (error) {
-        if (tries >= maxTries || !(await this.#mended(error, signal))) throw error;
+        if (tries >= maxTries) throw error;
+        if (isLost(error) && readOnly.test(name)) await delay(lostPauseMs, undefined, { signal });
+        else if (!(await this.#mended(error, signal))) throw error;
       }
     }
   }
@@ -211,7 +226,9 @@ export class Client implements Disposable, AsyncDisposable {
     if (isNotThere(error)) {
       if (!canStart) return false;
       const { startDaemon } = await import("./start.ts");
-      await startDaemon({ paths, daemonCommand, env: this.#options.env ?? process.env, signal });
+      const listener = async () =>
+        ((await this.#plainCall(signal)("daemon.status", {})) as ResultOf<"daemon.status">).pid;
+      await startDaemon({ paths, daemonCommand, env: this.#options.env ?? process.env, signal, listener });
       return true;
     }
     if (error.code === "daemon.shutting-down" && canStart) {

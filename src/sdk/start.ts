@@ -13,6 +13,8 @@ export interface StartOptions {
   daemonCommand: readonly string[];
   env: Readonly<Record<string, string | undefined>>;
   signal: AbortSignal;
+  /** Pid of the daemon that listens. */
+  listener: () => Promise<number>;
 }
 
 const deadlineMs = 10_000;
@@ -35,10 +37,12 @@ export async function startDaemon(options: StartOptions): Promise<void> {
     while (!(await isListening(paths.daemonSocket))) {
       if (child.ended === "exit code 0") {
         await delay(lockLostPauseMs, undefined, { signal });
-        if (await isListening(paths.daemonSocket)) return;
+        if (await isListening(paths.daemonSocket)) break;
         child = spawn(options, logFd);
       } else if (child.ended !== undefined) {
-        throw why(tail(logFd, logStart)) ?? failed(`the daemon ended with ${child.ended}`, paths, tail(logFd, logStart));
+        throw (
+          why(tail(logFd, logStart)) ?? failed(`the daemon ended with ${child.ended}`, paths, tail(logFd, logStart))
+        );
       }
       if (performance.now() > until) {
         throw failed(
@@ -50,11 +54,24 @@ export async function startDaemon(options: StartOptions): Promise<void> {
       await delay(pauseMs, undefined, { signal });
       pauseMs = Math.min(pauseMs * 2, longestPauseMs);
     }
+    if (child.ended === undefined) await endLoser(child.pid, options.listener);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     throw error;
   } finally {
     closeSync(logFd);
+  }
+}
+
+/**
+ * Another client's daemon was faster. Ours would find that out by itself, but when the other one is stopped before that, ours
+ * would take its place although nobody wants it any more.
+ */
+async function endLoser(pid: number, listener: () => Promise<number>): Promise<void> {
+  try {
+    if ((await listener()) !== pid) process.kill(pid, "SIGTERM");
+  } catch {
+    // The daemon went away again, or the loser ended meanwhile: the call that follows finds out.
   }
 }
 
@@ -97,10 +114,14 @@ async function isListening(socketPath: string): Promise<boolean> {
 }
 
 function failed(what: string, paths: Paths, log: string): BangerError {
-  return new BangerError("daemon.start-failed", log === "" ? what : `${what}; its log ends with:\n${log.slice(-shownBytes)}`, {
-    hint: `tail ${paths.daemonLog}`,
-    details: { log: paths.daemonLog },
-  });
+  return new BangerError(
+    "daemon.start-failed",
+    log === "" ? what : `${what}; its log ends with:\n${log.slice(-shownBytes)}`,
+    {
+      hint: `tail ${paths.daemonLog}`,
+      details: { log: paths.daemonLog },
+    },
+  );
 }
 
 /** What the daemon itself said last about its end. */

@@ -25,6 +25,11 @@ export function isNotThere(error: unknown): boolean {
   return error instanceof BangerError && error.code === "daemon.unreachable" && error.details?.["notThere"] === true;
 }
 
+/** True when the daemon went away after the request was sent: nobody knows what became of it. */
+export function isLost(error: unknown): boolean {
+  return error instanceof BangerError && error.code === "daemon.unreachable" && error.details?.["lost"] === true;
+}
+
 /** Sends a request; resolves with the head of a good reply. Throws what the daemon answered, `daemon.unreachable`, or the signal's reason. */
 export async function send(socketPath: string, request: Request): Promise<IncomingMessage> {
   const outcome = Promise.withResolvers<IncomingMessage>();
@@ -98,7 +103,7 @@ export async function* pieces(message: IncomingMessage, signal?: AbortSignal): A
 
 function open(socketPath: string, request: Request, fail: (error: unknown) => void): ClientRequest {
   request.signal?.throwIfAborted();
-  const address = socketAddress(socketPath);
+  const address = addressOf(socketPath);
   const sent = http.request({
     socketPath: address.address,
     path: `/v1/${request.name}`,
@@ -122,6 +127,15 @@ function open(socketPath: string, request: Request, fail: (error: unknown) => vo
   return sent;
 }
 
+/** Throws `daemon.unreachable` when not even the directory is there. */
+function addressOf(socketPath: string): ReturnType<typeof socketAddress> {
+  try {
+    return socketAddress(socketPath);
+  } catch (error) {
+    throw notConnected(socketPath, error as NodeJS.ErrnoException);
+  }
+}
+
 function notConnected(socketPath: string, error: NodeJS.ErrnoException): BangerError {
   const notThere = error.code === "ENOENT" || error.code === "ECONNREFUSED";
   return new BangerError(
@@ -142,6 +156,7 @@ export function connectionLost(cause?: unknown): BangerError {
   return new BangerError("daemon.unreachable", "the connection to the daemon was lost", {
     cause,
     hint: "banger daemon status",
+    details: { lost: true },
   });
 }
 

@@ -1,0 +1,51 @@
+// A newer client replaces an idle daemon, and lives with a busy one.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DaemonHome } from "../support/daemon/daemon-home.ts";
+
+test("an outdated daemon is replaced, once, also when several newer clients meet it", async () => {
+  await using home = new DaemonHome();
+  const old = await home.client({ builtAt: 1000 }).call("daemon.status", {});
+  assert.equal(old.builtAt, 1000);
+  const newer = Array.from({ length: 3 }, () => home.client({ builtAt: 2000 }));
+  await Promise.all(newer.map((client) => client.call("vm.list", {})));
+  const statuses = await Promise.all(newer.map((client) => client.call("daemon.status", {})));
+  assert.deepEqual(new Set(statuses.map(({ builtAt }) => builtAt)), new Set([2000]));
+  assert.equal(new Set(statuses.map(({ pid }) => pid)).size, 1);
+  assert.deepEqual(home.notices, []);
+});
+
+test("an older client talks to a newer daemon", async () => {
+  await using home = new DaemonHome();
+  const { pid } = await home.client({ builtAt: 2000 }).call("daemon.status", {});
+  const old = home.client({ builtAt: 1000 });
+  await old.call("vm.list", {});
+  assert.equal((await old.call("daemon.status", {})).pid, pid);
+});
+
+test("a busy outdated daemon goes on: the call is served and the user is told", async () => {
+  await using home = new DaemonHome();
+  const old = home.client({ builtAt: 1000 });
+  const operation = await old.begin("vm.create", { name: "x", image: "never" });
+  const { pid } = await old.call("daemon.status", {});
+  await assert.rejects(old.call("daemon.stop", {}), { code: "daemon.busy" });
+  const newer = home.client({ builtAt: 2000 });
+  assert.equal((await newer.call("vm.list", {})).vms.length, 1);
+  await newer.call("vm.list", {});
+  assert.equal(home.notices.length, 1);
+  assert.equal((await newer.call("daemon.status", {})).pid, pid);
+  await old.call("operation.cancel", { id: operation.id });
+  await assert.rejects(old.follow<"vm.create">(operation), { code: "cancelled" });
+  const fresh = home.client({ builtAt: 2000 });
+  await fresh.call("vm.list", {});
+  assert.notEqual((await fresh.call("daemon.status", {})).pid, pid);
+});
+
+test("an upload to an outdated daemon reaches its successor whole", async () => {
+  await using home = new DaemonHome();
+  await home.client({ builtAt: 1000 }).call("daemon.status", {});
+  const { Readable } = await import("node:stream");
+  const body = Readable.from([Buffer.alloc(300_000), Buffer.alloc(1)], { objectMode: false });
+  const reply = await home.client({ builtAt: 2000 }).upload("vm.unpack", { vm: "box", directory: "/x" }, body);
+  assert.deepEqual(reply, { entries: 300_001 });
+});

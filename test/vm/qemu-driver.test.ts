@@ -1,0 +1,280 @@
+// The QEMU driver with real machines: start, find again, every way to end, and that nothing is left.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { BangerError } from "../../src/lib/errors.ts";
+import { createLogger, silentLogger } from "../../src/lib/log.ts";
+import type { Logger } from "../../src/lib/log.ts";
+import type { Driver, MachineSpec } from "../../src/vmm/driver.ts";
+import { createQemuDriver } from "../../src/vmm/qemu/driver.ts";
+import { testKernel, writeTinyInitramfs } from "../support/tiny-guest.ts";
+import type { TinyInit } from "../support/tiny-guest.ts";
+import { until } from "../support/until.ts";
+
+const signal = new AbortController().signal;
+const kernel = testKernel();
+
+/** A home of one test: a directory, a driver, and the proof at the end that no machine of it runs. */
+class Bench implements AsyncDisposable {
+  readonly root = mkdtempSync(join(tmpdir(), "banger-qemu-"));
+  readonly homeId = randomBytes(6).toString("hex");
+  readonly driver = this.newDriver();
+
+  newDriver(log: Logger = silentLogger): Driver {
+    return createQemuDriver({
+      paths: { homeId: this.homeId, cacheDir: join(this.root, "cache") },
+      log,
+      probeKernel: async () => kernel,
+    });
+  }
+
+  spec(init: TinyInit, changes: Partial<MachineSpec> = {}): MachineSpec {
+    const dir = changes.dir ?? join(this.root, "vm");
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const initrd = join(this.root, `${init}.cpio`);
+    writeTinyInitramfs(initrd, init);
+    return {
+      vmId: "0123456789ab",
+      homeId: this.homeId,
+      dir,
+      kernel,
+      initrd,
+      kernelArguments: ["loglevel=7"],
+      vcpus: 1,
+      memoryMib: 128,
+      disks: [],
+      ...changes,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const left = await this.driver.list(this.homeId);
+    for (const [vmId, pid] of left) await this.driver.killOrphan(vmId, this.homeId, pid);
+    rmSync(this.root, { recursive: true, force: true });
+    assert.deepEqual(left, new Map(), "machines were left running");
+  }
+}
+
+const runtimeFiles = (dir: string) => readdirSync(dir).filter((name) => /^(vmm\.json|.*\.sock|.*\.tmp)$/.test(name));
+const booted = (spec: MachineSpec) =>
+  until("the guest's init to run", () =>
+    readFileSync(join(spec.dir, "console.log"), "utf8").includes("Run /init as init process") ? true : undefined,
+  );
+
+async function failure(work: Promise<unknown>): Promise<BangerError> {
+  const error = await work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof BangerError, `expected a BangerError, got ${String(error)}`);
+  return error;
+}
+
+describe("the QEMU driver", { concurrency: false }, () => {
+  test("starts a machine that boots, with private files, and ends it", async () => {
+    await using bench = new Bench();
+    const spec = bench.spec("wait", { vcpus: 2 });
+    const machine = await bench.driver.launch(spec, { signal });
+    await using _ = machine;
+    assert.deepEqual(runtimeFiles(spec.dir).toSorted(), ["agent.sock", "qmp.sock", "vmm.json"]);
+    for (const name of readdirSync(spec.dir)) {
+      assert.equal(statSync(join(spec.dir, name)).mode & 0o077, 0, `${name} is open to others`);
+    }
+    assert.deepEqual(await bench.driver.list(bench.homeId), new Map([[spec.vmId, machine.pid]]));
+    await booted(spec);
+    const stats = await machine.stats();
+    assert.ok(stats.residentBytes > 10_000_000 && stats.cpuMs > 0, JSON.stringify(stats));
+    await machine.pause();
+    await machine.resume();
+    const channel = await machine.controlChannel({ signal });
+    channel.destroy();
+
+    await machine.kill();
+    await machine.kill();
+    assert.deepEqual(await machine.exited, { reason: "the daemon ended the VMM", expected: true });
+    assert.deepEqual(runtimeFiles(spec.dir), []);
+    assert.deepEqual(await bench.driver.list(bench.homeId), new Map());
+    assert.equal((await failure(machine.controlChannel({ signal }))).code, "guest.unreachable");
+    assert.equal((await failure(machine.stats())).code, "vm.wrong-state");
+    assert.equal((await failure(machine.pause())).code, "vmm.failed");
+  });
+
+  test("a guest that powers off, and one whose kernel panics, end with their reasons", async () => {
+    await using bench = new Bench();
+    for (const [init, expected] of [
+      ["power-off", { reason: "the guest powered off", expected: true }],
+      ["none", { reason: "the guest restarted: a reboot or a kernel panic, see its console", expected: false }],
+    ] as const) {
+      const spec = bench.spec(init);
+      await using machine = await bench.driver.launch(spec, { signal });
+      assert.deepEqual(
+        await machine.exited,
+        expected,
+        readFileSync(join(spec.dir, "console.log"), "utf8").slice(-2000),
+      );
+      assert.deepEqual(runtimeFiles(spec.dir), []);
+    }
+  });
+
+  test("a VMM that is killed from outside ends with that reason", async () => {
+    await using bench = new Bench();
+    await using machine = await bench.driver.launch(bench.spec("wait"), { signal });
+    process.kill(machine.pid, "SIGKILL");
+    assert.deepEqual(await machine.exited, { reason: "the VMM was killed by SIGKILL", expected: false });
+  });
+
+  test("a new driver finds the machine of a former one, follows and ends it", async () => {
+    await using bench = new Bench();
+    const spec = bench.spec("wait");
+    const first = await bench.driver.launch(spec, { signal });
+    const { pid } = first;
+    await first[Symbol.asyncDispose]();
+
+    const second = await bench.newDriver().find(spec.vmId, spec.dir, { signal });
+    assert.equal(second?.pid, pid);
+    await second.pause();
+    await second.resume();
+    await second[Symbol.asyncDispose]();
+
+    await using third = await bench.newDriver().find(spec.vmId, spec.dir, { signal });
+    assert.ok(third);
+    process.kill(pid, "SIGKILL");
+    assert.deepEqual(await third.exited, { reason: "the VMM process is gone", expected: false });
+    assert.deepEqual(runtimeFiles(spec.dir), []);
+    assert.equal(await bench.driver.find(spec.vmId, spec.dir, { signal }), undefined);
+  });
+
+  test("a found machine whose guest powers off says so", async () => {
+    await using bench = new Bench();
+    const spec = bench.spec("power-off");
+    const first = await bench.driver.launch(spec, { signal });
+    await first.pause();
+    await first[Symbol.asyncDispose]();
+    await using found = await bench.newDriver().find(spec.vmId, spec.dir, { signal });
+    await found?.resume();
+    assert.deepEqual(await found?.exited, { reason: "the guest powered off", expected: true });
+  });
+
+  test("a machine that stands still is found, killed and gone", async () => {
+    await using bench = new Bench();
+    const spec = bench.spec("wait");
+    const first = await bench.driver.launch(spec, { signal });
+    await first[Symbol.asyncDispose]();
+    process.kill(first.pid, "SIGSTOP");
+    await using found = await bench.newDriver().find(spec.vmId, spec.dir, { signal });
+    assert.equal(found?.pid, first.pid);
+    await found.kill();
+    assert.equal((await found.exited).expected, true);
+    assert.deepEqual(runtimeFiles(spec.dir), []);
+  });
+
+  test("files of a machine that is gone, of another boot or of another process are not believed, and removed", async () => {
+    await using bench = new Bench();
+    const spec = bench.spec("wait");
+    await using machine = await bench.driver.launch(spec, { signal });
+    const truth = JSON.parse(readFileSync(join(spec.dir, "vmm.json"), "utf8")) as Record<string, unknown>;
+    for (const lie of [
+      { hostBootId: "00000000-0000-0000-0000-000000000000" },
+      { startTicks: 1 },
+      { pid: process.pid },
+      { marker: `banger-${bench.homeId}-ffffffffffff` },
+    ]) {
+      const other = join(bench.root, "other");
+      mkdirSync(other, { mode: 0o700 });
+      writeFileSync(join(other, "vmm.json"), JSON.stringify({ ...truth, ...lie }));
+      writeFileSync(join(other, "qmp.sock"), "");
+      assert.equal(await bench.driver.find(spec.vmId, other, { signal }), undefined, JSON.stringify(lie));
+      assert.deepEqual(runtimeFiles(other), []);
+      rmSync(other, { recursive: true });
+    }
+    assert.equal(existsSync(`/proc/${machine.pid}`), true);
+    await machine.kill();
+  });
+
+  test("a machine whose files are gone is listed and ended by its pid, and no other process is", async () => {
+    await using bench = new Bench();
+    const spec = bench.spec("wait");
+    const machine = await bench.driver.launch(spec, { signal });
+    await machine[Symbol.asyncDispose]();
+    rmSync(spec.dir, { recursive: true });
+    const [[vmId, pid] = ["", 0]] = await bench.driver.list(bench.homeId);
+    assert.deepEqual([vmId, pid], [spec.vmId, machine.pid]);
+    assert.deepEqual(await bench.driver.list("0000"), new Map());
+    assert.equal((await failure(bench.driver.killOrphan("ffffffffffff", bench.homeId, pid))).code, "vmm.failed");
+    assert.equal((await failure(bench.driver.killOrphan(vmId, bench.homeId, process.pid))).code, "vmm.failed");
+    assert.equal((await bench.driver.list(bench.homeId)).size, 1);
+    await bench.driver.killOrphan(vmId, bench.homeId, pid);
+    await bench.driver.killOrphan(vmId, bench.homeId, pid);
+    assert.equal((await bench.driver.list(bench.homeId)).size, 0);
+  });
+
+  test("runs in a directory far longer than a socket address, with commas in its name", async () => {
+    await using bench = new Bench();
+    const dir = join(bench.root, "a,b".repeat(60), "c".repeat(120));
+    const disk = join(dir, "work,1.ext4");
+    const spec = bench.spec("wait", { dir, disks: [{ serial: "work", path: disk, readOnly: false }] });
+    writeFileSync(disk, "");
+    truncateSync(disk, 1024 * 1024);
+    const first = await bench.driver.launch(spec, { signal });
+    await first[Symbol.asyncDispose]();
+    await using found = await bench.driver.find(spec.vmId, dir, { signal });
+    assert.ok(found);
+    (await found.controlChannel({ signal })).destroy();
+    await found.kill();
+  });
+
+  test("a second machine of the same VM is refused, and the first one stays", async () => {
+    await using bench = new Bench();
+    const spec = bench.spec("wait");
+    await using machine = await bench.driver.launch(spec, { signal });
+    const error = await failure(bench.driver.launch(spec, { signal }));
+    assert.equal(error.code, "vmm.failed");
+    assert.match(error.message, new RegExp(`runs already, pid ${machine.pid}`));
+    assert.deepEqual(await bench.driver.list(bench.homeId), new Map([[spec.vmId, machine.pid]]));
+    await machine.kill();
+  });
+
+  test("a kernel that is not there: the error has the VMM's words, and nothing is left", async () => {
+    await using bench = new Bench();
+    const spec = bench.spec("wait", { kernel: "/nonexistent/kernel" });
+    const error = await failure(bench.driver.launch(spec, { signal }));
+    assert.equal(error.code, "vmm.failed");
+    assert.match(error.message, /did not start \(exit code 1\): .*could not .*\/nonexistent\/kernel/);
+    assert.deepEqual(runtimeFiles(spec.dir), []);
+  });
+
+  test("an abort during the start throws its reason and leaves nothing", async () => {
+    await using bench = new Bench();
+    const spec = bench.spec("wait");
+    const reason = new BangerError("cancelled", "no longer wanted");
+    const cancel = new AbortController();
+    const driver = bench.newDriver(
+      createLogger("debug", (line) => {
+        if (line.includes("VMM started")) cancel.abort(reason);
+      }),
+    );
+    assert.equal(await failure(driver.launch(spec, { signal: cancel.signal })), reason);
+    assert.deepEqual(runtimeFiles(spec.dir), []);
+    assert.equal((await bench.driver.list(bench.homeId)).size, 0);
+  });
+
+  test("says which accelerator it uses", async () => {
+    await using bench = new Bench();
+    const { accelerator, snapshots } = await bench.driver.features({ signal });
+    assert.match(accelerator, /^(kvm|tcg)$/);
+    assert.equal(snapshots, false);
+  });
+});

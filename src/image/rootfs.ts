@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { BangerError } from "../lib/errors.ts";
+import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import { Ext4Writer } from "./ext4/writer.ts";
 import { ByteReader } from "./tar/byte-reader.ts";
@@ -104,6 +104,7 @@ function elfMachine(head: Buffer): string | undefined {
 function explain(error: unknown, shown: string): unknown {
   if (error instanceof BangerError || !(error instanceof Error)) return error;
   const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT") return toBangerError(error);
   const isZlib = code?.startsWith("Z_") === true || code?.startsWith("ZSTD_") === true;
   if (!isZlib && !(error instanceof TarError)) return error;
   const why = isZlib ? `its compression is damaged (${error.message})` : error.message;

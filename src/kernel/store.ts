@@ -47,6 +47,7 @@ export interface KernelStore {
   /** From the catalog. Concurrent pulls of one kernel share the work. */
   pull(name: string, options: { force?: boolean }, progress: Progress): Promise<KernelRecord>;
   catalog(): v.InferOutput<typeof catalogEntry>[];
+  inCatalog(name: string): boolean;
 }
 
 /** Opens the store and removes what a dead process left half made. */
@@ -106,7 +107,7 @@ export async function openKernelStore(options: KernelStoreOptions): Promise<Kern
       return pulls.run(name, progress, async (inner) => {
         await using downloads = await stagingDirectory(directory);
         const path = await downloadKernel(recipe, downloads.path, inner);
-        return add({ path, source: `catalog:${name} (${basename(path)})`, name, force }, inner);
+        return await add({ path, source: `catalog:${name} (${basename(path)})`, name, force }, inner);
       });
     },
     catalog: () =>
@@ -116,6 +117,7 @@ export async function openKernelStore(options: KernelStoreOptions): Promise<Kern
         architecture,
         present: artifacts.list().some((row) => row.name === name),
       })),
+    inCatalog: (name) => names().includes(name),
   };
 }
 

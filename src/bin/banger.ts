@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+// The command line program: answers for its version at once, loads the rest for everything else.
+import { versionLine, versionText } from "../cli/version.ts";
+
+const argv = process.argv.slice(2);
+if (argv.length === 1 && argv[0] === "version") process.stdout.write(versionText());
+else if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) process.stdout.write(`${versionLine()}\n`);
+else {
+  const entry = process.argv[1] as string;
+  const [{ main }, { createEnvironment }] = await Promise.all([
+    import("../cli/main.ts"),
+    import("../cli/environment.ts"),
+  ]);
+  // The daemon stands beside this file: bin/bangerd.ts from source, dist/bangerd.js in a build.
+  const daemon = import.meta.filename.replace(/banger(\.[cm]?[jt]s)$/, "bangerd$1");
+  const code = await main(
+    argv,
+    createEnvironment({ self: [process.execPath, entry], daemon: [process.execPath, daemon] }),
+  );
+  // Whatever still waits (a stdin that nobody closes) must not keep a finished command alive.
+  process.stdout.write("", () => process.exit(code));
+}

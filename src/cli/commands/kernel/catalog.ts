@@ -1,0 +1,13 @@
+// banger kernel catalog
+import { defineCommand } from "../../command.ts";
+import { printCatalog } from "../../record-lists.ts";
+
+export default defineCommand({
+  about: `Lists the kernels that "kernel pull" (and "vm run --kernel") can fetch. Those that are there already say "yes".`,
+  examples: [["banger kernel catalog", "what can be pulled"]],
+  parameters: {},
+  async run(context) {
+    await using client = await context.connect();
+    printCatalog(context, (await client.call("kernel.catalog", {})).entries);
+  },
+});

@@ -1,0 +1,29 @@
+// banger vm create
+import { defineCommand, flag } from "../../command.ts";
+import { createVm } from "../../create-vm.ts";
+import { type VmFlags, vmFlags, vmParams } from "../../vm-options.ts";
+
+export default defineCommand<VmFlags & { readonly noStart?: boolean }>({
+  about: `Makes a VM and starts it, without a session in it. Prints its name. The VM stays until "vm delete".
+
+Use "vm run" instead when you want a shell or a command right away. Sizes that are left out come from config.toml or from
+what this host has. Next: "vm exec <name> -- command", "vm ssh <name>", "vm cp".`,
+  examples: [
+    ["banger vm create --name box", "a VM with the default image and sizes"],
+    ["banger vm create --name big --vcpu 4 --memory 8G --disk-size 40G", "a larger one"],
+    ["banger vm create --name later --no-start", "made but not booted; vm start boots it"],
+  ],
+  parameters: { flags: { ...vmFlags, noStart: flag("make the VM but do not start it") } },
+  async run(context, { noStart, ...flags }) {
+    await using client = await context.connect();
+    const record = await createVm(context, client, {
+      ...vmParams(flags),
+      ...(noStart === true ? { start: false } : {}),
+    });
+    const { terminal } = context;
+    if (terminal.json) return terminal.printJson(record);
+    terminal.print(record.name);
+    if (record.state === "running") terminal.notice(`next: banger vm exec ${record.name} -- <command>`, "dim");
+    else terminal.notice(`next: banger vm start ${record.name}`, "dim");
+  },
+});

@@ -1,0 +1,53 @@
+// banger vm exec
+import { environmentOption, oneReference } from "../../arguments.ts";
+import { defineCommand, flag, option } from "../../command.ts";
+import { runSession } from "../../session/session.ts";
+
+type Flags = {
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+  readonly env?: readonly string[];
+  readonly user?: string;
+  readonly workdir?: string;
+};
+
+export default defineCommand<Flags, [string]>({
+  about: `Runs a command in a running VM and exits with its exit code. Output is passed on byte for byte; input is passed on when
+stdin is a pipe or a file. Without a command the user's login shell is run.
+
+The words after -- are the command and its arguments as they are: no shell looks at them. For pipes, && or $VAR in the VM
+write: sh -c '...'. Options of banger stand before the command.
+
+Ctrl-C interrupts the command in the VM; a second Ctrl-C ends the session. Exit code 128+n: the command was ended by signal n.`,
+  examples: [
+    ["banger vm exec sandbox -- uname -a", "run a command"],
+    ["banger vm exec -it sandbox -- bash", "an interactive shell"],
+    ["banger vm exec --workdir /root/repo --env CI=1 sandbox -- make test", "with a directory and a variable"],
+    ["echo hello | banger vm exec sandbox -- tee /root/hello", "with input"],
+  ],
+  rest: "command",
+  operands: "<vm> [-- <command> [argument...]]",
+  parameters: {
+    positional: oneReference("vm"),
+    flags: {
+      interactive: flag("pass stdin on although it is a terminal"),
+      tty: flag("give the command a terminal"),
+      env: environmentOption,
+      user: option("user to run as; default: the image's user", "name"),
+      workdir: option("directory to run in; default: the image's, or the user's home", "path"),
+    },
+    aliases: { i: "interactive", t: "tty", e: "env" },
+  },
+  async run(context, flags, vm) {
+    await using client = await context.connect();
+    context.exitCode = await runSession(context, client, {
+      vm,
+      argv: context.rest ?? [],
+      environment: flags.env,
+      cwd: flags.workdir,
+      user: flags.user,
+      tty: flags.tty,
+      interactive: flags.interactive,
+    });
+  },
+});

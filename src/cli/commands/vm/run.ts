@@ -1,0 +1,68 @@
+// banger vm run
+import { defineCommand, flag, option } from "../../command.ts";
+import { environmentOption, pathOperand } from "../../arguments.ts";
+import { checkRunRequest, runVm } from "../../session/run-vm.ts";
+import { type VmFlags, vmFlags, vmParams } from "../../vm-options.ts";
+
+type Flags = VmFlags & {
+  readonly rm?: boolean;
+  readonly detach?: boolean;
+  readonly user?: string;
+  readonly env?: readonly string[];
+  readonly workdir?: string;
+  readonly tty?: boolean;
+  readonly interactive?: boolean;
+};
+
+export default defineCommand<Flags, [string?]>({
+  about: `Makes a VM, starts it, and runs a command in it or opens a shell. Exits with the command's exit code.
+
+  path        a directory in a git repository: its tracked files are put into /root/repo first, and the command runs there
+  -- command  what to run, with its arguments; no shell looks at them (for pipes or && write: -- sh -c '...')
+  neither     an empty VM and a shell
+
+The VM stays afterwards unless --rm is given: "vm list --all" shows it, "vm ssh <name>" goes back in, "vm delete <name>"
+removes it. With --rm it is removed when the command or shell ends, also after Ctrl-C. With --detach the command returns as
+soon as the VM is ready and prints its name.
+
+Sizes that are left out come from config.toml or from what this host has. The first run pulls an image and a kernel.`,
+  examples: [
+    ["banger vm run --rm -- uname -a", "one command in a fresh VM that is removed afterwards"],
+    ["banger vm run ./repo -- make test", "run a repository's tests; the VM stays for a look"],
+    ["banger vm run --name sandbox --memory 4G --vcpu 4", "a shell in a larger VM with a name"],
+    ["banger vm run --detach --name box ./repo", "prepare a VM and come back later: banger vm ssh box"],
+  ],
+  rest: "dashes",
+  operands: "[path] [-- <command> [argument...]]",
+  parameters: {
+    positional: {
+      kind: "tuple",
+      parameters: [{ ...pathOperand("path", "directory in a git repository"), optional: true }],
+    },
+    flags: {
+      rm: flag("remove the VM when the command or shell ends, whatever the reason"),
+      detach: flag("return when the VM is ready; print its name"),
+      ...vmFlags,
+      user: option("user to run as; default: the image's user", "name"),
+      env: environmentOption,
+      workdir: option("directory to run in; default: the repository, or the image's", "path"),
+      tty: flag("give the command a terminal"),
+      interactive: flag("pass stdin on although it is a terminal"),
+    },
+    aliases: { d: "detach", e: "env", t: "tty", i: "interactive" },
+  },
+  async run(context, flags, path) {
+    const { rm = false, detach = false, user, env, workdir, tty, interactive, ...vm } = flags;
+    const request = {
+      path,
+      argv: context.rest ?? [],
+      rm,
+      detach,
+      vm: vmParams(vm),
+      session: { environment: env, cwd: workdir, user, tty, interactive },
+    };
+    checkRunRequest(request);
+    await using client = await context.connect();
+    await runVm(context, client, request);
+  },
+});

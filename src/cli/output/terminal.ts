@@ -1,0 +1,87 @@
+// Where a command's words go. stdout gets only what was asked for; everything else is stderr.
+import { printable, printableJson, printableLine } from "./sanitise.ts";
+
+export interface OutputStream {
+  write(data: string | Uint8Array): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export type Style = "dim" | "bold" | "red" | "yellow" | "green";
+
+export interface OutputMode {
+  json?: boolean | undefined;
+  quiet?: boolean | undefined;
+  noColor?: boolean | undefined;
+}
+
+/** The two output streams with what the user asked of them. `configure` is called once the flags are known. */
+export class Terminal {
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  json = false;
+  quiet = false;
+  #color: boolean;
+  /** Erases and redraws the progress line around other output on stderr. */
+  #live: { erase(): void; draw(): void } | undefined;
+
+  constructor(stdout: OutputStream, stderr: OutputStream, env: Readonly<Record<string, string | undefined>>) {
+    this.stdout = stdout;
+    this.stderr = stderr;
+    this.#color = stderr.isTTY === true && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
+  }
+
+  configure(mode: OutputMode): void {
+    this.json ||= mode.json === true;
+    this.quiet ||= mode.quiet === true;
+    if (mode.noColor === true) this.#color = false;
+  }
+
+  /** Whether stderr takes a line that is redrawn. */
+  get animated(): boolean {
+    return this.stderr.isTTY === true && !this.quiet && !this.json;
+  }
+
+  /** Text of ours and of others on stdout: sanitised, one newline at the end. */
+  print(text: string): void {
+    const safe = printable(text);
+    this.stdout.write(safe.endsWith("\n") ? safe : `${safe}\n`);
+  }
+
+  /** A record as indented JSON on stdout. */
+  printJson(value: unknown): void {
+    this.stdout.write(`${printableJson(value)}\n`);
+  }
+
+  /** A line on stderr that must always be seen. */
+  report(line: string): void {
+    this.#aroundLive(() => this.stderr.write(`${line}\n`));
+  }
+
+  /** A line on stderr for people: left out with --quiet and --json. */
+  notice(line: string, style: Style | undefined = undefined): void {
+    if (this.quiet || this.json) return;
+    const text = printableLine(line);
+    this.report(style === undefined ? text : this.style(style, text));
+  }
+
+  /** Colour for stderr; the text itself when there is none. */
+  style(style: Style, text: string): string {
+    if (!this.#color) return text;
+    return process.getBuiltinModule("node:util").styleText(style, text, { validateStream: false });
+  }
+
+  /** Registers the live progress line; the returned function takes it away again. */
+  attachLive(live: { erase(): void; draw(): void }): () => void {
+    this.#live = live;
+    return () => {
+      if (this.#live === live) this.#live = undefined;
+    };
+  }
+
+  #aroundLive(write: () => void): void {
+    this.#live?.erase();
+    write();
+    this.#live?.draw();
+  }
+}

@@ -1,0 +1,134 @@
+// The steps of "vm run": look at the repository, make the VM, ship the repository, run, and with --rm remove the VM.
+import { resolve } from "node:path";
+import type { ParamsOf } from "../../api/methods.ts";
+import type { VmRecord } from "../../api/records.ts";
+import { BangerError } from "../../lib/errors.ts";
+import type { Client } from "../../sdk/client.ts";
+import type { CliContext } from "../context.ts";
+import { createVm } from "../create-vm.ts";
+import { operate } from "../operate.ts";
+import { renderError } from "../output/errors.ts";
+import { isInteractive, runSession, type SessionRequest } from "./session.ts";
+
+export interface RunRequest {
+  path: string | undefined;
+  argv: readonly string[];
+  rm: boolean;
+  detach: boolean;
+  vm: ParamsOf<"vm.create">;
+  session: Omit<SessionRequest, "vm" | "argv">;
+}
+
+/** Refuses combinations that make no sense, before anything is made or started. */
+export function checkRunRequest(request: RunRequest): void {
+  if (request.detach && request.rm) {
+    throw new BangerError(
+      "usage",
+      "--detach and --rm exclude each other: a detached VM has no session whose end removes it",
+    );
+  }
+  if (request.detach && request.argv.length > 0) {
+    throw new BangerError("usage", "--detach takes no command: run it later with banger vm exec");
+  }
+}
+
+/** Sets the context's exit code to the command's. */
+export async function runVm(context: CliContext, client: Client, request: RunRequest): Promise<void> {
+  const path = request.path === undefined ? undefined : resolve(context.cwd, request.path);
+  if (path !== undefined) await inspect(context, client, path);
+  // The hold lives until this function ends: however this process goes, the daemon sees it and removes the VM.
+  using hold = request.rm ? new Hold(client) : undefined;
+  const record = await createVm(
+    context,
+    client,
+    { ...request.vm, ...(request.rm ? { autoRemove: true } : {}) },
+    (operation) => hold?.take(operation.id),
+  );
+  try {
+    const workdir = path === undefined ? undefined : await prepare(context, client, record, path);
+    if (request.detach) await announce(context, client, record);
+    else await session(context, client, record, request, workdir);
+  } finally {
+    if (request.rm) await remove(context, client, record);
+  }
+}
+
+async function inspect(context: CliContext, client: Client, path: string): Promise<void> {
+  const found = await client.call("workspace.inspect", { path }, { signal: context.interrupts.signal });
+  if (found.untracked > 0) {
+    const files = found.untracked === 1 ? "1 untracked file is" : `${found.untracked} untracked files are`;
+    context.terminal.notice(`${files} not shipped: git add what the VM needs`, "yellow");
+  }
+}
+
+async function prepare(context: CliContext, client: Client, record: VmRecord, path: string): Promise<string> {
+  return (await operate(context, client, "workspace.prepare", { vm: record.id, path })).workdir;
+}
+
+async function announce(context: CliContext, client: Client, record: VmRecord): Promise<void> {
+  const { terminal } = context;
+  if (terminal.json) return terminal.printJson(await client.call("vm.show", { vm: record.id }));
+  terminal.print(terminal.quiet ? record.id : record.name);
+  terminal.notice(`next: banger vm ssh ${record.name}, or banger vm exec ${record.name} -- <command>`, "dim");
+}
+
+async function session(
+  context: CliContext,
+  client: Client,
+  record: VmRecord,
+  request: RunRequest,
+  workdir: string | undefined,
+): Promise<void> {
+  const { argv } = request;
+  context.exitCode = await runSession(context, client, {
+    ...request.session,
+    vm: record.id,
+    argv,
+    cwd: request.session.cwd ?? workdir,
+  });
+  if (request.rm || !isInteractive(context, { argv, tty: request.session.tty })) return;
+  const now = await client.call("vm.show", { vm: record.id });
+  if (now.state !== "running") return;
+  context.terminal.notice(
+    `${now.name} is still running. Back in: banger vm ssh ${now.name}. Stop: banger vm stop ${now.name}. Remove: banger vm delete ${now.name}.`,
+    "dim",
+  );
+}
+
+/** Deletes the VM and waits for it, also after an interrupt. A VM that is gone already is what was wanted. */
+async function remove(context: CliContext, client: Client, record: VmRecord): Promise<void> {
+  try {
+    await client.operate("vm.delete", { vm: record.id });
+  } catch (error) {
+    if (error instanceof BangerError && error.code === "vm.not-found") return;
+    renderError(error, context.terminal);
+    context.exitCode ||= 1;
+  }
+}
+
+/** Tells the daemon that a VM may live only as long as this process: see the method vm.hold. */
+class Hold implements Disposable {
+  readonly #client: Client;
+  readonly #controller = new AbortController();
+
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  take(operation: string): void {
+    void this.#follow(operation);
+  }
+
+  [Symbol.dispose](): void {
+    this.#controller.abort();
+  }
+
+  async #follow(operation: string): Promise<void> {
+    try {
+      const events = this.#client.events("vm.hold", { operation }, { signal: this.#controller.signal });
+      for await (const _ of events);
+    } catch {
+      // The create failed or the VM was deleted: whoever waits for those reports it.
+    }
+  }
+}

@@ -1,0 +1,80 @@
+// A command or login shell in a VM on the standard streams of this process.
+import type { ParamsOf } from "../../api/methods.ts";
+import { exec, type RemoteProcess } from "../../sdk/exec.ts";
+import type { Client } from "../../sdk/client.ts";
+import type { CliContext } from "../context.ts";
+import { enterRawMode } from "./raw-mode.ts";
+
+export interface SessionRequest {
+  vm: string;
+  /** Empty: the login shell. */
+  argv: readonly string[];
+  environment?: readonly string[] | undefined;
+  cwd?: string | undefined;
+  user?: string | undefined;
+  /** `-t`. Default: only for a login shell between two terminals. */
+  tty?: boolean | undefined;
+  /** `-i`: forward stdin although it is a terminal. */
+  interactive?: boolean | undefined;
+}
+
+const interruptNumber = 2;
+
+/** Whether the session gets a terminal of its own in the guest. */
+export function isInteractive(context: CliContext, request: Pick<SessionRequest, "argv" | "tty">): boolean {
+  const { stdinIsTty, stdout } = context.streams;
+  return request.tty ?? (request.argv.length === 0 && stdinIsTty && stdout.isTTY === true);
+}
+
+/**
+ * Runs the command to its end and returns its exit code as a shell shows it. Ctrl-C goes to the guest: as a key in a
+ * terminal session, as SIGINT to the process group otherwise, where a second Ctrl-C ends the session.
+ */
+export async function runSession(context: CliContext, client: Client, request: SessionRequest): Promise<number> {
+  const { streams, interrupts } = context;
+  const terminal = isInteractive(context, request);
+  // A terminal is read only when the session is one or -i says so; anything else (pipe, file, /dev/null) is passed on.
+  const forwardsInput = !streams.stdinIsTty || terminal || request.interactive === true;
+  const stdin = forwardsInput ? streams.stdin() : undefined;
+  using _raw = terminal && streams.stdinIsTty ? enterRawMode(streams.stdin(), interrupts) : undefined;
+  const remote = await exec(client, execParams(request, terminal ? terminalSize(context) : undefined), {
+    ...(stdin === undefined ? {} : { stdin }),
+    stdout: streams.stdout,
+    stderr: streams.stderr,
+    signal: interrupts.signal,
+  });
+  using _resize = terminal ? followResize(context, remote) : undefined;
+  using _interrupt = interrupts.handleOnce(() => remote.kill(interruptNumber));
+  const { code } = await remote.exited;
+  return code;
+}
+
+function execParams(
+  request: SessionRequest,
+  terminal: { columns: number; rows: number } | undefined,
+): Omit<ParamsOf<"vm.exec">, "stdin"> {
+  const term = process.env["TERM"];
+  const environment = [
+    ...(terminal !== undefined && term !== undefined ? [`TERM=${term}`] : []),
+    ...(request.environment ?? []),
+  ];
+  return {
+    vm: request.vm,
+    argv: [...request.argv],
+    ...(environment.length === 0 ? {} : { environment }),
+    ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
+    ...(request.user === undefined ? {} : { user: request.user }),
+    ...(terminal === undefined ? {} : { terminal }),
+  };
+}
+
+function terminalSize({ streams }: CliContext): { columns: number; rows: number } {
+  return { columns: streams.stdout.columns || 80, rows: streams.stdout.rows || 24 };
+}
+
+function followResize(context: CliContext, remote: RemoteProcess): Disposable {
+  const { stdout } = context.streams;
+  const onResize = () => remote.resize(terminalSize(context));
+  stdout.on("resize", onResize);
+  return { [Symbol.dispose]: () => stdout.off("resize", onResize) };
+}

@@ -1,0 +1,215 @@
+// Every command and group, with one line each. A command's file is loaded only when it is the one that was asked for.
+import type { Example, LoadedCommand, Page } from "./command.ts";
+
+export interface Leaf {
+  kind: "leaf";
+  summary: string;
+  hidden?: boolean;
+  load: () => Promise<{ default: LoadedCommand }>;
+}
+
+export interface Group extends Page {
+  kind: "group";
+  summary: string;
+  hidden?: boolean;
+  entries: Readonly<Record<string, Leaf | Group>>;
+  /** Other name -> name in `entries`. */
+  aliases: Readonly<Record<string, string>>;
+}
+
+function leaf(summary: string, load: Leaf["load"], hidden = false): Leaf {
+  return { kind: "leaf", summary, load, hidden };
+}
+
+function group(
+  summary: string,
+  about: string,
+  examples: readonly Example[],
+  entries: Group["entries"],
+  aliases: Group["aliases"] = {},
+  hidden = false,
+): Group {
+  return { kind: "group", summary, about, examples, entries, aliases, hidden };
+}
+
+const vm = group(
+  "make, use and remove sandboxes",
+  `A VM is a disposable Linux machine with its own kernel, root file system and /root disk. You are root in it.
+
+Most of the time one command is enough: "vm run" makes a VM, ships a repository into it when you name one, and runs a
+command or opens a shell. Later, "vm exec" runs further commands, "vm cp" moves files, "vm delete" removes it.
+
+Near-twins: "start" boots a stopped VM; "stop" shuts down cleanly and keeps the disks; "restart" is stop, then start (a
+fresh boot); "kill" ends it at once when stop hangs (like pulling the plug); "delete" stops it and removes its disks
+(cannot be undone).`,
+  [
+    ["banger vm run --rm -- uname -a", "run one command in a fresh VM, then remove the VM"],
+    ["banger vm run ./repo -- make test", "ship a git repository into a VM and run its tests there"],
+    ["banger vm run --name sandbox", "make a VM and open a shell in it"],
+    ["banger vm list --all", "see what is there"],
+    ["banger vm delete sandbox", "remove it"],
+  ],
+  {
+    run: leaf("make a VM and run a command or a shell in it", () => import("./commands/vm/run.ts")),
+    create: leaf("make a VM without opening a session", () => import("./commands/vm/create.ts")),
+    list: leaf("list running VMs (--all: every VM)", () => import("./commands/vm/list.ts")),
+    show: leaf("show all that is known of one VM", () => import("./commands/vm/show.ts")),
+    exec: leaf("run a command in a running VM", () => import("./commands/vm/exec.ts")),
+    ssh: leaf("open an SSH session with the system's ssh", () => import("./commands/vm/ssh.ts")),
+    cp: leaf("copy files between the host and a VM", () => import("./commands/vm/cp.ts")),
+    logs: leaf("print a VM's console", () => import("./commands/vm/logs.ts")),
+    start: leaf("boot stopped VMs", () => import("./commands/vm/start.ts")),
+    stop: leaf("shut VMs down cleanly; disks stay", () => import("./commands/vm/stop.ts")),
+    restart: leaf("stop and start VMs: a fresh boot", () => import("./commands/vm/restart.ts")),
+    kill: leaf("end VMs at once, when stop hangs", () => import("./commands/vm/kill.ts")),
+    delete: leaf("stop VMs and remove their disks for good", () => import("./commands/vm/delete.ts")),
+  },
+  { ls: "list", ps: "list", rm: "delete" },
+);
+
+const image = group(
+  "root file systems that VMs start from",
+  `An image is a read-only root file system. All VMs of an image share it; each VM keeps its own changes on its own disk.
+
+You need not do anything: "vm run" pulls the default image when it is missing. Use "import" for a root file system of your
+own (a tar of it, for example from mmdebstrap or "docker export").`,
+  [
+    ["banger image list", "images on this machine"],
+    ["banger image catalog", "images that can be pulled"],
+    ["banger image pull debian-bookworm", "make one of them"],
+    ["banger image import ./rootfs.tar --name mine", "make an image from a tar of a root file system"],
+  ],
+  {
+    list: leaf("list local images", () => import("./commands/image/list.ts")),
+    show: leaf("show one image", () => import("./commands/image/show.ts")),
+    pull: leaf("make an image from a catalog recipe", () => import("./commands/image/pull.ts")),
+    import: leaf("make an image from a root file system tar", () => import("./commands/image/import.ts")),
+    delete: leaf("remove images that no VM uses", () => import("./commands/image/delete.ts")),
+    catalog: leaf("list images that can be pulled", () => import("./commands/image/catalog.ts")),
+  },
+  { ls: "list", rm: "delete" },
+);
+
+const kernel = group(
+  "Linux kernels that VMs boot",
+  `A kernel is a bootable Linux with its modules. "vm run" pulls the default kernel when it is missing; use "import" for one
+of your own: a Debian kernel package (.deb) or a directory with vmlinuz and lib/modules.`,
+  [
+    ["banger kernel list", "kernels on this machine"],
+    ["banger kernel catalog", "kernels that can be pulled"],
+    ["banger kernel import ./linux-image-6.1.0-30-cloud-amd64.deb --name mine", "make a kernel from a Debian package"],
+  ],
+  {
+    list: leaf("list local kernels", () => import("./commands/kernel/list.ts")),
+    show: leaf("show one kernel", () => import("./commands/kernel/show.ts")),
+    pull: leaf("fetch a kernel of the catalog", () => import("./commands/kernel/pull.ts")),
+    import: leaf("make a kernel from a .deb or a directory", () => import("./commands/kernel/import.ts")),
+    rm: leaf("remove kernels that no VM uses", () => import("./commands/kernel/rm.ts")),
+    catalog: leaf("list kernels that can be pulled", () => import("./commands/kernel/catalog.ts")),
+  },
+  { ls: "list", delete: "rm" },
+);
+
+const operation = group(
+  "long work under way in the daemon",
+  `Everything that takes long (create, start, pull, import) is an operation of the daemon: it goes on when the command that
+started it is gone, can be watched by any other, and can be cancelled. Its id also stands in error messages and in the log.`,
+  [
+    ["banger operation list", "what runs, and what ran lately"],
+    ["banger operation watch op-3f9a1c2b", "follow one to its end"],
+    ["banger operation cancel op-3f9a1c2b", "stop one; what it made is undone"],
+  ],
+  {
+    list: leaf("list operations, newest first", () => import("./commands/operation/list.ts")),
+    show: leaf("show one operation", () => import("./commands/operation/show.ts")),
+    watch: leaf("follow an operation to its end", () => import("./commands/operation/watch.ts")),
+    cancel: leaf("stop an operation and undo what it made", () => import("./commands/operation/cancel.ts")),
+  },
+  { ls: "list" },
+);
+
+const daemon = group(
+  "the background process that owns the VMs",
+  `The daemon starts by itself with the first command that needs it. VMs go on running when it stops, and are found again
+when it starts.`,
+  [
+    ["banger daemon status", "is it there, which version, where is its log"],
+    ["banger daemon stop", "stop it; the next command starts it again"],
+  ],
+  {
+    status: leaf("version, process, paths and load of the daemon", () => import("./commands/daemon/status.ts")),
+    stop: leaf("stop the daemon; running VMs go on", () => import("./commands/daemon/stop.ts")),
+  },
+);
+
+const config = group(
+  "settings",
+  `Settings live in one file, config.toml. A flag on the command line wins over the file, the file over the built-in default.`,
+  [["banger config show", "each setting, its value and where the value comes from"]],
+  { show: leaf("each setting's value and origin", () => import("./commands/config/show.ts")) },
+);
+
+const internal = group(
+  "plumbing that banger itself uses",
+  "Used by banger's own ssh set-up and by shell completion. No promise is made about these.",
+  [],
+  { dial: leaf("connect stdin and stdout to a service of a VM", () => import("./commands/internal/dial.ts")) },
+  {},
+  true,
+);
+
+export const tree: Group = group(
+  "disposable Linux machines on your own computer",
+  `banger gives you a disposable Linux machine with one command: a microVM with its own kernel, root file system and disk.
+Nothing in it can touch your files; you are root inside.
+
+Start with "banger vm run". The first run pulls a default image and kernel (a minute or two), later runs take seconds.
+"banger doctor" says whether this host is ready. Every command takes --help and --json.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted. "vm run", "vm exec" and "vm ssh" exit with the code of the
+command that ran in the VM.`,
+  [
+    ["banger vm run", "make a VM and open a shell in it"],
+    ["banger vm run ./repo -- make test", "run a repository's tests in a fresh VM"],
+    ["banger vm run --rm -- sh -c 'id; uname -r'", "run a command in a VM that is removed afterwards"],
+    ["banger ps", "list running VMs"],
+    ["banger doctor", "check this host"],
+  ],
+  {
+    vm,
+    ps: leaf("list running VMs (same as vm list)", () => import("./commands/vm/list.ts")),
+    cp: leaf("copy files between the host and a VM (same as vm cp)", () => import("./commands/vm/cp.ts")),
+    image,
+    kernel,
+    operation,
+    daemon,
+    config,
+    doctor: leaf("check this host and banger's own state", () => import("./commands/doctor.ts")),
+    completion: leaf("print the shell completion script", () => import("./commands/completion.ts")),
+    version: leaf("print the version", () => import("./commands/version.ts")),
+    internal,
+    __complete: leaf("complete a command line", () => import("./commands/complete.ts"), true),
+  },
+);
+
+export interface Route {
+  /** Names as they stand in the tree, aliases resolved. */
+  path: string[];
+  /** How many words of the command line the path took. */
+  length: number;
+  target: Leaf | Group;
+}
+
+/** Follows the words as far as they name groups and commands. */
+export function findRoute(words: readonly string[]): Route {
+  const path: string[] = [];
+  let target: Leaf | Group = tree;
+  for (const word of words) {
+    if (target.kind === "leaf") break;
+    const name: string = Object.hasOwn(target.aliases, word) ? (target.aliases[word] as string) : word;
+    if (!Object.hasOwn(target.entries, name)) break;
+    target = target.entries[name] as Leaf | Group;
+    path.push(name);
+  }
+  return { path, length: path.length, target };
+}

@@ -2,4 +2,4 @@
 import { runDaemon } from "../daemon/main.ts";
 
 process.title = "bangerd";
-await runDaemon();
+void runDaemon();

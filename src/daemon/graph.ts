@@ -1,6 +1,74 @@
-// TEMP
+// The object graph: every real part of a daemon, built once, each given what it needs.
+import type { Config } from "../config/resolve.ts";
+import { listSettings } from "../config/resolve.ts";
+import { connectGuest } from "../guest/connect.ts";
+import { openImageStore } from "../image/store.ts";
+import { buildInitramfs } from "../kernel/initramfs.ts";
+import { openKernelStore } from "../kernel/store.ts";
+import { openState } from "../state/open.ts";
+import type { VmSettings } from "../vm/context.ts";
+import { Vms } from "../vm/vms.ts";
+import { Workspaces } from "../vm/workspaces.ts";
+import { createQemuDriver } from "../vmm/qemu/driver.ts";
+import { agentFile } from "./agent-file.ts";
+import { createDoctor } from "./doctor/doctor.ts";
 import type { PartsOptions } from "./main.ts";
 import type { Services } from "./services.ts";
-export async function openServices(_options: PartsOptions): Promise<Services> {
-  throw new Error("not yet");
+
+/** Opens the stores and builds the services. Throws `state.newer`, `state.unreadable`. */
+export async function openServices({ paths, config, build, log }: PartsOptions): Promise<Services> {
+  await using undo = new AsyncDisposableStack();
+  const state = undo.use(openState(paths.databaseFile));
+  const images = await openImageStore({
+    paths,
+    log,
+    table: state.images,
+    usedBy: (id) => vms.usersOfImage(id),
+  });
+  const kernels = await openKernelStore({
+    paths,
+    log,
+    table: state.kernels,
+    usedBy: (id) => vms.usersOfKernel(id),
+  });
+  const probeKernel = async () => kernels.list()[0]?.kernelPath;
+  const vms = new Vms({
+    paths,
+    state,
+    driver: createQemuDriver({ paths, log, probeKernel }),
+    images,
+    kernels,
+    initramfs: (kernel, options) =>
+      buildInitramfs({ kernel, agentPath: agentFile(kernel.architecture), cacheDir: paths.cacheDir, log }, options),
+    connectGuest,
+    settings: vmSettings(config),
+    log,
+  });
+  undo.defer(() => vms.close());
+  const parts = undo.move();
+  return {
+    vms,
+    images,
+    kernels,
+    workspaces: new Workspaces(vms),
+    operationStore: state.operations,
+    doctor: createDoctor({ paths, config, build, images, kernels, probeKernel }),
+    config: () => ({ file: config.file, settings: listSettings(config) }),
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
+}
+
+function vmSettings({ defaultImage, defaultKernel, bootTimeoutS, stopTimeoutS, vmDefaults }: Config): VmSettings {
+  return {
+    defaultImage: defaultImage.value,
+    defaultKernel: defaultKernel.value,
+    bootTimeoutMs: bootTimeoutS.value * 1000,
+    stopTimeoutMs: stopTimeoutS.value * 1000,
+    vmDefaults: {
+      vcpus: vmDefaults.vcpus.value,
+      memoryMib: vmDefaults.memoryMib.value,
+      diskBytes: vmDefaults.diskBytes.value,
+      overlayBytes: vmDefaults.overlayBytes.value,
+    },
+  };
 }

@@ -45,7 +45,7 @@ export class StreamingCall<Request, Reply> {
       this.cancel();
       return undefined;
     } catch (error) {
-      const failure = this.failure(error);
+      const failure = await this.#setup.session.failure(error, this.#setup.codes, this.#setup.signal);
       this.cancel();
       throw failure;
     }
@@ -57,10 +57,6 @@ export class StreamingCall<Request, Reply> {
     this.requests.abandon();
     // This code makes the reset a CANCEL, which is no fault of anyone.
     if (!this.over.aborted) this.#controller.abort(new ConnectError("cancelled", Code.Canceled));
-  }
-
-  failure(error: unknown): BangerError {
-    return this.#setup.session.failure(error, this.#setup.codes, this.#setup.signal);
   }
 
   /** The agent said something that the contract forbids: ends the session and returns the error to throw. */

@@ -1,6 +1,8 @@
 // Opens a session with a guest's agent and gives it to the daemon as a GuestAgent.
 //
-// Connect's own client is used for the calls. Measured per call on a unix socket with 2 busy cores: see the numbers below.
+// Connect's own client makes the calls. Measured on a unix socket with 2 busy cores (medians of 100, agent on the same machine):
+// a unary call 0.4-0.6 ms, exec of "true" with its streams 1.8-2.9 ms, against 2.1 ms for spawning "true" from Node itself:
+// a client of our own could win less than a millisecond.
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { CallOptions, ConnectGuest, GuestAgent, GuestPhase } from "./agent.ts";

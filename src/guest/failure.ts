@@ -38,6 +38,8 @@ export function isViolation(error: unknown): error is ConnectError {
   if (!(error instanceof ConnectError) || error.isWireError) return false;
   // Failures of streams and of the session carry Node's error as their cause, or the code of a reset stream in their text.
   if (error.cause instanceof Error || error.rawMessage.startsWith("http/2 stream closed")) return false;
+  // An agent without that service: Connect turns the HTTP status into a code.
+  if (/^HTTP \d+$/.test(error.rawMessage)) return false;
   return error.code !== Code.Canceled && error.code !== Code.DeadlineExceeded;
 }
 

@@ -91,16 +91,16 @@ interface Upload<Open, Data, Reply> {
 }
 
 /** A content that fails cancels the call, so that the agent keeps nothing of it. */
-async function upload<Open, Data, Reply>(upload: Upload<Open, Data, Reply>): Promise<Reply> {
-  const { session, content, options } = upload;
+async function upload<Open, Data, Reply>(setup: Upload<Open, Data, Reply>): Promise<Reply> {
+  const { session, content, options } = setup;
   const requests = new Requests<Open | Data>();
   const controller = new AbortController();
   const onAbort = () => controller.abort(new ConnectError("cancelled", Code.Canceled));
   options.signal.addEventListener("abort", onAbort, { once: true });
   if (options.signal.aborted) onAbort();
-  void requests.send(upload.open);
+  void requests.send(setup.open);
   let contentFailure: Error | undefined;
-  const source = pump(content, (bytes) => requests.send(upload.data(bytes)));
+  const source = pump(content, (bytes) => requests.send(setup.data(bytes)));
   source.ended.then(
     () => requests.end(),
     (error: Error) => {
@@ -109,10 +109,10 @@ async function upload<Open, Data, Reply>(upload: Upload<Open, Data, Reply>): Pro
     },
   );
   try {
-    return await upload.start(requests, { signal: controller.signal });
+    return await setup.start(requests, { signal: controller.signal });
   } catch (error) {
     content.destroy();
-    throw contentFailure ?? session.failure(error, fileFailure, options.signal);
+    throw contentFailure ?? (await session.failure(error, fileFailure, options.signal));
   } finally {
     source.stop();
     requests.abandon();

@@ -2,13 +2,14 @@
 // Knows how it ended, and turns failed calls into errors that say so.
 import * as http2 from "node:http2";
 import type { Duplex } from "node:stream";
-import { createClient } from "@connectrpc/connect";
+import { ConnectError, createClient } from "@connectrpc/connect";
 import type { Client } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { BangerError } from "../lib/errors.ts";
 import { isViolation, printable, reasonOf, refusal } from "./failure.ts";
 import type { FailureCodes } from "./failure.ts";
 import { FrameGuard } from "./frame-guard.ts";
+import { adapt } from "./http-stream.ts";
 import { AgentService, FileService, PortService, ProcessService } from "./gen/banger/agent/v1/agent_pb.js";
 
 const maxFrameBytes = 64 * 1024;
@@ -52,15 +53,25 @@ export class GuestSession {
     this.closed = promise;
     this.#resolveClosed = resolve;
     const guard = new FrameGuard(channel, { maxFrameBytes });
-    guard.on("error", (error) => this.#fail(error));
+    guard.on("error", (error: Error) => this.#fail(error));
     this.#http = http2.connect("http://agent", {
       createConnection: () => guard,
       settings: { enablePush: false, initialWindowSize: streamWindowBytes, maxFrameSize: maxFrameBytes },
       maxSettings: 32,
       maxSessionMemory: 32,
     });
+    // The HTTP/2 library destroys its session when it cannot accept what the guest sent, but says so only when the channel
+    // is closed, which a guest that reads nothing could put off for ever.
+    const destroy = this.#http.destroy.bind(this.#http) as (...args: unknown[]) => void;
+    Object.defineProperty(this.#http, "destroy", {
+      value: (error?: unknown, code?: number) => {
+        if (error instanceof Error) this.#fail(error);
+        destroy(error, code);
+        guard.destroy();
+      },
+    });
     this.#http.on("connect", () => this.#http.setLocalWindowSize(connectionWindowBytes));
-    this.#http.on("error", (error) => this.#fail(error));
+    this.#http.on("error", (error: Error) => this.#fail(error));
     this.#http.on("goaway", (code: number, _last: number, debug?: Buffer) => {
       const text = printable(debug?.toString("latin1") ?? "");
       this.close({ reason: `the agent ended the session (code ${code}) ${text}`.trimEnd(), protocol: false });
@@ -73,7 +84,8 @@ export class GuestSession {
   close(end: SessionEnd): void {
     if (this.#end !== undefined) return;
     this.#end = end;
-    this.#http.destroy();
+    // With this code the calls under way fail; with the default some would wait for ever.
+    this.#http.destroy(undefined, http2.constants.NGHTTP2_CANCEL);
     this.#resolveClosed(end);
   }
 
@@ -81,17 +93,17 @@ export class GuestSession {
    * The error of a failed call: the caller's cancellation, the end of the session, or the agent's words. A reply that breaks
    * the protocol ends the session.
    */
-  failure(error: unknown, codes: FailureCodes, signal: AbortSignal): BangerError {
+  async failure(error: unknown, codes: FailureCodes, signal: AbortSignal): Promise<BangerError> {
     if (signal.aborted) return reasonOf(signal);
-    if (this.#end === undefined && isViolation(error)) {
-      return this.violation(printable(error.rawMessage));
+    if (!(error instanceof ConnectError && error.isWireError)) {
+      // A call may fail before the event that says why the session does.
+      await new Promise(setImmediate);
+      if (this.#http.destroyed) await this.closed;
     }
-    // The call may fail before the session's own event says why: then the channel is already gone.
-    if (this.#end === undefined && this.#http.destroyed) {
-      return new BangerError("guest.unreachable", "the session with the guest ended", { cause: error });
+    if (this.#end !== undefined) {
+      return new BangerError(this.#end.protocol ? "guest.protocol" : "guest.unreachable", this.#end.reason);
     }
-    if (this.#end === undefined) return refusal(error, codes);
-    return new BangerError(this.#end.protocol ? "guest.protocol" : "guest.unreachable", this.#end.reason);
+    return isViolation(error) ? this.violation(printable(error.rawMessage)) : refusal(error, codes);
   }
 
   /** The guest said something that the contract forbids: ends the session and returns the error to throw. */
@@ -144,11 +156,6 @@ export class GuestSession {
     options: Omit<http2.ClientSessionRequestOptions, "signal">,
   ): Promise<http2.ClientHttp2Stream> {
     if (this.#end !== undefined) throw new BangerError("guest.unreachable", this.#end.reason);
-    const stream = this.#http.request({ ...headers, ":method": method, ":path": path }, options);
-    // Connect leaves the request's half open when the reply ends first; a guest could make us hold such streams for ever.
-    stream.once("end", () => {
-      if (!stream.closed) stream.close(http2.constants.NGHTTP2_NO_ERROR);
-    });
-    return stream;
+    return adapt(this.#http.request({ ...headers, ":method": method, ":path": path }, options));
   }
 }

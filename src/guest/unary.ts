@@ -15,6 +15,6 @@ export async function unary<Reply>(
   try {
     return await start({ signal: options.signal });
   } catch (error) {
-    throw session.failure(error, codes, options.signal);
+    throw await session.failure(error, codes, options.signal);
   }
 }

@@ -1,0 +1,151 @@
+// Guests that break the rules: the session ends with protocol=true, calls fail with guest.protocol, memory stays bounded.
+import assert from "node:assert/strict";
+import { Writable } from "node:stream";
+import * as http2 from "node:http2";
+import { duplexPair } from "node:stream";
+import { test } from "node:test";
+import { acknowledge, connectGuestTo, rawGuest } from "../../test/support/fake-guest.ts";
+import { BangerError } from "../lib/errors.ts";
+import type { GuestAgent } from "./agent.ts";
+import { connectGuest } from "./connect.ts";
+import { ProcessService } from "./gen/banger/agent/v1/agent_pb.js";
+
+const never = new AbortController().signal;
+
+function discard(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() });
+}
+
+async function assertBroken(agent: GuestAgent, call: Promise<unknown>): Promise<void> {
+  await assert.rejects(call, (error: unknown) => error instanceof BangerError && error.code === "guest.protocol");
+  const end = await agent.closed;
+  assert.equal(end.protocol, true, end.reason);
+}
+
+/** A guest whose every answer to a call is this. */
+async function answering(answer: (stream: http2.ServerHttp2Stream) => void): Promise<GuestAgent> {
+  const [near, far] = duplexPair();
+  far.on("error", () => {});
+  const server = http2.createServer();
+  server.on("sessionError", () => {});
+  server.on("stream", (stream: http2.ServerHttp2Stream) => {
+    stream.on("error", () => {});
+    answer(stream);
+  });
+  const served = acknowledge(far).then(() => server.emit("connection", far));
+  const agent = await connectGuest(near, { signal: never });
+  await served;
+  return agent;
+}
+
+function frame(type: number, payload: Buffer): Buffer {
+  const header = Buffer.alloc(9);
+  header.writeUIntBE(payload.length, 0, 3);
+  header.writeUInt8(type, 3);
+  return Buffer.concat([header, payload]);
+}
+
+test("garbage instead of HTTP/2", async () => {
+  const { agent, far } = await rawGuest(never);
+  const call = agent.hello({ signal: never });
+  far.write(Buffer.alloc(4096, "garbage "));
+  await assertBroken(agent, call);
+});
+
+test("frames that HTTP/2 forbids", async () => {
+  const { agent, far } = await rawGuest(never);
+  const call = agent.hello({ signal: never });
+  // DATA on stream 0.
+  far.write(Buffer.concat([frame(4, Buffer.alloc(0)), frame(0, Buffer.alloc(10))]));
+  await assertBroken(agent, call);
+});
+
+for (const [name, type, length] of [
+  ["SETTINGS", 4, 6],
+  ["PING", 6, 8],
+] as const) {
+  test(`an endless flood of ${name} that reads nothing`, async () => {
+    const { agent, far } = await rawGuest(never);
+    const call = agent.hello({ signal: never });
+    call.catch(() => {});
+    far.write(frame(4, Buffer.alloc(0)));
+    const flood = Buffer.concat(Array.from({ length: 100 }, () => frame(type, Buffer.alloc(length))));
+    for (let round = 0; round < 1000 && !far.destroyed; round += 1) {
+      far.write(flood);
+      await new Promise(setImmediate);
+      if (await Promise.race([agent.closed, Promise.resolve(undefined)])) break;
+    }
+    await assertBroken(agent, call);
+  });
+}
+
+test("a unary reply without end", async () => {
+  const agent = await answering((stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/proto" });
+    const more = () => {
+      while (!stream.destroyed && stream.write(Buffer.alloc(65_536)));
+    };
+    stream.on("drain", more);
+    more();
+  });
+  await assertBroken(agent, agent.hello({ signal: never }));
+});
+
+test("a stream message larger than the limit", async () => {
+  const agent = await answering((stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/connect+proto" });
+    stream.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff]));
+  });
+  await assertBroken(agent, agent.exec({ argv: ["x"], stdout: discard(), stderr: discard() }, { signal: never }));
+});
+
+test("a reply that is no message", async () => {
+  const agent = await answering((stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/proto" });
+    stream.end(Buffer.alloc(100, 0xff));
+  });
+  await assertBroken(agent, agent.hello({ signal: never }));
+});
+
+test("a reply of another content type", async () => {
+  const agent = await answering((stream) => {
+    stream.respond({ ":status": 200, "content-type": "text/html" });
+    stream.end("<html>");
+  });
+  await assertBroken(agent, agent.hello({ signal: never }));
+});
+
+test("an exec without an exit status, and one with an impossible one", async () => {
+  for (const code of [undefined, 256, -1]) {
+    const { agent } = await connectGuestTo((router) => {
+      router.service(ProcessService, {
+        exec: async function* () {
+          yield { message: { case: "startedPid", value: 1 } };
+          if (code !== undefined) yield { message: { case: "exit", value: { code, signal: 0 } } };
+        },
+      });
+    }, never);
+    const { exited } = await agent.exec({ argv: ["x"], stdout: discard(), stderr: discard() }, { signal: never });
+    await assertBroken(agent, exited);
+  }
+});
+
+test("an unknown phase", async () => {
+  const agent = await answering((stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/proto" });
+    // protocol = 1, phase = 99
+    stream.end(Buffer.from([0x10, 1, 0x18, 99]));
+  });
+  await assertBroken(agent, agent.hello({ signal: never }));
+});
+
+test("a call that is closed without an answer is over, and the session goes on", async () => {
+  let first = true;
+  const agent = await answering((stream) => {
+    if (first) stream.close(http2.constants.NGHTTP2_NO_ERROR);
+    else stream.respond({ ":status": 200, "content-type": "application/proto" }, { endStream: true });
+    first = false;
+  });
+  await assert.rejects(agent.stats({ signal: never }), { code: "guest.failed" });
+  assert.equal((await agent.stats({ signal: never })).processes, 0);
+});

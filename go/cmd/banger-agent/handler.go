@@ -24,6 +24,8 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 	options := connect.WithHandlerOptions(
 		connect.WithInterceptors(life.Guard(state)),
 		connect.WithReadMaxBytes(maxRequestBytes),
+		// No compression: the stream never leaves the machine, and it would be the most costly thing on it.
+		connect.WithCompression("gzip", nil, nil),
 		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, cause any) error {
 			return connect.NewError(connect.CodeInternal, fmt.Errorf("%s panicked: %v", spec.Procedure, cause))
 		}),

@@ -23,6 +23,8 @@ var (
 
 	looping bool // guarded by collecting
 	runOnce sync.Once
+
+	defaultsOnce sync.Once
 )
 
 // Child is a process that Start made. Its status is kept until the Child is garbage, so it may be waited for by many.
@@ -59,6 +61,7 @@ func Start(cmd *exec.Cmd) (*Child, error) {
 			return nil, errors.New("reaper: streams of a child must be files")
 		}
 	}
+	defaultsOnce.Do(stopInheritingIgnoredSignals)
 	collecting.RLock()
 	defer collecting.RUnlock()
 	if err := cmd.Start(); err != nil {
@@ -74,6 +77,17 @@ func Start(cmd *exec.Cmd) (*Child, error) {
 		go child.collect()
 	}
 	return child, nil
+}
+
+// stopInheritingIgnoredSignals keeps children from being deaf to Ctrl-C because the agent was started in the background of
+// a shell: execve keeps ignored signals ignored, but resets caught ones. The Go runtime catches all but these two anyway.
+// Nobody reads the channel: for the agent itself they stay without effect.
+func stopInheritingIgnoredSignals() {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 }
 
 // Wait blocks until the process has ended and says how.

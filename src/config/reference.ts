@@ -26,7 +26,7 @@ ${section(vmDefaults.wrapped.entries, "vm_defaults.")}`;
 function section(entries: Record<string, v.GenericSchema>, prefix: string): string {
   const rows = Object.entries(entries).map(([key, schema]) => {
     const inner = (schema as unknown as { wrapped: v.GenericSchema }).wrapped;
-    const description = v.getDescription(inner as Parameters<typeof v.getDescription>[0]) ?? "";
+    const description = v.getDescription(inner) ?? "";
     return `### ${key}\n\n${description}\n\n- value: ${expectedOf(inner)}\n- default: ${defaultTexts[`${prefix}${key}`] ?? ""}\n`;
   });
   return rows.join("\n");

@@ -47,7 +47,7 @@ const asIs = (name: string): Column => ({ name, write: (value: SQLInputValue) =>
 const json = (name: string): Column => ({
   name,
   write: (value: unknown) => (value === null ? null : JSON.stringify(value)),
-  read: (value) => (value === null ? null : JSON.parse(String(value))),
+  read: (value) => (value === null ? null : (JSON.parse(String(value)) as unknown)),
 });
 const flag = (name: string): Column => ({
   name,

@@ -53,3 +53,16 @@ test(`no file is longer than ${maxLines} lines`, () => {
     [],
   );
 });
+
+test("what is exempt from a check says why", () => {
+  const exemptions = typescript.flatMap(({ path, text }) =>
+    text
+      .split("\n")
+      .filter((line) => /^\s*(\/\/|\/\*).*(oxlint-disable|eslint-disable|@ts-|oxfmt-ignore)/.test(line))
+      .map((line) => ({ path, line })),
+  );
+  assert.deepEqual(
+    exemptions.filter(({ line }) => !/ -- \S.{7,}/.test(line)),
+    [],
+  );
+});

@@ -4,6 +4,7 @@ import type { Readable } from "node:stream";
 import { BangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import { findTool, run } from "../lib/run.ts";
+import { untilDone } from "./tar/decompress.ts";
 
 export interface ImageRecipe {
   name: string;
@@ -85,7 +86,7 @@ export async function buildRecipe(
     );
   }
   progress.stage("download", "package lists");
-  const archive = new PassThrough({ highWaterMark: 1024 * 1024 });
+  const output = new PassThrough({ highWaterMark: 1024 * 1024 });
   // Without root, other user ids do the work, and those cannot enter a directory of mode 0700.
   const env: Record<string, string> = { SOURCE_DATE_EPOCH: sourceDateEpoch };
   if (process.getuid?.() === 0) env["TMPDIR"] = temporary;
@@ -99,22 +100,17 @@ export async function buildRecipe(
       ...(await hostSources(recipe, progress)),
     ],
     env,
-    output: archive,
+    output,
     onStderr: (text) => report(text, progress),
     timeoutMs: 30 * 60_000,
     signal: progress.signal,
   }).then(
-    () => {
-      archive.end();
-    },
+    () => {},
     (thrown: unknown) => {
-      const error = explain(thrown, recipe);
-      archive.destroy(error);
-      throw error;
+      throw explain(thrown, recipe);
     },
   );
-  done.catch(() => {});
-  return { archive, done };
+  return { archive: untilDone(output, done), done };
 }
 
 /** What mmdebstrap says ("I: installing essential packages...") as stages. */

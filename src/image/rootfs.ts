@@ -42,6 +42,8 @@ export async function rootfsFromTar(
 ): Promise<Rootfs> {
   const { signal } = progress;
   const stream = typeof source === "string" ? await openArchive(source, progress) : source;
+  // Whoever reads the stream gets its error; without a reader there is nobody to tell.
+  stream.on("error", () => {});
   const stop = () => stream.destroy(signal.reason as Error);
   signal.addEventListener("abort", stop, { once: true });
   try {

@@ -1,8 +1,6 @@
 // Reads exact amounts from a stream of chunks, and hashes and counts everything that passes.
 import { createHash } from "node:crypto";
-
-/** The stream ended in the middle of something. */
-export class TruncatedError extends Error {}
+import { TarError } from "./header.ts";
 
 export class ByteReader {
   /** Bytes taken so far. */
@@ -29,7 +27,7 @@ export class ByteReader {
     return piece;
   }
 
-  /** Exactly `length` bytes; undefined when the stream is at its end. Throws TruncatedError when it ends within. */
+  /** Exactly `length` bytes; undefined when the stream is at its end. Throws TarError when it ends within. */
   async take(length: number): Promise<Buffer | undefined> {
     if (this.#chunk.length >= length) return this.some(length);
     const pieces: Buffer[] = [];
@@ -38,7 +36,7 @@ export class ByteReader {
       const piece = await this.some(missing);
       if (piece === undefined) {
         if (missing === length) return undefined;
-        throw new TruncatedError();
+        throw this.cutShort();
       }
       pieces.push(piece);
       missing -= piece.length;
@@ -50,9 +48,14 @@ export class ByteReader {
   async skip(length: number): Promise<void> {
     for (let missing = length; missing > 0;) {
       const piece = await this.some(missing);
-      if (piece === undefined) throw new TruncatedError();
+      if (piece === undefined) throw this.cutShort();
       missing -= piece.length;
     }
+  }
+
+  /** What to throw where the stream should not have ended. */
+  cutShort(): TarError {
+    return new TarError(`it is cut short at byte ${this.offset}`);
   }
 
   /** Reads to the end and returns the sha256 (hex) of the whole stream. */

@@ -1,8 +1,7 @@
 // Opens an archive file as a stream of plain tar bytes: as it is, or through gzip, zstd or xz by what it begins with.
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
-import { PassThrough, Transform, pipeline } from "node:stream";
-import type { Readable } from "node:stream";
+import { PassThrough, Readable, Transform, pipeline } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
@@ -51,8 +50,7 @@ export async function openArchive(path: string, progress: Progress): Promise<Rea
 function throughTool(tool: string, source: Readable, signal: AbortSignal): Readable {
   const output = new PassThrough({ highWaterMark: chunkBytes });
   const abandoned = new AbortController();
-  output.once("close", () => abandoned.abort(new BangerError("cancelled", "the archive is not read any more")));
-  run({
+  const done = run({
     file: tool,
     args: ["-dc"],
     input: source,
@@ -60,11 +58,23 @@ function throughTool(tool: string, source: Readable, signal: AbortSignal): Reada
     timeoutMs: 24 * 3_600_000,
     signal: AbortSignal.any([signal, abandoned.signal]),
   }).then(
-    () => output.end(),
+    () => {},
     (error: unknown) => {
       const failed = error instanceof BangerError && error.code === "command.failed";
-      output.destroy(failed ? new TarError(`its ${tool} compression is damaged`, { cause: error }) : (error as Error));
+      throw failed ? new TarError(`its ${tool} compression is damaged`, { cause: error }) : error;
     },
   );
-  return output;
+  const stream = untilDone(output, done);
+  stream.once("close", () => abandoned.abort(new BangerError("cancelled", "the archive is not read any more")));
+  return stream;
+}
+
+/** The output of a program, which ends well only when the program does: its end is held back until `done`. */
+export function untilDone(output: Readable, done: Promise<void>): Readable {
+  done.catch((error: unknown) => output.destroy(error as Error));
+  const pieces = async function* () {
+    yield* output as AsyncIterable<Buffer>;
+    await done;
+  };
+  return Readable.from(pieces(), { objectMode: false, highWaterMark: chunkBytes });
 }

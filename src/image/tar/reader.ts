@@ -1,5 +1,4 @@
 // Walks a tar stream entry by entry. Nothing is written anywhere; hostile input ends in a TarError.
-import { TruncatedError } from "./byte-reader.ts";
 import type { ByteReader } from "./byte-reader.ts";
 import { TarError, blockBytes, parseHeader, parsePax } from "./header.ts";
 import type { RawHeader } from "./header.ts";
@@ -44,49 +43,50 @@ interface Extended {
   pax?: Map<string, Buffer>;
 }
 
-/** Entries up to the end mark. Throws TarError ("it ends in the middle of ..." and the like). */
+/** Entries up to the end mark. Throws TarError for what is cut short, damaged or not supported. */
 export async function* readTar(reader: ByteReader): AsyncGenerator<TarEntry> {
   let extended: Extended = {};
-  let shown = "its first header";
-  try {
-    for (;;) {
-      const block = await reader.take(blockBytes);
-      if (block === undefined) throw new TruncatedError();
-      const header = parseHeader(block);
-      if (header === undefined) return;
-      const paddedBytes = Math.ceil(header.sizeBytes / blockBytes) * blockBytes;
-      if ("LKxXg".includes(header.typeFlag)) {
-        if (header.sizeBytes > maxExtendedBytes) throw new TarError("an extended header is too long");
-        const data = (await reader.take(paddedBytes))?.subarray(0, header.sizeBytes);
-        if (data === undefined && paddedBytes > 0) throw new TruncatedError();
-        addExtended(extended, header.typeFlag, data ?? Buffer.alloc(0));
-        continue;
+  for (;;) {
+    const header = await readHeader(reader);
+    if (header === undefined) return;
+    if ("LKxXg".includes(header.typeFlag)) {
+      if (header.sizeBytes > maxExtendedBytes) throw new TarError("an extended header is too long");
+      const data = header.sizeBytes === 0 ? Buffer.alloc(0) : await reader.take(padded(header.sizeBytes));
+      if (data === undefined) throw reader.cutShort();
+      addExtended(extended, header.typeFlag, data.subarray(0, header.sizeBytes));
+      continue;
+    }
+    const entry = toEntry(header, extended);
+    extended = {};
+    let leftBytes = entry.sizeBytes;
+    entry.content = async function* () {
+      while (leftBytes > 0) {
+        const piece = await reader.some(leftBytes);
+        if (piece === undefined) throw reader.cutShort();
+        leftBytes -= piece.length;
+        yield piece;
       }
-      const entry = toEntry(header, extended);
-      extended = {};
-      shown = `"${Buffer.from(entry.path, "latin1").toString()}"`;
-      // Only files carry data that counts; other types may state a size and are passed over.
-      const storedBytes = Math.ceil(entry.sizeBytes / blockBytes) * blockBytes;
-      let leftBytes = entry.sizeBytes;
-      entry.content = async function* () {
-        while (leftBytes > 0) {
-          const piece = await reader.some(leftBytes);
-          if (piece === undefined) throw new TruncatedError();
-          leftBytes -= piece.length;
-          yield piece;
-        }
-      };
-      yield entry;
-      await reader.skip(leftBytes + storedBytes - entry.sizeBytes);
-    }
+    };
+    yield entry;
+    await reader.skip(leftBytes + padded(entry.sizeBytes) - entry.sizeBytes);
+  }
+}
+
+/** The next header; undefined at the end mark. */
+async function readHeader(reader: ByteReader): Promise<RawHeader | undefined> {
+  const isFirst = reader.offset === 0;
+  const block = await reader.take(blockBytes);
+  if (block === undefined) throw reader.cutShort();
+  try {
+    return parseHeader(block);
   } catch (error) {
-    if (error instanceof TruncatedError) {
-      throw new TarError(`it is cut short at byte ${reader.offset}, after ${shown}`, { cause: error });
-    }
-    if (error instanceof TarError && reader.offset <= blockBytes)
-      throw new TarError("it is no tar archive", { cause: error });
+    if (isFirst && error instanceof TarError) throw new TarError("it is no tar archive", { cause: error });
     throw error;
   }
+}
+
+function padded(bytes: number): number {
+  return Math.ceil(bytes / blockBytes) * blockBytes;
 }
 
 /** Global pax headers ("g") say nothing about single entries and are passed over. */

@@ -33,12 +33,12 @@ const define = {
 await build({
   entryPoints: { banger: join(root, "src/bin/banger.ts"), bangerd: join(root, "src/bin/bangerd.ts") },
   outdir: dist,
-  outExtension: { ".js": ".cjs" },
+  outExtension: { ".js": ".mjs" },
   bundle: true,
   platform: "node",
   target: "node24",
-  format: "cjs",
+  format: "esm",
   legalComments: "none",
   logLevel: "warning",
-  define: { ...define, "import.meta.dirname": "__dirname", "import.meta.filename": "__filename" },
+  define,
 });

@@ -69,14 +69,15 @@ const options = [
  * Starts building a recipe. `archive` is the root file system tar as it grows; it must be read to its end, and it fails
  * when the build does. `done` rejects with `image.build-failed`, `command.missing` or the signal's reason, after
  * everything that was started has ended. `temporary` takes the unpacked files while this runs as root; it is the
- * caller's to remove.
+ * caller's to remove. `find` looks a tool up.
  */
 export async function buildRecipe(
   recipe: ImageRecipe,
   temporary: string,
   progress: Progress,
+  find: (tool: string) => string | undefined = findTool,
 ): Promise<{ archive: Readable; done: Promise<void> }> {
-  if (findTool("mmdebstrap") === undefined) {
+  if (find("mmdebstrap") === undefined) {
     throw new BangerError(
       "command.missing",
       `image "${recipe.name}" is built with mmdebstrap, which is not installed`,

@@ -22,11 +22,6 @@ export interface ManifestTable {
   remove(id: string): boolean;
   /** Gives `id` another name. Throws image.exists when something else has it. */
   rename(id: string, name: string): void;
-  /**
-   * Gives `id` the name although something else may have it: that one is then called by the first twelve digits of its own id,
-   * so that VMs made of it go on.
-   */
-  moveName(name: string, id: string): void;
 }
 
 /** The table of one kind of thing. */
@@ -36,15 +31,6 @@ export function manifestTable(database: DatabaseSync, kind: "image" | "kernel"):
     const raw = database.prepare(`SELECT * FROM ${table} WHERE ${where} = ?`).get(value);
     return raw === undefined ? undefined : fromRaw(raw);
   };
-  const rename = (id: string, name: string) => {
-    const { changes } = explaining(() => database.prepare(`UPDATE ${table} SET name = ? WHERE id = ?`).run(name, id), {
-      duplicate: [`${kind}.exists`, `${kind} "${name}" exists already`, `banger ${kind} show ${name}`],
-    });
-    if (changes === 0) {
-      throw new BangerError(`${kind}.not-found`, `no ${kind} has the id "${id}"`, { hint: `banger ${kind} list` });
-    }
-  };
-
   return {
     insert(row) {
       explaining(
@@ -64,17 +50,15 @@ export function manifestTable(database: DatabaseSync, kind: "image" | "kernel"):
         reference: [`${kind}.in-use`, `${kind} "${name}" is used by a VM`, "banger vm list"],
       });
     },
-    rename,
-    moveName(name, id) {
-      database.exec("SAVEPOINT move_name");
-      try {
-        const holder = find("name", name);
-        if (holder !== undefined && holder.id !== id) rename(holder.id, holder.id.slice(0, 12));
-        rename(id, name);
-        database.exec("RELEASE move_name");
-      } catch (error) {
-        database.exec("ROLLBACK TO move_name; RELEASE move_name");
-        throw error;
+    rename(id, name) {
+      const { changes } = explaining(
+        () => database.prepare(`UPDATE ${table} SET name = ? WHERE id = ?`).run(name, id),
+        {
+          duplicate: [`${kind}.exists`, `${kind} "${name}" exists already`, `banger ${kind} show ${name}`],
+        },
+      );
+      if (changes === 0) {
+        throw new BangerError(`${kind}.not-found`, `no ${kind} has the id "${id}"`, { hint: `banger ${kind} list` });
       }
     },
   };

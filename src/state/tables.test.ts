@@ -102,18 +102,6 @@ test("images and kernels have one name each", () => {
   assert.equal(state.images.byName("yours")?.id, "cccc");
 });
 
-test("moving a name leaves its earlier holder with its own id as name", () => {
-  const id = "0123456789abcdef";
-  state.images.insert({ id, name: "mine", manifest: "{}", createdAt: 1 });
-  state.images.moveName("mine", "aaaa");
-  assert.equal(state.images.byName("mine")?.id, "aaaa");
-  assert.equal(state.images.byName("0123456789ab")?.id, id);
-  state.images.moveName("mine", "aaaa");
-  assert.equal(state.images.byName("mine")?.id, "aaaa");
-  assert.throws(() => state.images.moveName("mine", "none"), { code: "image.not-found" });
-  assert.equal(state.images.byName("mine")?.id, "aaaa", "a failed move changes nothing");
-});
-
 test("an operation is saved again and again under its id", () => {
   state.operations.save(exampleOperation());
   const done = exampleOperation({ stage: "", done: true, updatedAt: 30, result: { name: "swift-otter" } });

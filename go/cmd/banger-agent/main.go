@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"banger.dev/banger/internal/boot"
+	"banger.dev/banger/internal/sshd"
 )
 
 // version is set by the build.
@@ -31,6 +32,11 @@ func main() {
 		fmt.Println(version)
 	case len(arguments) > 0 && arguments[0] == "serve":
 		if err := serve(arguments[1:]); err != nil {
+			fmt.Fprintf(os.Stderr, "banger-agent: %v\n", err)
+			os.Exit(1)
+		}
+	case len(arguments) == 1 && arguments[0] == sshd.SFTPArgument:
+		if err := sshd.ServeSFTP(); err != nil {
 			fmt.Fprintf(os.Stderr, "banger-agent: %v\n", err)
 			os.Exit(1)
 		}

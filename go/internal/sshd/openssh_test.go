@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,8 +26,16 @@ import (
 
 const patience = 20 * time.Second
 
-// TestMain lets the test binary be the ProxyCommand of the real ssh client: it joins stdin and stdout with a unix socket.
+// TestMain lets the test binary be the SFTP process of a user, as the agent is, and the ProxyCommand of the real ssh client,
+// which joins stdin and stdout with a unix socket.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == SFTPArgument {
+		if err := ServeSFTP(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if socket := os.Getenv("SSHD_TEST_PROXY"); socket != "" {
 		connection, err := net.Dial("unix", socket)
 		if err != nil {
@@ -275,6 +284,30 @@ func TestCopyTools(t *testing.T) {
 	}
 	if listing := g.must([]byte("pwd\n"), "sftp", "-q", "-F", g.config, "-b", "-", "vm"); !strings.Contains(listing, home(t)) {
 		t.Errorf("sftp starts in %q", listing)
+	}
+}
+
+func TestSFTPRunsAsTheUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("logging in as another user needs root")
+	}
+	g := newGuest(t)
+	open, err := os.MkdirTemp("", "sshd-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(open)
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	source := g.put("source", "text")
+	g.must([]byte("put "+source+" "+open+"/file"), "sftp", "-F", g.config, "-o", "User=daemon", "-b", "-", "vm")
+	status, err := os.Stat(open + "/file")
+	if err != nil || status.Sys().(*syscall.Stat_t).Uid != 1 {
+		t.Errorf("owner of the file: %+v, %v", status, err)
+	}
+	if got := g.run([]byte("get /etc/shadow "+g.dir+"/stolen"), "sftp", "-F", g.config, "-o", "User=daemon", "-b", "-", "vm"); got.code == 0 {
+		t.Errorf("the user could read what only root may: %+v", got)
 	}
 }
 

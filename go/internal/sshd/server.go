@@ -1,6 +1,5 @@
 // Package sshd is the guest's SSH server: the image needs none. It serves any stream, knows public keys only, and runs
-// commands through package process. SFTP runs as the agent itself (root) whatever the user: every accepted key may be
-// root anyway; files that a user other than root uploads by sftp therefore belong to root.
+// commands through package process. Every accepted key may log in as every user of the guest, root among them.
 package sshd
 
 import (

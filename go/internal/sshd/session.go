@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"connectrpc.com/connect"
-	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 
 	"banger.dev/banger/internal/process"
@@ -128,26 +127,27 @@ func (s *session) start(kind string, payload []byte) (ok bool, then func()) {
 	if s.started || (kind != "shell" && ssh.Unmarshal(payload, &request) != nil) {
 		return false, nil
 	}
-	if kind == "subsystem" {
+	switch kind {
+	case "subsystem":
 		if request.Text != "sftp" {
 			return false, nil
 		}
-		s.started = true
-		return true, s.runSFTP
+		return s.startSFTP()
+	case "exec":
+		argv, argv0 := s.shellCommand(request.Text)
+		return s.startCommand(process.Command{Argv: argv, Argv0: argv0, Terminal: s.size})
+	default:
+		return s.startCommand(process.Command{Terminal: s.size})
 	}
+}
+
+// startCommand starts a program as the user of the connection.
+func (s *session) startCommand(command process.Command) (ok bool, then func()) {
 	s.started = true
+	command.Environment, command.User, command.Stdin = s.environment, s.peer.user.Name, true
 	// A login starts in the user's home, not in the image's working directory.
 	config := s.peer.state.Config()
 	config.DefaultWorkdir = ""
-	command := process.Command{
-		Environment: s.environment,
-		User:        s.peer.user.Name,
-		Terminal:    s.size,
-		Stdin:       true,
-	}
-	if kind == "exec" {
-		command.Argv, command.Argv0 = s.shellCommand(request.Text)
-	}
 	running, err := process.Start(config, command)
 	if err != nil {
 		return true, func() { s.fail(err) }
@@ -203,20 +203,6 @@ func (s *session) fail(err error) {
 	}
 	_, _ = fmt.Fprintf(s.channel.Stderr(), "banger: %s\r\n", message)
 	s.exit(code)
-}
-
-func (s *session) runSFTP() {
-	server, err := sftp.NewServer(s.channel, sftp.WithServerWorkingDirectory(s.peer.user.Home))
-	if err != nil {
-		s.fail(err)
-		return
-	}
-	defer server.Close()
-	if err := server.Serve(); err != nil && err != io.EOF {
-		s.exit(1)
-		return
-	}
-	s.exit(0)
 }
 
 func (s *session) exit(code int) {

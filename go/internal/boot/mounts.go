@@ -25,8 +25,8 @@ func MountKernel() error {
 }
 
 // MountRuntime mounts what processes of the guest expect: pseudo terminals, shared memory, /run and cgroup2, and makes
-// the usual links in /dev. Nothing in it is personal, so it can be part of a template; the mounts move into the new
-// root with /dev, /sys and /run.
+// the usual links in /dev. Nothing in it is personal, so it can be part of a template; the mounts show in the new root with
+// /dev, /sys and /run.
 func MountRuntime() error {
 	if err := mountAll([]fsMount{
 		{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666"},

@@ -34,13 +34,8 @@ func (vm *VM) Configure(plan *Plan, log *step.Log) error {
 	if err := log.Run("clock", func() error { return identity.SetClock(plan.WallClockNanos) }); err != nil {
 		return err
 	}
-	var root *rootfs.Root
-	err := together(
-		func() (err error) {
-			root, err = rootfs.Assemble(plan.Serials, log)
-			vm.root.Store(root)
-			return err
-		},
+	return together(
+		func() error { return vm.enterRoot(plan, log) },
 		func() error {
 			if plan.Network == nil {
 				return nil
@@ -54,6 +49,11 @@ func (vm *VM) Configure(plan *Plan, log *step.Log) error {
 			return log.Run("ssh", func() error { return vm.StartSSH(plan.HostKeyPEM, plan.AuthorizedKeys) })
 		},
 	)
+}
+
+func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
+	root, err := rootfs.Assemble(plan.Serials, log)
+	vm.root.Store(root)
 	if err != nil {
 		return err
 	}

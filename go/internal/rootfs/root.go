@@ -67,15 +67,15 @@ func mountOverlay() error {
 	return nil
 }
 
-// Enter moves the kernel's file systems into the root, empties the initramfs and makes the root this process's /.
-// Nothing else may use paths meanwhile.
+// Enter shows the kernel's file systems in the root, empties the initramfs and makes the root this process's /.
+// Paths below /dev, /proc, /sys and /run mean the same before, meanwhile and after: they are bound, not moved.
 func (r *Root) Enter() error {
 	for _, name := range []string{"/dev", "/proc", "/sys", "/run"} {
 		if err := ensureDirectory(newRoot+name, 0o755); err != nil {
 			return err
 		}
-		if err := unix.Mount(name, newRoot+name, "", unix.MS_MOVE, ""); err != nil {
-			return fmt.Errorf("move %s into the root: %w", name, err)
+		if err := unix.Mount(name, newRoot+name, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("bind %s into the root: %w", name, err)
 		}
 	}
 	if err := ensureDirectory(newRoot+"/tmp", 0o1777); err != nil {

@@ -40,14 +40,29 @@ func seed(source, volume string) error {
 		return err
 	}
 	if state == seedBegun || len(own) == 0 {
-		if err := unix.Setxattr(volume, seedMark, []byte(seedBegun), 0); err != nil {
-			return err
-		}
-		if err := copyTree(source, volume); err != nil {
+		if err := fill(source, volume); err != nil {
 			return err
 		}
 	}
-	return unix.Setxattr(volume, seedMark, []byte(seedDone), 0)
+	return setMark(volume, seedDone)
+}
+
+func setMark(volume, state string) error {
+	return unix.Setxattr(volume, seedMark, []byte(state), 0)
+}
+
+func fill(source, volume string) error {
+	entries, err := os.ReadDir(source)
+	if err != nil {
+		return err
+	}
+	// Mostly there is nothing to copy and nothing that could be cut off.
+	if len(entries) > 0 {
+		if err := setMark(volume, seedBegun); err != nil {
+			return err
+		}
+	}
+	return copyTree(source, volume)
 }
 
 // copyTree copies directories, regular files and symbolic links with owner, mode and time, over what is there.

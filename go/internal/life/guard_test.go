@@ -1,0 +1,45 @@
+package life
+
+import (
+	"strings"
+	"testing"
+
+	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
+	"banger.dev/banger/internal/guest"
+	"connectrpc.com/connect"
+)
+
+func TestGuardByPhase(t *testing.T) {
+	failed := guest.NewWaiting()
+	failed.Fail("mount-base: no such disk")
+	stopping := guest.NewRunning(guest.Config{})
+	stopping.BeginStop()
+	states := map[string]*guest.State{
+		"waiting": guest.NewWaiting(), "failed: mount-base: no such disk": failed, "stopping": stopping,
+	}
+	always := []string{
+		agentv1connect.AgentServiceHelloProcedure, agentv1connect.AgentServiceConfigureProcedure, agentv1connect.AgentServiceShutdownProcedure,
+	}
+	running := []string{
+		agentv1connect.ProcessServiceExecProcedure, agentv1connect.FileServiceReadProcedure,
+		agentv1connect.PortServiceDialProcedure, agentv1connect.AgentServiceStatsProcedure,
+	}
+	for phase, state := range states {
+		for _, procedure := range always {
+			if err := (guard{state}).check(procedure); err != nil {
+				t.Errorf("%s in phase %s: %v", procedure, phase, err)
+			}
+		}
+		for _, procedure := range running {
+			err := (guard{state}).check(procedure)
+			if connect.CodeOf(err) != connect.CodeFailedPrecondition || !strings.Contains(err.Error(), phase) {
+				t.Errorf("%s in phase %s: %v", procedure, phase, err)
+			}
+		}
+	}
+	for _, procedure := range append(always, running...) {
+		if err := (guard{guest.NewRunning(guest.Config{})}).check(procedure); err != nil {
+			t.Errorf("%s in phase running: %v", procedure, err)
+		}
+	}
+}

@@ -38,7 +38,7 @@ export interface Streams {
   stdin(): ReadStream;
   stdinIsTty: boolean;
   stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
-  stderr: Writable;
+  stderr: Writable & { readonly isTTY?: boolean };
 }
 
 export type NameKind = "vm" | "image" | "kernel" | "image-catalog" | "kernel-catalog" | "operation";

@@ -1,5 +1,4 @@
 // The command line program's ties to its process: streams, signals, paths, the daemon to start. The only such place in cli/.
-import type { Writable } from "node:stream";
 import { buildInfo } from "../lib/build-info.ts";
 import { BangerError } from "../lib/errors.ts";
 import type { ConnectOptions, CompletionKind } from "./context.ts";
@@ -38,7 +37,7 @@ export function createEnvironment(programs: Programs): CliEnvironment {
   return {
     terminal,
     interrupts,
-    streams: { stdin: () => process.stdin, stdinIsTty: isTerminal(0), stdout, stderr: stderr as Writable },
+    streams: { stdin: () => process.stdin, stdinIsTty: isTerminal(0), stdout, stderr },
     env,
     cwd: process.cwd(),
     self: programs.self,

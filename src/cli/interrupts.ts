@@ -40,6 +40,10 @@ export class Interrupts implements Disposable {
     this.#controller.abort(new BangerError("cancelled", "the output was closed"));
   }
 
+  get isOutputClosed(): boolean {
+    return this.#received === "SIGPIPE";
+  }
+
   /** Takes the next SIGINT in place of the abort until disposed; several handlers take turns, newest first. */
   handleOnce(handler: Handler): Disposable {
     this.#handlers.push(handler);

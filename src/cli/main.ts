@@ -69,15 +69,20 @@ export async function main(argv: readonly string[], environment: CliEnvironment)
     failure = error;
   }
   if (failure === undefined) return interrupts.exitCode ?? context.exitCode;
+  // Nobody reads us any more: every further word would be one more error.
+  if (interrupts.isOutputClosed) return interrupts.exitCode ?? 1;
   terminal.configure(early);
   renderError(failure, terminal, (environment.env["BANGER_DEBUG"] ?? "") !== "");
   return exitCodeOf(failure, interrupts.exitCode);
 }
 
-/** 2 for a wrong command line, 128 + signal when the user interrupted, else 1. */
+/** 2 for a wrong command line, 127 for a command that the VM does not have, 128 + signal after an interrupt, else 1. */
 function exitCodeOf(failure: unknown, interrupted: number | undefined): number {
   if (interrupted !== undefined) return interrupted;
-  return toBangerError(failure).code === "usage" ? 2 : 1;
+  const { code } = toBangerError(failure);
+  if (code === "usage") return 2;
+  // As a shell says it of a command that it cannot find.
+  return code === "exec.not-found" ? 127 : 1;
 }
 
 function page(route: Route, chosen: Invocation["chosen"]): string {

@@ -8,6 +8,8 @@ import { ProgressView } from "./output/progress.ts";
 export interface OperateOptions {
   /** Shows several operations in one view; the caller disposes it. Absent: a view of its own. */
   view?: ProgressView;
+  /** Name of what it works on, where the operation only has an id. */
+  label?: string;
   /** Called once, when the daemon has taken the operation. */
   onBegin?: (operation: Operation) => void;
   /** Called with each state of the operation. */
@@ -32,7 +34,7 @@ export async function operate<N extends MethodsOfKind<"operation">>(
   return await client.follow<N>(operation, {
     signal,
     onUpdate: (state) => {
-      view?.update(state);
+      view?.update(options.label === undefined ? state : { ...state, target: options.label });
       options.onUpdate?.(state);
     },
   });

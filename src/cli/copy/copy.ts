@@ -23,7 +23,7 @@ export async function copy(context: CliContext, sourceText: string, destinationT
   };
   if (source.kind === "guest") {
     const { copyFromGuest, packToStream } = await import("./from-guest.ts");
-    if (destination.kind === "stream") return packToStream(client, source, context.streams.stdout, signal);
+    if (destination.kind === "stream") return await packToStream(client, source, context.streams.stdout, signal);
     if (destination.kind !== "host") return;
     const copied = await copyFromGuest(client, source, { ...destination, cwd: context.cwd }, signal);
     if (copied.skipped > 0) context.terminal.notice(`${copied.skipped} devices, pipes and sockets left out`, "yellow");

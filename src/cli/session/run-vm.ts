@@ -62,7 +62,7 @@ async function inspect(context: CliContext, client: Client, path: string): Promi
 }
 
 async function prepare(context: CliContext, client: Client, record: VmRecord, path: string): Promise<string> {
-  return (await operate(context, client, "workspace.prepare", { vm: record.id, path })).workdir;
+  return (await operate(context, client, "workspace.prepare", { vm: record.id, path }, { label: record.name })).workdir;
 }
 
 async function announce(context: CliContext, client: Client, record: VmRecord): Promise<void> {
@@ -86,7 +86,7 @@ async function session(
     argv,
     cwd: request.session.cwd ?? workdir,
   });
-  if (request.rm || !isInteractive(context, { argv, tty: request.session.tty })) return;
+  if (request.rm || argv.length > 0 || !isInteractive(context, { tty: request.session.tty })) return;
   const now = await client.call("vm.show", { vm: record.id });
   if (now.state !== "running") return;
   context.terminal.notice(

@@ -12,7 +12,7 @@ export interface SessionRequest {
   environment?: readonly string[] | undefined;
   cwd?: string | undefined;
   user?: string | undefined;
-  /** `-t`. Default: only for a login shell between two terminals. */
+  /** `-t`, or false for `-T`. Default: when stdin, stdout and stderr all are terminals. */
   tty?: boolean | undefined;
   /** `-i`: forward stdin although it is a terminal. */
   interactive?: boolean | undefined;
@@ -21,9 +21,10 @@ export interface SessionRequest {
 const interruptNumber = 2;
 
 /** Whether the session gets a terminal of its own in the guest. */
-export function isInteractive(context: CliContext, request: Pick<SessionRequest, "argv" | "tty">): boolean {
-  const { stdinIsTty, stdout } = context.streams;
-  return request.tty ?? (request.argv.length === 0 && stdinIsTty && stdout.isTTY === true);
+export function isInteractive(context: CliContext, request: Pick<SessionRequest, "tty">): boolean {
+  const { stdinIsTty, stdout, stderr } = context.streams;
+  // A stderr that goes elsewhere must stay apart, which a terminal in the guest cannot do.
+  return request.tty ?? (stdinIsTty && stdout.isTTY === true && stderr.isTTY === true);
 }
 
 /**

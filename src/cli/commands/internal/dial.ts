@@ -28,6 +28,11 @@ export default defineCommand<NonNullable<unknown>, [string, "ssh"]>({
     const { signal } = context.interrupts;
     const connection = await dial(client, { vm, target: { service } }, { signal });
     context.streams.stdin().pipe(connection);
-    await pipeline(connection, context.streams.stdout, { end: false });
+    try {
+      await pipeline(connection, context.streams.stdout, { end: false });
+    } catch {
+      // The connection broke after it was made: ssh sees its end and says so itself, in its own words.
+      context.exitCode = 1;
+    }
   },
 });

@@ -6,6 +6,7 @@ import { runSession } from "../../session/session.ts";
 type Flags = {
   readonly interactive?: boolean;
   readonly tty?: boolean;
+  readonly noTty?: boolean;
   readonly env?: readonly string[];
   readonly user?: string;
   readonly workdir?: string;
@@ -31,22 +32,27 @@ Ctrl-C interrupts the command in the VM; a second Ctrl-C ends the session. Exit 
     positional: oneReference("vm"),
     flags: {
       interactive: flag("pass stdin on although it is a terminal"),
-      tty: flag("give the command a terminal"),
+      tty: flag("give the command a terminal (default when stdin, stdout and stderr are terminals)"),
+      noTty: flag("never give the command a terminal: its stdout and stderr stay apart, byte for byte"),
       env: environmentOption,
       user: option("user to run as; default: the image's user", "name"),
-      workdir: option("directory to run in; default: the image's, or the user's home", "path"),
+      workdir: option("directory to run in; default: the repository that was shipped, or the image's", "path"),
     },
-    aliases: { i: "interactive", t: "tty", e: "env" },
+    aliases: { i: "interactive", t: "tty", T: "noTty", e: "env" },
   },
   async run(context, flags, vm) {
     await using client = await context.connect();
+    const { signal } = context.interrupts;
+    // Root works where the repository was put; another user may not be able to go there.
+    const isPlaced = flags.workdir === undefined && flags.user === undefined;
+    const workspace = isPlaced ? (await client.call("vm.show", { vm }, { signal })).workspace : null;
     context.exitCode = await runSession(context, client, {
       vm,
       argv: context.rest ?? [],
       environment: flags.env,
-      cwd: flags.workdir,
+      cwd: flags.workdir ?? workspace?.guestPath,
       user: flags.user,
-      tty: flags.tty,
+      tty: flags.noTty === true ? false : flags.tty,
       interactive: flags.interactive,
     });
   },

@@ -11,6 +11,7 @@ type Flags = VmFlags & {
   readonly env?: readonly string[];
   readonly workdir?: string;
   readonly tty?: boolean;
+  readonly noTty?: boolean;
   readonly interactive?: boolean;
 };
 
@@ -46,20 +47,21 @@ Sizes that are left out come from config.toml or from what this host has. The fi
       user: option("user to run as; default: the image's user", "name"),
       env: environmentOption,
       workdir: option("directory to run in; default: the repository, or the image's", "path"),
-      tty: flag("give the command a terminal"),
+      tty: flag("give the command a terminal (default when stdin, stdout and stderr are terminals)"),
+      noTty: flag("never give the command a terminal: its stdout and stderr stay apart, byte for byte"),
       interactive: flag("pass stdin on although it is a terminal"),
     },
-    aliases: { d: "detach", e: "env", t: "tty", i: "interactive" },
+    aliases: { d: "detach", e: "env", t: "tty", T: "noTty", i: "interactive" },
   },
   async run(context, flags, path) {
-    const { rm = false, detach = false, user, env, workdir, tty, interactive, ...vm } = flags;
+    const { rm = false, detach = false, user, env, workdir, tty, noTty, interactive, ...vm } = flags;
     const request = {
       path,
       argv: context.rest ?? [],
       rm,
       detach,
       vm: vmParams(vm),
-      session: { environment: env, cwd: workdir, user, tty, interactive },
+      session: { environment: env, cwd: workdir, user, tty: noTty === true ? false : tty, interactive },
     };
     checkRunRequest(request);
     await using client = await context.connect();

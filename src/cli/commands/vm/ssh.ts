@@ -11,7 +11,8 @@ export default defineCommand<{ readonly user?: string }, [string]>({
 
 Words between the VM and -- go to ssh as they are. One word after -- is a line for the VM's shell; several are a command and
 its arguments. Your ~/.ssh/config is not read; the VM's host key is checked against the one that banger gave it.
-Exits with the code of the command.`,
+Exits with the code of the command. With --json nothing is run: it prints what any SSH client needs, as {"vmId", "identityFile",
+"knownHostsFile", "hostAlias"}; the ProxyCommand is: banger internal dial <vmId> ssh.`,
   examples: [
     ["banger vm ssh sandbox", "a shell"],
     ["banger vm ssh sandbox -L 8080:localhost:80 -N", "forward a port of the VM to this host"],
@@ -29,6 +30,7 @@ Exits with the code of the command.`,
     const target = await client.call("vm.ssh", { vm });
     const rest = context.rest ?? [];
     const dashes = rest.indexOf("--");
+    if (context.terminal.json || rest[0] === "--json") return context.terminal.printJson(target);
     const [words, command] = dashes < 0 ? [rest, undefined] : [rest.slice(0, dashes), rest.slice(dashes + 1)];
     context.replaceProcess(ssh, sshArguments({ target, self: context.self, user, words, command }));
   },

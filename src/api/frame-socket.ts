@@ -3,6 +3,7 @@ import { Writable, type Duplex } from "node:stream";
 import { encodeFrame, encodeJsonFrame, FrameDecoder, type Frame } from "./frames.ts";
 
 const pieceBytes = 64 * 1024;
+const lingerMs = 2000;
 
 /** Owns the socket: it is destroyed on dispose. */
 export class FrameSocket implements Disposable {
@@ -25,11 +26,13 @@ export class FrameSocket implements Disposable {
       resolve();
       if (!decoder.writableEnded) decoder.end();
     });
-    // After this nobody looks at the frames any more: a late error has no reader.
-    decoder.on("error", () => socket.destroy());
+    // The reader of the frames gets the error; the socket stays open, so that it can be told to the peer.
+    decoder.on("error", () => {});
     if (head.length > 0) socket.unshift(Buffer.from(head));
     socket.pipe(decoder);
-    this.frames = decoder;
+    this.frames = {
+      [Symbol.asyncIterator]: () => decoder.iterator({ destroyOnReturn: false }) as AsyncIterator<Frame>,
+    };
   }
 
   /** Sends one frame. Resolves when the kernel has taken it, also when the peer is gone. */
@@ -61,9 +64,14 @@ export class FrameSocket implements Disposable {
     });
   }
 
-  /** Sends what is queued, then closes. */
+  /** Sends what is queued, then closes. What the peer still sends is dropped; one that does not close its side is cut off. */
   end(): void {
     this.#socket.end();
+    this.#socket.unpipe();
+    this.#socket.resume();
+    const timer = setTimeout(() => this.#socket.destroy(), lingerMs);
+    timer.unref();
+    void this.closed.then(() => clearTimeout(timer));
   }
 
   [Symbol.dispose](): void {

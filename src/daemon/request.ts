@@ -52,6 +52,8 @@ function parseJson(bytes: Buffer): unknown {
 
 /** Throws `request.invalid` with the first field that is wrong. */
 export function checkParams(name: string, method: Method, params: unknown): unknown {
+  // To the schemas an array is an object, too.
+  if (Array.isArray(params)) throw new BangerError("request.invalid", `${name}: the parameters must be an object`);
   const checked = v.safeParse(method.params, params, { abortEarly: true });
   if (checked.success) return checked.output;
   const [issue] = checked.issues;

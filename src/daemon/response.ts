@@ -18,6 +18,8 @@ export function sendError(response: ServerResponse, error: ErrorBody): void {
     response.end();
     return;
   }
+  // Closing on a client that is still sending would reset the connection before it has read this.
+  if (!response.req.complete) response.setHeader("connection", "keep-alive");
   sendJson(response, httpStatus(error.code), error);
 }
 

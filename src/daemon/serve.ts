@@ -12,6 +12,8 @@ import { Sessions } from "./sessions.ts";
 
 /** A stop that takes longer ends the process the hard way; recovery at the next start does the rest. */
 const stopDeadlineMs = 30_000;
+/** How long a stop waits for sessions to tell their clients why they end. */
+const sessionsDeadlineMs = 3000;
 /** How long a stop waits for VMs that nobody holds any more to be deleted. */
 const holdsDeadlineMs = 5000;
 
@@ -59,10 +61,17 @@ export async function serve(
   gate.close();
   sessions.abortAll();
   await operations.abortAll(new BangerError("daemon.shutting-down", "the daemon is stopping"));
+  await atMost(sessionsDeadlineMs, sessions.ended());
+  // A hold that has just ended begins with its deletion in this turn.
   await nextTurn();
-  await Promise.race([holds.settled(), delay(holdsDeadlineMs, undefined, { ref: false })]);
+  await atMost(holdsDeadlineMs, holds.settled());
   await services[Symbol.asyncDispose]();
   // The socket goes last: until then clients hear that the daemon is stopping, and wait for its end.
   await server[Symbol.asyncDispose]();
   clearTimeout(overdue);
+}
+
+/** Waits for a promise, but not longer than so many milliseconds. */
+async function atMost(timeoutMs: number, promise: Promise<void>): Promise<void> {
+  await Promise.race([promise, delay(timeoutMs, undefined, { ref: false })]);
 }

@@ -84,17 +84,25 @@ class Listening implements DaemonServer {
   }
 }
 
-/** A connection whose bytes are not HTTP, or too many, or too late. */
+const refused = new WeakSet<object>();
+/** Time for a client to read why it was refused. */
+const lingerMs = 2000;
+
+/** A connection whose bytes are not HTTP, or too many, or too late. What it still sends is dropped until it has read the answer. */
 function refuse(
   error: NodeJS.ErrnoException,
   socket: NodeJS.WritableStream & { writable: boolean; destroy(): void },
 ): void {
+  if (refused.has(socket)) return;
+  refused.add(socket);
   if (!socket.writable || error.code === "ECONNRESET") {
     socket.destroy();
     return;
   }
   const id = newOperationId();
   socket.end(rawError(errorReply(explain(error), id), id));
+  const timer = setTimeout(() => socket.destroy(), lingerMs);
+  socket.once("close", () => clearTimeout(timer));
 }
 
 function explain(error: NodeJS.ErrnoException): BangerError {

@@ -124,9 +124,19 @@ export class Client implements Disposable, AsyncDisposable {
   ): Promise<Readable> {
     const signal = this.#signal(options);
     const message = await this.#send(name, { headers: beside(params) }, signal);
-    const stream = Readable.from(pieces(message, signal), { objectMode: false });
-    stream.once("close", () => message.destroy());
-    return stream;
+    const chunks = pieces(message, signal);
+    return new Readable({
+      read() {
+        chunks.next().then(
+          (next) => this.push(next.done === true ? null : next.value),
+          (error: Error) => this.destroy(error),
+        );
+      },
+      destroy(error, callback) {
+        message.destroy();
+        callback(error);
+      },
+    });
   }
 
   /** Sends bytes to a method. The daemon agrees before the first byte is sent. */

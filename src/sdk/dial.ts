@@ -1,5 +1,5 @@
 // A connection into a VM as a byte stream.
-import { Duplex } from "node:stream";
+import { Duplex, type Writable } from "node:stream";
 import { frameType, type Frame } from "../api/frames.ts";
 import type { FrameSocket } from "../api/frame-socket.ts";
 import type { ParamsOf } from "../api/methods.ts";
@@ -27,6 +27,7 @@ export async function dial(
 class Dialled extends Duplex {
   readonly #socket: FrameSocket;
   readonly #frames: AsyncIterator<Frame>;
+  readonly #input: Writable;
   #reading = false;
   #ended = false;
 
@@ -34,6 +35,7 @@ class Dialled extends Duplex {
     super({ allowHalfOpen: true });
     this.#socket = socket;
     this.#frames = frames;
+    this.#input = socket.writer(frameType.input, frameType.inputEnd);
   }
 
   override _read(): void {
@@ -65,12 +67,12 @@ class Dialled extends Duplex {
     }
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
-    void this.#socket.send(frameType.input, chunk).then(callback);
+  override _write(chunk: Buffer, encoding: BufferEncoding, callback: () => void): void {
+    this.#input.write(chunk, encoding, callback);
   }
 
   override _final(callback: () => void): void {
-    void this.#socket.send(frameType.inputEnd).then(callback);
+    this.#input.end(callback);
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {

@@ -81,7 +81,7 @@ function columns(rows: readonly Row[]): string[] {
 function optionRows(command: Command<CliContext>, wanted: (name: string) => boolean): Row[] {
   const { flags = {}, aliases = {} } = command.parameters;
   return Object.entries(flags)
-    .filter(([name, parameter]) => wanted(name) && !("hidden" in parameter && parameter.hidden === true))
+    .filter(([name, parameter]) => wanted(name) && !("hidden" in parameter && parameter.hidden))
     .map(([name, parameter]): Row => {
       const short = Object.entries(aliases).find(([, target]) => target === name)?.[0];
       const long = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;

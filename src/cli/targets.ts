@@ -37,7 +37,7 @@ export async function forTargets<T>(
     if (result.status === "rejected") {
       // The same missing name twice is one mistake.
       if (!seen.has(`missing ${reference}`)) {
-        work.push(Promise.resolve({ reference, id: undefined, name: reference, error: result.reason }));
+        work.push(Promise.resolve({ reference, id: undefined, name: reference, error: result.reason as unknown }));
       }
       seen.add(`missing ${reference}`);
       continue;

@@ -11,7 +11,7 @@ export default defineCommand({
 limits, FAIL has to be mended: the command that mends it stands below it. Exits with 1 when anything is FAIL.`,
   examples: [
     ["banger doctor", "check everything"],
-    ["banger doctor --json", "the same for programs: {"checks": [...]}"],
+    ["banger doctor --json", "the same for programs: { checks: [...] }"],
   ],
   parameters: {},
   async run(context) {

@@ -59,7 +59,7 @@ export class Terminal {
   }
 
   /** A line on stderr for people: left out with --quiet and --json. */
-  notice(line: string, style: Style | undefined = undefined): void {
+  notice(line: string, style?: Style): void {
     if (this.quiet || this.json) return;
     const text = printableLine(line);
     this.report(style === undefined ? text : this.style(style, text));

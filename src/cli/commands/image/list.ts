@@ -7,7 +7,7 @@ export default defineCommand({
   about: `Lists the images on this machine. SIZE is what an image takes on disk. Next: "image catalog" shows what can be pulled.`,
   examples: [
     ["banger image list", "images on this machine"],
-    ["banger image list --json", "all that is known of them, as JSON: {"images": [...]}"],
+    ["banger image list --json", "all that is known of them, as JSON: { images: [...] }"],
   ],
   parameters: {},
   async run(context) {

@@ -7,7 +7,7 @@ export default defineCommand({
   about: `Lists the kernels on this machine. Next: "kernel catalog" shows what can be pulled.`,
   examples: [
     ["banger kernel list", "kernels on this machine"],
-    ["banger kernel list --json", "all that is known of them, as JSON: {"kernels": [...]}"],
+    ["banger kernel list --json", "all that is known of them, as JSON: { kernels: [...] }"],
   ],
   parameters: {},
   async run(context) {

@@ -8,7 +8,7 @@ export default defineCommand({
   about: `Lists operations, newest first: those under way and those that ended lately. With --quiet only the ids of those under way.`,
   examples: [
     ["banger operation list", "what the daemon does and did"],
-    ["banger operation list --json", "with errors and results, as JSON: {"operations": [...]}"],
+    ["banger operation list --json", "with errors and results, as JSON: { operations: [...] }"],
   ],
   parameters: {},
   async run(context) {

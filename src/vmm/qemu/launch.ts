@@ -1,12 +1,12 @@
 // From a machine's specification to a running QEMU that answers on its control socket; or nothing left and an error with its words.
-import { open } from "node:fs/promises";
+import { chmod, open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { findTool, startDetached } from "../../lib/run.ts";
 import type { MachineSpec } from "../driver.ts";
-import { consoleLogName, qemuArguments } from "./arguments.ts";
+import { consoleLogName, qemuArguments, socketNames } from "./arguments.ts";
 import type { HostFacts } from "./arguments.ts";
 import { identityFileName, isRunning, machineName, readIdentity, writeIdentity } from "./identity.ts";
 import type { VmmIdentity } from "./identity.ts";
@@ -35,6 +35,8 @@ export async function launchMachine(
   try {
     await writeIdentity(join(spec.dir, identityFileName), machine.identity);
     await connectWhenReady(machine.qemu, processEnd, signal);
+    // QEMU makes them with the daemon's umask; both are there once it answers.
+    for (const name of Object.values(socketNames)) await chmod(join(spec.dir, name), 0o600);
     machine.qemu.watch();
     return machine.qemu;
   } catch (error) {

@@ -46,6 +46,8 @@ export class QemuMachine implements Machine {
   readonly #parts: MachineParts;
   readonly #letGo = new AbortController();
   readonly #exit = Promise.withResolvers<MachineExit>();
+  /** Resolved when `kill` has seen the process go. */
+  readonly #gone = Promise.withResolvers<undefined>();
   readonly #logTimer: NodeJS.Timeout;
   #qmp: QmpClient | undefined;
   #shutdownReason: string | undefined;
@@ -111,6 +113,7 @@ export class QemuMachine implements Machine {
       killProcess(identity);
       await waitUntilGone(identity, goneTimeoutMs);
     }
+    this.#gone.resolve(undefined);
     await this.#clean();
   }
 
@@ -158,7 +161,8 @@ export class QemuMachine implements Machine {
     const { identity, log, processEnd } = this.#parts;
     const { signal } = this.#letGo;
     for (;;) {
-      const violation = await this.#qmp?.closed;
+      const violation = await Promise.race([this.#qmp?.closed, this.#gone.promise]);
+      this.#qmp?.close();
       this.#qmp = undefined;
       signal.throwIfAborted();
       if (violation !== undefined) {

@@ -8,10 +8,15 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
+
+	"connectrpc.com/connect"
 )
 
 // URL is the base address for clients of Serve.
 const URL = "http://agent"
+
+// HandlerOption switches compression off, as the agent does.
+var HandlerOption = connect.WithCompression("gzip", nil, nil)
 
 // Serve serves one Connect handler until the test ends and returns a client of it.
 func Serve(t *testing.T, path string, handler http.Handler) *http.Client {

@@ -23,7 +23,7 @@ import (
 
 func newClient(t *testing.T) agentv1connect.FileServiceClient {
 	t.Helper()
-	path, handler := agentv1connect.NewFileServiceHandler(NewService())
+	path, handler := agentv1connect.NewFileServiceHandler(NewService(), agenttest.HandlerOption)
 	return agentv1connect.NewFileServiceClient(agenttest.Serve(t, path, handler), agenttest.URL)
 }
 

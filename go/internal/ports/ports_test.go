@@ -30,7 +30,7 @@ func tcp(address string) *agentv1.DialTarget {
 
 func open(t *testing.T, services map[string]func(net.Conn), target *agentv1.DialTarget) *clientStream {
 	t.Helper()
-	path, handler := agentv1connect.NewPortServiceHandler(NewService(services))
+	path, handler := agentv1connect.NewPortServiceHandler(NewService(services), agenttest.HandlerOption)
 	client := agentv1connect.NewPortServiceClient(agenttest.Serve(t, path, handler), agenttest.URL)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	stream := client.Dial(ctx)

@@ -33,7 +33,7 @@ func newClient(t *testing.T, config guest.Config) agentv1connect.ProcessServiceC
 
 func newClientOf(t *testing.T, state *guest.State) agentv1connect.ProcessServiceClient {
 	t.Helper()
-	path, handler := agentv1connect.NewProcessServiceHandler(NewService(state))
+	path, handler := agentv1connect.NewProcessServiceHandler(NewService(state), agenttest.HandlerOption)
 	return agentv1connect.NewProcessServiceClient(agenttest.Serve(t, path, handler), agenttest.URL)
 }
 
@@ -234,6 +234,38 @@ func TestClosedStdinDoesNotBreakTheStream(t *testing.T) {
 	}
 	if exit := running.finish(); exit.Code != 0 || !strings.Contains(running.stdout.String(), "done") {
 		t.Errorf("exit %v, stdout %q", exit, running.stdout.String())
+	}
+}
+
+// A client that does not read stops the process, and the agent holds no more than the windows of the connection.
+func TestSlowClientBlocksTheProcess(t *testing.T) {
+	const total = 100 << 20
+	running := begin(t, newClient(t, guest.Config{}), &agentv1.ExecStart{Argv: []string{"head", "-c", strconv.Itoa(total), "/dev/zero"}})
+	if _, err := running.next(); err != nil || running.pid == 0 {
+		t.Fatalf("pid %d, %v", running.pid, err)
+	}
+	written, unchanged := "", 0
+	for end := time.Now().Add(patience); unchanged < 20; time.Sleep(5 * time.Millisecond) {
+		io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", running.pid))
+		if err != nil {
+			t.Fatalf("the process did not wait for its client: %v", err)
+		}
+		now := strings.Split(string(io), "\n")[1]
+		if now == written {
+			unchanged++
+		} else {
+			written, unchanged = now, 0
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the process never stopped writing: %s", written)
+		}
+	}
+	var count int
+	if _, err := fmt.Sscanf(written, "wchar: %d", &count); err != nil || count > 16<<20 {
+		t.Errorf("%q before the client read anything, %v", written, err)
+	}
+	if exit := running.finish(); exit.Code != 0 || running.stdout.Len() != total {
+		t.Errorf("exit %v after %d bytes", exit, running.stdout.Len())
 	}
 }
 

@@ -70,8 +70,10 @@ func TestWindowChange(t *testing.T) {
 	})
 	expectLine(t, output, "30 90")
 	expectLine(t, output, "vt220")
-	if err := session.WindowChange(33, 99); err != nil {
-		t.Fatal(err)
+	// With a reply, which clients do not ask for: so the input is sent when the new size is set.
+	size := ssh.Marshal(struct{ Columns, Rows, Width, Height uint32 }{99, 33, 0, 0})
+	if ok, err := session.SendRequest("window-change", true, size); err != nil || !ok {
+		t.Fatalf("window change: %v, %v", ok, err)
 	}
 	_, _ = io.WriteString(input, "\n")
 	expectLine(t, output, "33 99")

@@ -28,7 +28,7 @@ type Root struct {
 
 // Assemble binds and mounts the disks and puts the root together, without entering it.
 func Assemble(serials Serials, log *step.Log) (*Root, error) {
-	if err := mountDisks(serials, log); err != nil {
+	if err := log.Run("mount-disks", func() error { return mountDisks(serials, log) }); err != nil {
 		return nil, err
 	}
 	root := &Root{}

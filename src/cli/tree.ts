@@ -143,7 +143,7 @@ when it starts.`,
 );
 
 const config = group(
-  "settings",
+  "settings and where they come from",
   `Settings live in one file, config.toml. A flag on the command line wins over the file, the file over the built-in default.`,
   [["banger config show", "each setting, its value and where the value comes from"]],
   { show: leaf("each setting's value and origin", () => import("./commands/config/show.ts")) },

@@ -15,6 +15,9 @@ import (
 // findProgram resolves argv[0] as execvp(3) does, with the PATH that the process itself will have, and relative to its
 // working directory. Permission bits for the user are left to execve.
 func findProgram(name, searchPath, cwd string) (string, error) {
+	if name == "" {
+		return "", connect.NewError(connect.CodeInvalidArgument, errors.New("the command is an empty word"))
+	}
 	if strings.Contains(name, "/") {
 		return name, programError(name, checkProgram(absolute(name, cwd)))
 	}

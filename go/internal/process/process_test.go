@@ -369,6 +369,29 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
+func TestTerminalOutputIsComplete(t *testing.T) {
+	client := newClient(t, guest.Config{})
+	for range 20 {
+		got := run(t, client, &agentv1.ExecStart{
+			Argv:     []string{"sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x; exit 5"},
+			Terminal: &agentv1.TerminalSize{Columns: 80, Rows: 24},
+		})
+		if got.stdout.Len() != 300000 || got.exit.Code != 5 {
+			t.Fatalf("%d bytes, exit %v", got.stdout.Len(), got.exit)
+		}
+	}
+}
+
+func TestTerminalWithoutStdin(t *testing.T) {
+	got := run(t, newClient(t, guest.Config{}), &agentv1.ExecStart{
+		Argv:     []string{"sh", "-c", `test -t 0 || echo no stdin; cat; stty size <&1; echo to the terminal >/dev/tty; exit 3`},
+		Terminal: &agentv1.TerminalSize{Columns: 80, Rows: 24},
+	})
+	if want := "no stdin\r\n24 80\r\nto the terminal\r\n"; got.exit.Code != 3 || !strings.HasPrefix(got.stdout.String(), want) {
+		t.Errorf("exit %v, stdout %q", got.exit, got.stdout.String())
+	}
+}
+
 func TestTerminalInterrupt(t *testing.T) {
 	running := begin(t, newClient(t, guest.Config{}), &agentv1.ExecStart{
 		// Not one long sleep: dash puts off an interrupt that comes just before its fork until the child ends.
@@ -400,6 +423,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"not in PATH":         {&agentv1.ExecStart{Argv: []string{"no-such-command"}}, connect.CodeNotFound, `command "no-such-command": not found in PATH`},
 		"PATH of the process": {&agentv1.ExecStart{Argv: []string{"sh"}, Environment: []string{"PATH=" + dir}}, connect.CodeNotFound, dir},
+		"empty word":          {&agentv1.ExecStart{Argv: []string{""}}, connect.CodeInvalidArgument, "empty"},
 		"missing path":        {&agentv1.ExecStart{Argv: []string{"/no/such"}}, connect.CodeNotFound, `"/no/such"`},
 		"no interpreter":      {&agentv1.ExecStart{Argv: []string{missingInterpreter}}, connect.CodeNotFound, "no such file"},
 		"not executable":      {&agentv1.ExecStart{Argv: []string{dir + "/plain"}}, connect.CodePermissionDenied, "not executable"},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync/atomic"
 
 	"banger.dev/banger/internal/files"
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
@@ -13,7 +12,6 @@ import (
 	"banger.dev/banger/internal/life"
 	"banger.dev/banger/internal/ports"
 	"banger.dev/banger/internal/process"
-	"banger.dev/banger/internal/sshd"
 	"connectrpc.com/connect"
 )
 
@@ -37,26 +35,4 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 	mux.Handle(agentv1connect.NewFileServiceHandler(files.NewService(), options))
 	mux.Handle(agentv1connect.NewPortServiceHandler(ports.NewService(services), options))
 	return mux
-}
-
-// sshService is the SSH server from the moment at which its keys are known. Before, connections are closed.
-type sshService struct {
-	state  *guest.State
-	server atomic.Pointer[sshd.Server]
-}
-
-func (s *sshService) start(hostKeyPEM []byte, authorizedKeys []string) error {
-	server, err := sshd.New(hostKeyPEM, authorizedKeys, s.state)
-	if err == nil {
-		s.server.Store(server)
-	}
-	return err
-}
-
-func (s *sshService) serveConn(conn net.Conn) {
-	if server := s.server.Load(); server != nil {
-		server.ServeConn(conn)
-		return
-	}
-	conn.Close()
 }

@@ -1,11 +1,14 @@
 // Command probe drives one agent by hand, through its socket: for those who work on the agent.
 //
-//	probe SOCKET hello | configure [WORK] [ADDRESS_CIDR GATEWAY] | stats | exec ARGV... | shutdown | bench
+//	probe SOCKET hello | configure [WORK] [ADDRESS_CIDR GATEWAY] | stats | exec ARGV... | ssh-banner | shutdown | bench
 package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
@@ -58,6 +61,8 @@ func run(socket, command string, arguments []string) (int, error) {
 		return show(host.Agent.Shutdown(ctx, connect.NewRequest(&agentv1.ShutdownRequest{})))
 	case "exec":
 		return exec(ctx, host, arguments)
+	case "ssh-banner":
+		return banner(ctx, host)
 	case "bench":
 		return 0, bench(ctx, host)
 	default:
@@ -93,6 +98,7 @@ func configuration(arguments []string) *agentv1.ConfigureRequest {
 	request := &agentv1.ConfigureRequest{
 		VmId: "probe", Hostname: "probe", WallClockUnixNanos: time.Now().UnixNano(), Entropy: entropy,
 		Disks: &agentv1.DiskLayout{BaseSerial: "base", OverlaySerial: "overlay"},
+		Ssh:   &agentv1.SshConfig{HostKeyPem: newKey()},
 	}
 	if len(arguments) > 0 {
 		request.Disks.WorkSerial = arguments[0]
@@ -103,6 +109,30 @@ func configuration(arguments []string) *agentv1.ConfigureRequest {
 		}
 	}
 	return request
+}
+
+func newKey() []byte {
+	_, key, _ := ed25519.GenerateKey(rand.Reader)
+	der, _ := x509.MarshalPKCS8PrivateKey(key)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+func banner(ctx context.Context, host *channeltest.Host) (int, error) {
+	stream := host.Port.Dial(ctx)
+	target := &agentv1.DialTarget{Target: &agentv1.DialTarget_Service{Service: "ssh"}}
+	if err := stream.Send(&agentv1.DialRequest{Message: &agentv1.DialRequest_Target{Target: target}}); err != nil {
+		return 1, err
+	}
+	for {
+		response, err := stream.Receive()
+		if err != nil {
+			return 1, err
+		}
+		if data := response.GetData(); data != nil {
+			fmt.Printf("%q\n", data)
+			return 0, nil
+		}
+	}
 }
 
 func exec(ctx context.Context, host *channeltest.Host, argv []string) (int, error) {

@@ -1,4 +1,4 @@
-// Long work: started by a call, watched by anybody, cancelled by anybody, recorded at its start and its end.
+// Long work: started by a call, watched by anybody, cancelled by anybody, stored soon after its start and its end.
 import type { Operation, OperationKind } from "../api/records.ts";
 import { BangerError, toErrorBody } from "../lib/errors.ts";
 import { newOperationId } from "../lib/ids.ts";
@@ -65,8 +65,8 @@ export class Operations {
     const controller = new AbortController();
     const { promise: ended, resolve } = Promise.withResolvers<Operation>();
     const entry: Running = { record, controller, ended, listeners: new Set() };
-    this.#store.save(record);
     this.#entries.set(id, entry);
+    this.#saveSoon(entry);
     this.#forgetOld();
     void withOperation(id, () => this.#run(entry, body, targetOf)).then(() => resolve(entry.record));
     return record;
@@ -100,13 +100,23 @@ export class Operations {
       if (body.code === "internal") this.#log.error("operation ends", fields);
       else this.#log.info("operation ends", fields);
     }
-    try {
-      this.#store.save({ ...entry.record, ...outcome, updatedAt: Date.now(), done: true });
-    } catch (error) {
-      // Watchers must still see the end; after a restart the store calls it interrupted.
-      this.#log.error("the end of an operation could not be stored", { kind, error });
-    }
     change({ ...outcome, done: true });
+    this.#saveSoon(entry);
+  }
+
+  /**
+   * Stores the record as it is when this turn of the event loop has ended: a write waits for the disk, and neither the work nor
+   * whoever waits for its end should.
+   */
+  #saveSoon(entry: Running): void {
+    setImmediate(() => {
+      try {
+        this.#store.save(entry.record);
+      } catch (error) {
+        // After a restart the operation counts as interrupted.
+        this.#log.error("an operation could not be stored", { operation: entry.record.id, error });
+      }
+    });
   }
 
   /** Throws `operation.not-found`. */
@@ -120,7 +130,8 @@ export class Operations {
 
   /** Newest first. */
   list(): Operation[] {
-    return this.#store.list().map((stored) => this.#entries.get(stored.id)?.record ?? stored);
+    const mine = [...this.#entries.values()].map(({ record }) => record).toReversed();
+    return [...mine, ...this.#store.list().filter(({ id }) => !this.#entries.has(id))];
   }
 
   running(): number {

@@ -65,6 +65,8 @@ export async function serve(
   // A hold that has just ended begins with its deletion in this turn.
   await nextTurn();
   await atMost(holdsDeadlineMs, holds.settled());
+  // The last operations are stored in this turn.
+  await nextTurn();
   await services[Symbol.asyncDispose]();
   // The socket goes last: until then clients hear that the daemon is stopping, and wait for its end.
   await server[Symbol.asyncDispose]();

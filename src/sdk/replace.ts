@@ -45,3 +45,29 @@ export async function untilGone(call: PlainCall, pid: number | undefined, signal
     await delay(pauseMs, undefined, { signal });
   }
 }
+
+/** Returns when the process of that pid has ended: its lock and its database are free then. */
+export async function untilEnded(pid: number, signal: AbortSignal): Promise<void> {
+  const until = performance.now() + deadlineMs;
+  while (isAlive(pid)) {
+    if (performance.now() > until) {
+      throw new BangerError(
+        "daemon.unreachable",
+        `the daemon (pid ${pid}) has not ended after ${deadlineMs / 1000} s`,
+        {
+          hint: `kill ${pid}`,
+        },
+      );
+    }
+    await delay(pauseMs, undefined, { signal });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -71,7 +71,7 @@ export class Home implements AsyncDisposable {
 
   /** Runs it with --json and parses stdout. */
   async json<T>(args: readonly string[]): Promise<T> {
-    return JSON.parse((await this.ok([...args, "--json"])).stdout) as T;
+    return JSON.parse((await this.ok(args.includes("--json") ? args : [...args, "--json"])).stdout) as T;
   }
 
   /** Pids of the processes that carry this home in their environment or working directory: daemon and VMMs. */
@@ -93,7 +93,7 @@ export class Home implements AsyncDisposable {
   /** Deletes all VMs, stops the daemon, and checks that nothing of this home runs any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (existsSync(join(this.path, "run"))) {
-      const { vms } = await this.json<{ vms: { id: string }[] }>(["vm", "list", "--all"]).catch(() => ({ vms: [] }));
+      const vms = await this.json<{ id: string }[]>(["vm", "list", "--all"]).catch(() => []);
       if (vms.length > 0) await this.run(["vm", "delete", ...vms.map((vm) => vm.id)]);
       await this.run(["daemon", "stop", "--force"]);
     }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { Home } from "../support/home.ts";
+import { isRunning } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
 interface Vm {
@@ -94,17 +95,9 @@ describe("daemon restart", { concurrency: false }, () => {
     database.close();
     const stray = join(home.path, "state/vms/ffffffffffff");
     mkdirSync(stray);
-    assert.deepEqual((await home.json<{ vms: Vm[] }>(["vm", "list", "--all"])).vms, []);
+    assert.deepEqual(await home.json<Vm[]>(["vm", "list", "--all"]), []);
     await gone(pid ?? 0);
     assert.equal(existsSync(dir), false);
     assert.equal(existsSync(stray), false);
   });
 });
-
-function isRunning(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
-  }
-}

@@ -16,7 +16,7 @@ interface Vm {
   pid: number | null;
 }
 const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
-const list = async (home: Home) => (await home.json<{ vms: Vm[] }>(["vm", "list", "--all"])).vms;
+const list = async (home: Home) => await home.json<Vm[]>(["vm", "list", "--all"]);
 
 describe("faults", { concurrency: false }, () => {
   test("a VMM that is killed from outside makes the VM stopped, with the reason", async () => {
@@ -106,7 +106,7 @@ describe("faults", { concurrency: false }, () => {
         assert.equal(ran.code, stage === "ready" ? ran.code : 130, ran.stderr);
         assert.notEqual(ran.code, 0);
         const vms = await until("operations to be over", async () => {
-          const { operations } = await home.json<{ operations: { done: boolean }[] }>(["operation", "list"]);
+          const operations = await home.json<{ done: boolean }[]>(["operation", "list"]);
           return operations.every((operation) => operation.done) ? await list(home) : undefined;
         });
         assert.equal(vms.length, left, ran.stderr);

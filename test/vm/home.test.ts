@@ -13,7 +13,22 @@ test("a VM runs below a BANGER_HOME that is far longer than a socket's address",
   mkdirSync(path, { recursive: true });
   assert.ok(path.length > 200);
   await using home = new Home({ seeded: true, path });
-  const ran = await home.ok(["vm", "run", "--name", "deep", "--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M", "--", "hostname"]);
+  const ran = await home.ok([
+    "vm",
+    "run",
+    "--name",
+    "deep",
+    "--memory",
+    "256M",
+    "--vcpu",
+    "1",
+    "--disk-size",
+    "256M",
+    "--system-overlay-size",
+    "256M",
+    "--",
+    "hostname",
+  ]);
   assert.equal(ran.stdout, "deep\n");
   await home.ok(["daemon", "stop"]);
   assert.equal((await home.ok(["vm", "exec", "deep", "--", "hostname"])).stdout, "deep\n");

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { Home } from "../support/home.ts";
+import { isRunning } from "../support/processes.ts";
 
 interface Vm {
   id: string;
@@ -75,7 +76,7 @@ describe("life of a VM", { concurrency: false }, () => {
     const ran = await home.run(["vm", "delete", "one", "nope", "two", "one"]);
     assert.equal(ran.code, 1);
     assert.match(ran.stderr, /nope/);
-    const { vms } = await home.json<{ vms: Vm[] }>(["vm", "list", "--all"]);
+    const vms = await home.json<Vm[]>(["vm", "list", "--all"]);
     assert.deepEqual(
       vms.map((vm) => vm.name),
       ["web"],
@@ -109,7 +110,7 @@ describe("life of a VM", { concurrency: false }, () => {
     assert.ok(pid !== null);
     await home.ok(["vm", "delete", "web", "web-2"]);
     assert.equal(existsSync(dir), false);
-    assert.equal(existsSync(`/proc/${pid}`), false);
-    assert.deepEqual((await home.json<{ vms: Vm[] }>(["vm", "list", "--all"])).vms, []);
+    assert.equal(isRunning(pid), false);
+    assert.deepEqual(await home.json<Vm[]>(["vm", "list", "--all"]), []);
   });
 });

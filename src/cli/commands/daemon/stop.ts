@@ -14,7 +14,10 @@ operation or a session is open, unless --force is given: then operations are can
     await using client = await context.connect({ autoStart: false });
     let stopped = true;
     try {
+      const { pid } = await client.call("daemon.status", {});
       await client.call("daemon.stop", force === true ? { force } : {});
+      const { untilEnded } = await import("../../../sdk/replace.ts");
+      await untilEnded(pid, context.interrupts.signal);
     } catch (error) {
       if (!(error instanceof BangerError && error.details?.["notThere"] === true)) throw error;
       stopped = false;

@@ -21,7 +21,7 @@ const quiet = () => quietProgress(new AbortController().signal);
 
 async function make(tar: Buffer | readonly TestEntry[], limits = defaultLimits) {
   const image = join(directory, `${files++}.ext4`);
-  const bytes = Buffer.isBuffer(tar) ? tar : archive(tar as readonly TestEntry[]);
+  const bytes = Buffer.isBuffer(tar) ? tar : archive(tar);
   return { image, ...(await rootfsFromTar(Readable.from([bytes]), image, quiet(), limits)) };
 }
 

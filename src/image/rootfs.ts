@@ -1,7 +1,7 @@
 // From a root file system archive to an ext4 file, in one pass over the archive.
 import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import { Ext4Writer } from "./ext4/writer.ts";

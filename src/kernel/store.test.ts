@@ -37,7 +37,9 @@ const importAs = (name: string, path: string, force = false) => store.importFrom
 /** A directory with a kernel and its modules. */
 function kernelTree(name: string, content = bzImage(release)): string {
   const path = join(root, name);
-  const modules = Object.entries(virtioModules).map(([file, data]) => [`lib/modules/${release}/${file}`, data]);
+  const modules = Object.entries(virtioModules).map(
+    ([file, data]) => [`lib/modules/${release}/${file}`, data] as const,
+  );
   writeTree(path, { [`boot/vmlinuz-${release}`]: content, ...Object.fromEntries(modules) });
   symlinkSync("/etc", join(path, "lib/modules", release, "build"));
   return path;

@@ -16,10 +16,10 @@ export class ByteReader {
   /** The next piece, at least 1 and at most `limit` bytes; undefined at the end. Valid until the next call. */
   async some(limit: number): Promise<Buffer | undefined> {
     while (this.#chunk.length === 0) {
-      const { value, done } = await this.#source.next();
-      if (done === true) return undefined;
-      this.#hash.update(value);
-      this.#chunk = value;
+      const next = await this.#source.next();
+      if (next.done === true) return undefined;
+      this.#hash.update(next.value);
+      this.#chunk = next.value;
     }
     const piece = this.#chunk.subarray(0, limit);
     this.#chunk = this.#chunk.subarray(piece.length);

@@ -51,7 +51,12 @@ export function buildApp(
     routes(tree, chosen),
     {
       name: "banger",
-      scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
+      scanner: {
+        caseStyle: "allow-kebab-for-camel",
+        allowArgumentEscapeSequence: true,
+        // One slip of the finger; a guess that is farther off helps nobody.
+        distanceOptions: { threshold: 3, weights: { insertion: 1, deletion: 3, substitution: 2, transposition: 0 } },
+      },
       completion: { includeAliases: false, includeHiddenRoutes: false },
       localization: { text },
     },

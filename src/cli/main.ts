@@ -101,7 +101,7 @@ function helpCommand(route: Route): string {
   return ["banger", ...route.path, "--help"].join(" ");
 }
 
-/** Names that are near, in this group; else the groups that have a command of that name. */
+/** Says which groups have a command of that name; else which names of this group are near. */
 function unknownCommand(route: Route, input: string, corrections: readonly string[]): string {
   const prefix = ["banger", ...route.path].join(" ");
   const near = corrections.map((name) => name.replaceAll("`", ""));
@@ -111,7 +111,7 @@ function unknownCommand(route: Route, input: string, corrections: readonly strin
       ([, entry]) => Object.hasOwn((entry as Group).entries, input) || Object.hasOwn((entry as Group).aliases, input),
     )
     .map(([name]) => `banger ${name} ${input}`);
-  const names = near.length > 0 ? near.map((name) => `${prefix} ${name}`) : elsewhere;
+  const names = elsewhere.length > 0 ? elsewhere : near.map((name) => `${prefix} ${name}`);
   return `unknown command "${prefix} ${input}"${didYouMean(names)}`;
 }
 

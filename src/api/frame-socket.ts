@@ -16,7 +16,6 @@ export class FrameSocket implements Disposable {
   /** `head`: bytes that came with the upgrade. */
   constructor(socket: Duplex, head: Uint8Array = Buffer.alloc(0)) {
     this.#socket = socket;
-    if ("setNoDelay" in socket && typeof socket.setNoDelay === "function") socket.setNoDelay(true);
     const decoder = new FrameDecoder();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;

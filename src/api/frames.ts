@@ -37,9 +37,8 @@ export interface Frame {
   payload: Buffer;
 }
 
-/** Longest payload that is accepted. Data is cut into pieces of at most 64 KiB. */
+/** Longest payload that is accepted. Data is sent in pieces of at most 64 KiB. */
 export const maxFrameBytes = 1024 * 1024;
-const pieceBytes = 64 * 1024;
 
 export function encodeFrame(type: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
   const frame = Buffer.allocUnsafe(5 + payload.length);
@@ -74,22 +73,6 @@ export class FrameDecoder extends Transform {
       rest = rest.subarray(5 + length);
     }
     this.#rest = rest;
-    callback();
-  }
-}
-
-/** Wraps each chunk of a byte stream into frames of one type. */
-export class FrameEncoder extends Transform {
-  readonly #type: number;
-
-  constructor(type: number) {
-    super();
-    this.#type = type;
-  }
-
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
-    for (let at = 0; at < chunk.length; at += pieceBytes)
-      this.push(encodeFrame(this.#type, chunk.subarray(at, at + pieceBytes)));
     callback();
   }
 }

@@ -30,9 +30,9 @@ export function jsonSchema(generic: v.GenericSchema, named: Named = none): JsonS
   const reference = named.get(generic);
   if (reference !== undefined) return { $ref: reference };
   const schema = generic as Schema;
-  return Object.assign(
+  return (schema.pipe?.slice(1) ?? []).reduce<JsonSchema>(
+    (made, action) => ({ ...made, ...keywords(action, schema.type) }),
     base(schema, named),
-    ...(schema.pipe?.slice(1) ?? []).map((action) => keywords(action, schema.type)),
   );
 }
 

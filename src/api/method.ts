@@ -1,5 +1,5 @@
 // What a method of the daemon is. One table entry holds its schemas; server, client, OpenAPI file and docs are made from it.
-import * as v from "valibot";
+import type * as v from "valibot";
 
 /**
  * How a call travels:

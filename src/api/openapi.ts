@@ -109,6 +109,7 @@ function reply(method: Method): JsonSchema {
     case "download":
       return { description, content: bytes };
     case "stream":
-      return { description };
+      break;
   }
+  return { description };
 }

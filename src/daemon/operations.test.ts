@@ -133,7 +133,7 @@ test("cancel: the body hears it and undoes; cancelling again, or what is done, c
   operations.cancel(id);
   operations.cancel(id);
   assert.equal(operations.show(id).done, false, "the undo is not over yet");
-  const { reason } = work.progress.signal;
+  const reason: unknown = work.progress.signal.reason;
   assert.ok(reason instanceof BangerError && reason.code === "cancelled");
   work.reject(reason);
   assert.equal((await operations.ended(id)).error?.code, "cancelled");

@@ -94,10 +94,10 @@ export class Operations {
       outcome = { result: result ?? {}, ...(targetOf === undefined ? {} : { target: targetOf(result) }) };
       this.#log.info("operation ends", { kind, outcome: "ok", durationMs: Date.now() - startedAt });
     } catch (error) {
-      const body = { ...toErrorBody(error), operation: id };
-      outcome = { error: body };
-      const fields = { kind, outcome: body.code, durationMs: Date.now() - startedAt, error };
-      if (body.code === "internal") this.#log.error("operation ends", fields);
+      const failure = { ...toErrorBody(error), operation: id };
+      outcome = { error: failure };
+      const fields = { kind, outcome: failure.code, durationMs: Date.now() - startedAt, error };
+      if (failure.code === "internal") this.#log.error("operation ends", fields);
       else this.#log.info("operation ends", fields);
     }
     change({ ...outcome, done: true });

@@ -61,7 +61,7 @@ export async function sendUpgrade(socketPath: string, request: Request): Promise
   sent.end();
   const answer = await outcome.promise;
   if ("socket" in answer && "head" in answer) return answer;
-  throw await errorOf(answer as IncomingMessage);
+  throw await errorOf(answer);
 }
 
 /** The JSON of a good reply. */

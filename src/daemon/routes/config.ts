@@ -1,4 +1,4 @@
-// Settings.
+// Routes of the settings.
 import type { RoutesOf } from "../handler.ts";
 import type { RouteContext } from "./context.ts";
 

@@ -1,4 +1,4 @@
-// Images.
+// Routes of images: the store does the work.
 import type { RoutesOf } from "../handler.ts";
 import type { RouteContext } from "./context.ts";
 

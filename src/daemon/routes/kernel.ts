@@ -1,4 +1,4 @@
-// Kernels.
+// Routes of kernels: the store does the work.
 import type { RoutesOf } from "../handler.ts";
 import type { RouteContext } from "./context.ts";
 

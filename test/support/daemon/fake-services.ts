@@ -113,7 +113,7 @@ const hostAgent = {
     const written = [spec.stdout, spec.stderr].map((stream) => new Promise((done) => stream.once("finish", done)));
     const exit = new Promise<{ code: number; signal: number }>((resolve, reject) => {
       child.once("close", (code, name) => {
-        if (signal.aborted) reject(signal.reason);
+        if (signal.aborted) reject(signal.reason as Error);
         else resolve(name === null ? { code: code ?? 0, signal: 0 } : { code: 128 + 15, signal: 15 });
       });
     });

@@ -1,0 +1,156 @@
+// The order of "vm run": what is checked before a VM is made, and that --rm removes it at every exit.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { encodeJsonFrame, frameType, type Frame } from "../../api/frames.ts";
+import { BangerError } from "../../lib/errors.ts";
+import { Interrupts } from "../interrupts.ts";
+import { fakeVm, runFake, type FakeOptions } from "../testing/run-fake.ts";
+
+/** A session that prints "out" and "err" and exits with a code. */
+function session(code: number) {
+  return () => ({
+    frames: frames([
+      { type: frameType.started, payload: Buffer.alloc(0) },
+      { type: frameType.output, payload: Buffer.from([0x6f, 0x00, 0x1b]) },
+      { type: frameType.errorOutput, payload: Buffer.from("err") },
+      { type: frameType.exit, payload: encodeJsonFrame(frameType.exit, { code, signal: 0 }).subarray(5) },
+    ]),
+    send: async () => {},
+    sendJson: () => {},
+    [Symbol.dispose]: () => {},
+  });
+}
+
+async function* frames(list: readonly Frame[]): AsyncGenerator<Frame> {
+  yield* list;
+}
+
+const prepared = { guestPath: "/root/repo", workdir: "/root/repo/sub", root: "/r", files: 3, untracked: 0 };
+const replies = {
+  "vm.create": () => fakeVm("box"),
+  "vm.show": () => fakeVm("box"),
+  "vm.hold": () => ({ held: true }),
+  "vm.delete": () => ({}),
+  "vm.exec": session(42),
+  "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "sub", files: 3, untracked: 1 }),
+  "workspace.prepare": () => prepared,
+};
+const names = (calls: { name: string }[]) => calls.map(({ name }) => name).filter((name) => name !== "vm.show");
+const run = (words: string[], options: FakeOptions = {}) =>
+  runFake(["vm", "run", ...words], { ...options, replies: { ...replies, ...options.replies } });
+
+describe("vm run", () => {
+  test("--rm: repository looked at, VM made and held, repository shipped, command run, VM removed, code passed on", async () => {
+    const ran = await run(["--rm", "sub", "--", "make", "test"]);
+    assert.equal(ran.code, 42);
+    assert.deepEqual(names(ran.calls), [
+      "workspace.inspect",
+      "vm.create",
+      "vm.hold",
+      "workspace.prepare",
+      "vm.exec",
+      "vm.delete",
+    ]);
+    const params = (name: string) => ran.calls.find((call) => call.name === name)?.params;
+    assert.deepEqual(params("workspace.inspect"), { path: "/work dir/sub" });
+    assert.deepEqual(params("vm.create"), { autoRemove: true });
+    assert.deepEqual(params("vm.exec"), { vm: "id-box", argv: ["make", "test"], cwd: "/root/repo/sub", stdin: true });
+    assert.equal(ran.stdout, "o\0\x1b", "a command's output is passed on byte for byte");
+    assert.match(ran.stderr, /1 untracked file is not shipped/);
+    assert.doesNotMatch(ran.stderr, /still running/);
+  });
+
+  test("without --rm the VM stays, and nothing holds it", async () => {
+    const ran = await run(["--", "true"]);
+    assert.deepEqual(names(ran.calls), ["vm.create", "vm.exec"]);
+  });
+
+  test("--detach prints the name and runs nothing; --json prints the record", async () => {
+    const ran = await run(["-d"]);
+    assert.deepEqual([ran.code, ran.stdout], [0, "box\n"]);
+    assert.deepEqual(names(ran.calls), ["vm.create"]);
+    assert.deepEqual(JSON.parse((await run(["-d", "--json"])).stdout), fakeVm("box"));
+  });
+
+  test("a repository that cannot be shipped is told before a VM is made", async () => {
+    const refuse = () => {
+      throw new BangerError("workspace.not-a-repository", "no repository");
+    };
+    const ran = await run(["--rm", "x", "--", "true"], { replies: { "workspace.inspect": refuse } });
+    assert.equal(ran.code, 1);
+    assert.deepEqual(names(ran.calls), ["workspace.inspect"]);
+  });
+
+  test("--rm removes the VM when shipping fails and when the session breaks", async () => {
+    const fail = () => {
+      throw new BangerError("guest.failed", "broken");
+    };
+    for (const broken of ["workspace.prepare", "vm.exec"]) {
+      const ran = await run(["--rm", "x", "--", "true"], { replies: { [broken]: fail } });
+      assert.equal(ran.code, 1);
+      assert.equal(names(ran.calls).at(-1), "vm.delete", broken);
+      const kept = await run(["x", "--", "true"], { replies: { [broken]: fail } });
+      assert.equal(names(kept.calls).includes("vm.delete"), false);
+    }
+  });
+
+  test("a VM that is gone already is no error; a delete that fails is", async () => {
+    const gone = () => {
+      throw new BangerError("vm.not-found", "gone");
+    };
+    const ran = await run(["--rm", "--", "true"], { replies: { "vm.delete": gone } });
+    assert.equal(ran.code, 42);
+    assert.doesNotMatch(ran.stderr, /gone/);
+    const stuck = () => {
+      throw new BangerError("vmm.failed", "stuck");
+    };
+    const failed = await run(["--rm", "--", "true"], { replies: { "vm.delete": stuck, "vm.exec": session(0) } });
+    assert.equal(failed.code, 1);
+    assert.match(failed.stderr, /stuck/);
+  });
+
+  test("Ctrl-C while the VM is made: 130, and no session", async () => {
+    using interrupts = new Interrupts(() => {});
+    interrupts.install();
+    const ran = await run(["--rm", "--", "true"], {
+      interrupts,
+      replies: {
+        "vm.create": async (_params, signal) => {
+          process.emit("SIGINT", "SIGINT");
+          signal?.throwIfAborted();
+        },
+      },
+    });
+    assert.equal(ran.code, 130);
+    assert.deepEqual(names(ran.calls), ["vm.create", "vm.hold"]);
+    assert.match(ran.stderr, /interrupted by SIGINT \(cancelled\)/);
+  });
+});
+
+describe("vm exec", () => {
+  const exec = (words: string[], options: FakeOptions = {}) =>
+    runFake(["vm", "exec", ...words], { ...options, replies: { ...replies, ...options.replies } });
+  const sent = async (words: string[], options: FakeOptions = {}) =>
+    (await exec(words, options)).calls.find(({ name }) => name === "vm.exec")?.params;
+
+  test("runs where the repository was put, unless told otherwise", async () => {
+    const workspace = { guestPath: "/root/repo", sourcePath: "/r", preparedAt: 0 };
+    const placed = { replies: { "vm.show": () => fakeVm("box", { workspace }) } };
+    assert.equal((await sent(["box", "--", "pwd"], placed))?.["cwd"], "/root/repo");
+    assert.equal((await sent(["--workdir", "/tmp", "box", "pwd"], placed))?.["cwd"], "/tmp");
+    assert.equal((await sent(["--user", "dev", "box", "pwd"], placed))?.["cwd"], undefined);
+    assert.equal((await sent(["box", "pwd"]))?.["cwd"], undefined);
+  });
+
+  test("environment: values, and names that are passed on", async () => {
+    const params = await sent(["-e", "A=b c", "-e", "TOKEN", "box", "env"], { env: { TOKEN: "t" } });
+    assert.deepEqual(params?.["environment"], ["A=b c", "TOKEN=t"]);
+  });
+
+  test("a command that is not there is 127, as in a shell", async () => {
+    const missing = () => {
+      throw new BangerError("exec.not-found", 'command "nope": not found');
+    };
+    assert.equal((await exec(["box", "nope"], { replies: { "vm.exec": missing } })).code, 127);
+  });
+});

@@ -30,7 +30,7 @@ test("a machine under software emulation", () => {
     asText(qemuArguments(spec, tcg)),
     `-name banger-aabbccddeeff-0123456789ab
 -M microvm
--accel tcg,thread=multi
+-accel tcg,thread=multi,tb-size=256
 -cpu max
 -smp 2
 -m 512M

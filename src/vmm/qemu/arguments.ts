@@ -16,12 +16,15 @@ export interface HostFacts {
 export const socketNames = { qmp: "qmp.sock", agent: "agent.sock" } as const;
 export const consoleLogName = "console.log";
 
+/** Bound of the memory for translated code beside the guest's own; QEMU's default is up to 1 GiB for each machine. */
+const translationCacheMib = 256;
+
 /** Arguments of QEMU, without the program. Throws `internal` for what can only be a bug of the caller. */
 export function qemuArguments(spec: MachineSpec, host: HostFacts): string[] {
   return [
     ...["-name", machineName(spec.homeId, spec.vmId)],
     ...["-M", host.platform.machine],
-    ...["-accel", host.accelerator === "kvm" ? "kvm" : "tcg,thread=multi"],
+    ...["-accel", host.accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${translationCacheMib}`],
     ...["-cpu", host.accelerator === "kvm" ? "host" : "max"],
     ...["-smp", String(spec.vcpus), "-m", `${spec.memoryMib}M`],
     ...["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],

@@ -79,6 +79,6 @@ async function bootOnce(options: {
     if (!(error instanceof BangerError)) throw error;
     return error.code === "timeout"
       ? { works: false, detail: `a kernel did not boot with it within ${bootTimeoutMs / 1000} s` }
-      : { works: false, detail: error.message };
+      : { works: false, detail: `QEMU failed: ${error.message.split("\n").at(-1)?.slice(0, 300)}` };
   }
 }

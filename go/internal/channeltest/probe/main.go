@@ -173,5 +173,37 @@ func bench(ctx context.Context, host *channeltest.Host) error {
 		}
 		fmt.Printf("exec true: %s\n", time.Since(begin))
 	}
-	return nil
+	return upload(ctx, host)
+}
+
+func upload(ctx context.Context, host *channeltest.Host) error {
+	const (
+		chunkBytes = 64 << 10
+		chunks     = 512
+	)
+	begin := time.Now()
+	stream := host.Process.Exec(ctx)
+	start := &agentv1.ExecStart{Argv: []string{"wc", "-c"}, Stdin: true}
+	if err := stream.Send(&agentv1.ExecRequest{Message: &agentv1.ExecRequest_Start{Start: start}}); err != nil {
+		return err
+	}
+	chunk := &agentv1.ExecRequest{Message: &agentv1.ExecRequest_Stdin{Stdin: make([]byte, chunkBytes)}}
+	for range chunks {
+		if err := stream.Send(chunk); err != nil {
+			return err
+		}
+	}
+	if err := stream.Send(&agentv1.ExecRequest{Message: &agentv1.ExecRequest_StdinEof{StdinEof: true}}); err != nil {
+		return err
+	}
+	for {
+		response, err := stream.Receive()
+		if err != nil {
+			return err
+		}
+		if response.GetExit() != nil {
+			fmt.Printf("upload: %.1f MiB/s\n", float64(chunks*chunkBytes>>20)/time.Since(begin).Seconds())
+			return nil
+		}
+	}
 }

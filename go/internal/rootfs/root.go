@@ -116,7 +116,10 @@ func (r *Root) AttachVolumes() error {
 }
 
 func attach(source, target string, mode os.FileMode) error {
-	if err := os.MkdirAll(target, mode); err != nil {
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(target, mode); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	if err := seed(target, source); err != nil {

@@ -39,7 +39,7 @@ async function proposals(context: CliContext, words: readonly string[]): Promise
   const lines = found
     .filter(({ kind, completion }) => completion !== "--" && (partial.startsWith("-") || kind !== "argument:flag"))
     .map(({ kind, completion, brief }) => (kind === "argument:flag" ? `${completion}\t${brief}` : completion));
-  return files ? [...lines, ":files"] : lines;
+  return files && !partial.startsWith("-") ? [...lines, ":files"] : lines;
 }
 
 function groupProposals(group: Group, partial: string): string[] {

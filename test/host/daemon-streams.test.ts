@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { PassThrough, Readable, Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
@@ -178,6 +178,31 @@ describe("streams", () => {
       server.close();
     }
     assert.ok(!existsSync(path));
+  });
+
+  test("dial: a client that leaves while the other side does not read", async () => {
+    const path = join(home.paths.runDir, "stuck.sock");
+    const accepted: Socket[] = [];
+    // Never reads: the connection fills up.
+    const server = createServer({ pauseOnConnect: true }, (socket) => void accepted.push(socket)).listen(path);
+    try {
+      const connection = await dial(client, { vm: "box", target: { unix: path } });
+      connection.on("error", () => {});
+      for (let count = 0; count < 50; count++) connection.write(Buffer.alloc(100_000));
+      let left = -1;
+      await until("the write to be stuck", () => {
+        const moved = connection.writableLength !== left;
+        left = connection.writableLength;
+        return moved || left === 0 ? undefined : true;
+      });
+      connection.destroy();
+      await until("the session to end", async () =>
+        (await client.call("daemon.status", {})).sessionsOpen === 0 ? true : undefined,
+      );
+    } finally {
+      for (const socket of accepted) socket.destroy();
+      server.close();
+    }
   });
 
   test("open sessions keep the daemon from stopping, unless it is forced", async () => {

@@ -7,6 +7,8 @@ import { BangerError } from "../../lib/errors.ts";
 import type { Handler } from "../handler.ts";
 import type { RouteContext } from "./context.ts";
 
+const probeIntervalMs = 1000;
+
 export function dialRoute({ services: { vms } }: RouteContext): Handler<"vm.dial"> {
   return async ({ vm, target }, socket, { signal }) => {
     const { agent } = await vms.agent(vm);
@@ -38,7 +40,7 @@ async function send(connection: Duplex, socket: FrameSocket): Promise<void> {
 async function receive(socket: FrameSocket, connection: Duplex, signal: AbortSignal): Promise<void> {
   for await (const { type, payload } of socket.frames) {
     if (type === frameType.input) {
-      if (connection.writable && !connection.write(payload)) await once(connection, "drain", { signal });
+      if (connection.writable && !connection.write(payload)) await drained(socket, connection, signal);
     } else if (type === frameType.inputEnd) {
       connection.end();
       return;
@@ -48,4 +50,14 @@ async function receive(socket: FrameSocket, connection: Duplex, signal: AbortSig
   }
   // The client left without a word: nobody takes what the guest still sends.
   connection.destroy(new BangerError("cancelled", "the client went away"));
+}
+
+/** Waits until the guest has taken what was written. Meanwhile nothing is read from the client, so its end would not be noticed: it is probed. */
+async function drained(socket: FrameSocket, connection: Duplex, signal: AbortSignal): Promise<void> {
+  const probe = setInterval(() => void socket.send(frameType.inputTaken, Buffer.alloc(4)), probeIntervalMs);
+  try {
+    await once(connection, "drain", { signal });
+  } finally {
+    clearInterval(probe);
+  }
 }

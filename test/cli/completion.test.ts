@@ -32,7 +32,7 @@ describe("completion", { concurrency: false }, () => {
     assert.deepEqual(await proposals("vm", "st"), ["start", "stop"]);
     assert.deepEqual(await proposals("k"), ["kernel"]);
     assert.deepEqual(await proposals("vm", "run", "--me"), ["--memory"]);
-    assert.deepEqual(await proposals("image", "pull", "debian"), ["debian-bookworm"]);
+    assert.ok((await proposals("image", "pull", "debian")).includes("debian-bookworm"));
     assert.deepEqual(await proposals("vm", "run", "--image", ""), []);
     assert.deepEqual(await proposals("completion", ""), ["bash", "zsh", "fish"]);
     assert.deepEqual(await proposals("image", "import", ""), [":files"]);
@@ -65,7 +65,9 @@ describe("completion", { concurrency: false }, () => {
     for (const shell of ["zsh", "fish"]) {
       const script = (await home.ok(["completion", shell])).stdout;
       assert.match(script, /__complete/);
-      if (findTool(shell) !== undefined) execFileSync(shell, ["-n"], { input: script, env: environment() });
+      const file = join(home.path, `completion.${shell}`);
+      writeFileSync(file, script);
+      if (findTool(shell) !== undefined) execFileSync(shell, ["-n", file], { env: environment() });
     }
     if (findTool("fish") !== undefined) {
       const found = execFileSync("fish", ["-c", "banger completion fish | source; complete -C 'banger vm re'"], {

@@ -111,8 +111,8 @@ describe("lists", () => {
     );
     assert.equal((await runFake(["ps", "-aq"], { replies })).stdout, "id-web\nid-db\n");
     assert.equal((await runFake(["vm", "ls", "--all", "--quiet"], { replies })).stdout, "id-web\nid-db\n");
-    assert.deepEqual(JSON.parse((await runFake(["vm", "list", "-a", "--json"], { replies })).stdout), { vms });
-    assert.deepEqual(JSON.parse((await runFake(["--json", "ps"], { replies })).stdout), { vms: [vms[0]] });
+    assert.deepEqual(JSON.parse((await runFake(["vm", "list", "-a", "--json"], { replies })).stdout), vms);
+    assert.deepEqual(JSON.parse((await runFake(["--json", "ps"], { replies })).stdout), [vms[0]]);
   });
 });
 
@@ -138,7 +138,7 @@ describe("several targets", () => {
 
   test("--json gives the records, and one error object with every failure", async () => {
     const ran = await runFake(["vm", "stop", "web", "no", "nope", "--json"], { replies });
-    const { vms } = JSON.parse(ran.stdout) as { vms: { name: string; state: string }[] };
+    const vms = JSON.parse(ran.stdout) as { name: string; state: string }[];
     assert.deepEqual(
       vms.map(({ name, state }) => [name, state]),
       [["web", "stopped"]],

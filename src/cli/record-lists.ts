@@ -5,9 +5,9 @@ import { formatTable } from "./output/table.ts";
 
 type CatalogEntries = ResultOf<"image.catalog">["entries"];
 
-/** The catalog as a table, as names with --quiet, as {"entries": [...]} with --json. */
+/** The catalog as a table, as names with --quiet, as an array with --json. */
 export function printCatalog({ terminal }: CliContext, entries: CatalogEntries): void {
-  if (terminal.json) return terminal.printJson({ entries });
+  if (terminal.json) return terminal.printJson(entries);
   if (terminal.quiet) return entries.forEach((entry) => terminal.print(entry.name));
   terminal.print(
     formatTable(

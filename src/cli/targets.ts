@@ -6,8 +6,6 @@ import { renderError } from "./output/errors.ts";
 export interface TargetVerb<T> {
   /** Finds the thing that a word names; its id tells whether two words name the same thing. */
   find: (reference: string) => Promise<T & { id: string; name: string }>;
-  /** Field of the JSON output: {"vms": [...]}. */
-  plural: "vms" | "images" | "kernels";
   /** Does the work; what it returns is the JSON output. */
   act: (target: T & { id: string; name: string }) => Promise<unknown>;
 }
@@ -22,7 +20,7 @@ interface Outcome {
 
 /**
  * Runs `verb` on each distinct target; one that is missing or fails does not hold up the others.
- * stdout: the names that succeeded, or with --json an object with the array of what `act` returned. The exit code is 1 when any failed.
+ * stdout: the names that succeeded, or with --json an array of what `act` returned. The exit code is 1 when any failed.
  */
 export async function forTargets<T>(
   context: CliContext,
@@ -52,14 +50,14 @@ export async function forTargets<T>(
       ),
     );
   }
-  report(context, verb.plural, await Promise.all(work));
+  report(context, await Promise.all(work));
 }
 
-function report(context: CliContext, plural: string, outcomes: readonly Outcome[]): void {
+function report(context: CliContext, outcomes: readonly Outcome[]): void {
   const { terminal } = context;
   const failed = outcomes.filter((outcome) => outcome.error !== undefined);
   const done = outcomes.filter((outcome) => outcome.error === undefined);
-  if (terminal.json) terminal.printJson({ [plural]: done.map((outcome) => outcome.value) });
+  if (terminal.json) terminal.printJson(done.map((outcome) => outcome.value));
   else for (const outcome of done) terminal.print(terminal.quiet ? (outcome.id ?? outcome.name) : outcome.name);
   if (failed.length === 0) return;
   context.exitCode = 1;

@@ -13,7 +13,6 @@ export async function operateOnVms(
   await using client = await context.connect();
   using view = new ProgressView(context.terminal);
   await forTargets(context, references, {
-    plural: "vms",
     find: (vm) => client.call("vm.show", { vm }),
     act: async (record) => {
       const result = await operate(context, client, method, { vm: record.id }, { view });

@@ -11,13 +11,13 @@ export default defineCommand({
 limits, FAIL has to be mended: the command that mends it stands below it. Exits with 1 when anything is FAIL.`,
   examples: [
     ["banger doctor", "check everything"],
-    ["banger doctor --json", "the same for programs: { checks: [...] }"],
+    ["banger doctor --json", "the same for programs: a JSON array"],
   ],
   parameters: {},
   async run(context) {
     await using client = await context.connect();
     const { checks } = await client.call("doctor.run", {}, { signal: context.interrupts.signal });
-    if (context.terminal.json) context.terminal.printJson({ checks });
+    if (context.terminal.json) context.terminal.printJson(checks);
     else for (const check of checks) printCheck(context.terminal, check);
     if (checks.some((check) => check.status === "FAIL")) context.exitCode = 1;
   },

@@ -7,14 +7,14 @@ export default defineCommand({
   about: `Lists the images on this machine. SIZE is what an image takes on disk. Next: "image catalog" shows what can be pulled.`,
   examples: [
     ["banger image list", "images on this machine"],
-    ["banger image list --json", "all that is known of them, as JSON: { images: [...] }"],
+    ["banger image list --json", "all that is known of them, as a JSON array"],
   ],
   parameters: {},
   async run(context) {
     await using client = await context.connect();
     const { images } = await client.call("image.list", {});
     const { terminal } = context;
-    if (terminal.json) return terminal.printJson({ images });
+    if (terminal.json) return terminal.printJson(images);
     if (terminal.quiet) return images.forEach((image) => terminal.print(image.id));
     const now = Date.now();
     terminal.print(

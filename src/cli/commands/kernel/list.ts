@@ -7,14 +7,14 @@ export default defineCommand({
   about: `Lists the kernels on this machine. Next: "kernel catalog" shows what can be pulled.`,
   examples: [
     ["banger kernel list", "kernels on this machine"],
-    ["banger kernel list --json", "all that is known of them, as JSON: { kernels: [...] }"],
+    ["banger kernel list --json", "all that is known of them, as a JSON array"],
   ],
   parameters: {},
   async run(context) {
     await using client = await context.connect();
     const { kernels } = await client.call("kernel.list", {});
     const { terminal } = context;
-    if (terminal.json) return terminal.printJson({ kernels });
+    if (terminal.json) return terminal.printJson(kernels);
     if (terminal.quiet) return kernels.forEach((kernel) => terminal.print(kernel.id));
     const now = Date.now();
     terminal.print(

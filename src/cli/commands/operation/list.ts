@@ -8,14 +8,14 @@ export default defineCommand({
   about: `Lists operations, newest first: those under way and those that ended lately. With --quiet only the ids of those under way.`,
   examples: [
     ["banger operation list", "what the daemon does and did"],
-    ["banger operation list --json", "with errors and results, as JSON: { operations: [...] }"],
+    ["banger operation list --json", "with errors and results, as a JSON array"],
   ],
   parameters: {},
   async run(context) {
     await using client = await context.connect();
     const { operations } = await client.call("operation.list", {});
     const { terminal } = context;
-    if (terminal.json) return terminal.printJson({ operations });
+    if (terminal.json) return terminal.printJson(operations);
     if (terminal.quiet) {
       for (const { id, done } of operations) if (!done) terminal.print(id);
       return;

@@ -7,7 +7,7 @@ export default defineCommand<NonNullable<unknown>, string[]>({
   about: `Ends VMs, running or not, and removes their disks. This cannot be undone: copy out what you need first ("vm cp").
 
 To keep the disks use "vm stop". Several VMs are deleted in parallel. With --json:
-{"vms": [...]} with the records that they had.`,
+an array of the records that they had.`,
   examples: [
     ["banger vm delete sandbox", "remove one VM"],
     ["banger vm rm web db", "remove two (rm is the same as delete)"],

@@ -7,13 +7,12 @@ export default defineCommand<NonNullable<unknown>, string[]>({
   about: `Ends VMs at once, like pulling the plug: what a guest had not yet written to its disks is lost. The VM stays, stopped,
 and "vm start" boots it again.
 
-Use it when "vm stop" hangs. "vm delete" also removes the disks. With --json: {"vms": [...]} with their records.`,
+Use it when "vm stop" hangs. "vm delete" also removes the disks. With --json: an array of their records.`,
   examples: [["banger vm kill sandbox", "end a VM that does not react"]],
   parameters: { positional: manyReferences("vm") },
   async run(context, _flags, ...vms) {
     await using client = await context.connect();
     await forTargets(context, vms, {
-      plural: "vms",
       find: (vm) => client.call("vm.show", { vm }),
       act: (record) => client.call("vm.kill", { vm: record.id }),
     });

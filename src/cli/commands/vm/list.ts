@@ -10,7 +10,7 @@ printed, one on each line, for scripts.
 DISK is what the VM's disks take on this host, which is less than the sizes they have in the VM.`,
   examples: [
     ["banger vm list --all", "every VM"],
-    ["banger vm list --all --json", "every VM with all that is known of it, as JSON: { vms: [...] }"],
+    ["banger vm list --all --json", "every VM with all that is known of it, as a JSON array"],
     ["banger vm delete $(banger vm list --all --quiet)", "remove all VMs"],
   ],
   parameters: { flags: { all: flag("also VMs that do not run") }, aliases: { a: "all" } },
@@ -19,7 +19,7 @@ DISK is what the VM's disks take on this host, which is less than the sizes they
     const { vms } = await client.call("vm.list", {});
     const shown = all === true ? vms : vms.filter((vm) => vm.state === "running");
     const { terminal } = context;
-    if (terminal.json) return terminal.printJson({ vms: shown });
+    if (terminal.json) return terminal.printJson(shown);
     if (terminal.quiet) return shown.forEach((vm) => terminal.print(vm.id));
     const now = Date.now();
     terminal.print(

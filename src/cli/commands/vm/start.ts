@@ -6,7 +6,7 @@ import { operateOnVms } from "../../vm-targets.ts";
 export default defineCommand<NonNullable<unknown>, string[]>({
   about: `Boots VMs that are stopped or were made with --no-start. Their disks are as they were left.
 
-Several VMs are started in parallel; one that fails does not hold up the others. With --json: {"vms": [...]} with their records.
+Several VMs are started in parallel; one that fails does not hold up the others. With --json: an array of their records.
 To boot a VM afresh that already runs, use "vm restart".`,
   examples: [
     ["banger vm start sandbox", "boot a stopped VM"],

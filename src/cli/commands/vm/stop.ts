@@ -8,7 +8,7 @@ export default defineCommand<NonNullable<unknown>, string[]>({
 "vm start" boots it again. A VM that does not answer in time is ended by force.
 
 Not what you want? "vm kill" ends a VM at once. "vm delete" also removes its disks. "vm restart" boots it again.
-Several VMs are stopped in parallel. With --json: {"vms": [...]} with their records.`,
+Several VMs are stopped in parallel. With --json: an array of their records.`,
   examples: [
     ["banger vm stop sandbox", "shut one down"],
     ["banger vm stop $(banger ps --quiet)", "shut all down"],

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import type { VmRecord } from "../../src/api/records.ts";
 import { seedHome } from "./seed.ts";
 
 export const root = join(import.meta.dirname, "../..");
@@ -74,6 +75,11 @@ export class Home implements AsyncDisposable {
     return JSON.parse((await this.ok(args.includes("--json") ? args : [...args, "--json"])).stdout) as T;
   }
 
+  /** All VMs, newest first. */
+  async vms(): Promise<VmRecord[]> {
+    return await this.json<VmRecord[]>(["vm", "list", "--all"]);
+  }
+
   /** Pids of the processes that carry this home in their environment or working directory: daemon and VMMs. */
   processes(): { pid: number; command: string }[] {
     return readdirSync("/proc").flatMap((name) => {
@@ -93,7 +99,7 @@ export class Home implements AsyncDisposable {
   /** Deletes all VMs, stops the daemon, and checks that nothing of this home runs any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (existsSync(join(this.path, "run"))) {
-      const vms = await this.json<{ id: string }[]>(["vm", "list", "--all"]).catch(() => []);
+      const vms = await this.vms().catch(() => []);
       if (vms.length > 0) await this.run(["vm", "delete", ...vms.map((vm) => vm.id)]);
       await this.run(["daemon", "stop", "--force"]);
     }

@@ -95,7 +95,7 @@ describe("daemon restart", { concurrency: false }, () => {
     database.close();
     const stray = join(home.path, "state/vms/ffffffffffff");
     mkdirSync(stray);
-    assert.deepEqual(await home.json<Vm[]>(["vm", "list", "--all"]), []);
+    assert.deepEqual(await home.vms(), []);
     await gone(pid ?? 0);
     assert.equal(existsSync(dir), false);
     assert.equal(existsSync(stray), false);

@@ -8,15 +8,8 @@ import { buildHostileAgent } from "../support/hostile-agent.ts";
 import { finished, Home } from "../support/home.ts";
 import { until } from "../support/until.ts";
 
-interface Vm {
-  id: string;
-  name: string;
-  state: string;
-  reason: string;
-  pid: number | null;
-}
 const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
-const list = async (home: Home) => await home.json<Vm[]>(["vm", "list", "--all"]);
+const list = (home: Home) => home.vms();
 
 describe("faults", { concurrency: false }, () => {
   test("a VMM that is killed from outside makes the VM stopped, with the reason", async () => {

@@ -76,7 +76,7 @@ describe("life of a VM", { concurrency: false }, () => {
     const ran = await home.run(["vm", "delete", "one", "nope", "two", "one"]);
     assert.equal(ran.code, 1);
     assert.match(ran.stderr, /nope/);
-    const vms = await home.json<Vm[]>(["vm", "list", "--all"]);
+    const vms = await home.vms();
     assert.deepEqual(
       vms.map((vm) => vm.name),
       ["web"],
@@ -111,6 +111,6 @@ describe("life of a VM", { concurrency: false }, () => {
     await home.ok(["vm", "delete", "web", "web-2"]);
     assert.equal(existsSync(dir), false);
     assert.equal(isRunning(pid), false);
-    assert.deepEqual(await home.json<Vm[]>(["vm", "list", "--all"]), []);
+    assert.deepEqual(await home.vms(), []);
   });
 });

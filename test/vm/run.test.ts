@@ -9,11 +9,6 @@ import { spawn } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { finished, Home, root } from "../support/home.ts";
 
-interface Vm {
-  name: string;
-  state: string;
-}
-
 describe("vm run", { concurrency: false }, () => {
   let home: Home;
   let directory: string;
@@ -26,7 +21,7 @@ describe("vm run", { concurrency: false }, () => {
     await home[Symbol.asyncDispose]();
   });
   const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
-  const names = async () => (await home.json<Vm[]>(["vm", "list", "--all"])).map((vm) => vm.name);
+  const names = async () => (await home.vms()).map((vm) => vm.name);
 
   test("the example repository's tests pass in a VM, and the VM is gone afterwards", async () => {
     const ran = await home.ok(["vm", "run", "--rm", ...small, join(root, "examples/hello"), "--", "make", "test"]);
@@ -122,7 +117,7 @@ describe("vm run", { concurrency: false }, () => {
     ]);
     assert.equal(ran.stdout, "/root/repo/sub\ndirty.gitignore\nsub\n");
     assert.match(ran.stderr, /1 untracked/);
-    const vms = await home.json<Vm[]>(["vm", "list", "--all"]);
+    const vms = await home.vms();
     assert.deepEqual(
       vms.map((vm) => [vm.name, vm.state]),
       [["kept", "running"]],

@@ -84,7 +84,7 @@ describe("terminal", { concurrency: false }, () => {
     await sees(/root@\S+/);
     type("exit 3", "Enter");
     await sees(/code=3/);
-    const vms = await home.json<{ name: string }[]>(["vm", "list", "--all"]);
+    const vms = await home.vms();
     assert.deepEqual(
       vms.map((vm) => vm.name),
       ["web"],

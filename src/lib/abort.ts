@@ -1,5 +1,5 @@
 // Deadlines and races on abort signals, with errors that say what was awaited.
-import { BangerError } from "./errors.ts";
+import type { BangerError } from "./errors.ts";
 
 /** A signal that aborts with the given error after `timeoutMs`, or with the reason of `signal` when that comes first. */
 export function deadline(

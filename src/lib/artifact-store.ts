@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { BangerError } from "./errors.ts";
 import { ensureDirectory, publish, removeInside, syncDirectory, writeFileAtomic } from "./files.ts";
 import type { Logger } from "./log.ts";
+import { KeyedMutex } from "./mutex.ts";
 
 export interface ArtifactRow {
   id: string;
@@ -36,11 +37,14 @@ export interface ArtifactStoreOptions {
   log: Logger;
 }
 
+const neverAborted = new AbortController().signal;
 const namePattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** See the file's comment. Made by `openArtifactStore`. */
 export class ArtifactStore {
   readonly #options: ArtifactStoreOptions;
+  /** Publishing and removing are short and one at a time: two may bring the same content, or want the same name. */
+  readonly #changes = new KeyedMutex();
 
   constructor(options: ArtifactStoreOptions) {
     this.#options = options;
@@ -100,6 +104,7 @@ export class ArtifactStore {
    */
   async add(staging: string, row: ArtifactRow, force: boolean): Promise<ArtifactRow> {
     const { kind, table, directory } = this.#options;
+    using _ = await this.#changes.acquire("all", neverAborted);
     this.checkName(row.name, force);
     const same = this.list().find((other) => other.id === row.id);
     if (same !== undefined && !force) {
@@ -127,6 +132,7 @@ export class ArtifactStore {
   /** Removes an artifact; refused while VMs use it. Idempotent only by reference: a second call finds nothing. */
   async delete(reference: string): Promise<void> {
     const { kind } = this.#options;
+    using _ = await this.#changes.acquire("all", neverAborted);
     const row = this.resolve(reference);
     const users = this.#options.usedBy(row.id);
     if (users.length > 0) {
@@ -153,7 +159,12 @@ export class ArtifactStore {
     for (const entry of await readdir(directory)) {
       if (rows.has(entry)) continue;
       log.info(`removing an unfinished ${kind}`, { entry });
-      await removeInside(directory, join(directory, entry));
+      try {
+        await removeInside(directory, join(directory, entry));
+      } catch (error) {
+        // A build of a daemon that was just killed may still be ending; the next start finds the rest.
+        log.warn(`an unfinished ${kind} could not be removed`, { entry, error });
+      }
     }
     for (const id of rows) {
       const manifest = await readFile(join(directory, id, "manifest.json"), "utf8").catch(() => undefined);

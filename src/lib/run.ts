@@ -23,6 +23,8 @@ export interface RunOptions {
   okExitCodes?: readonly number[];
   /** Milliseconds until the process group is ended. Default: 10 minutes. */
   timeoutMs?: number;
+  /** Milliseconds between asking the process group to end (SIGTERM) and ending it (SIGKILL). Default: 3 s. */
+  graceMs?: number;
   signal?: AbortSignal;
   /** Bytes of stdout and of stderr that are kept (stderr keeps its end). Default: 8 MiB. More stdout is an error. */
   maxOutputBytes?: number;
@@ -35,7 +37,7 @@ export interface RunResult {
   durationMs: number;
 }
 
-const graceMs = 3000;
+const defaultGraceMs = 3000;
 
 /** Directories searched for tools: the user's PATH, then where Debian keeps tools for root. */
 function searchPath(): string[] {
@@ -93,14 +95,14 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const stdout: Buffer[] = [];
   let stdoutBytes = 0;
   let stderr = "";
-  let failure: unknown;
+  let failure: Error | undefined;
   let killTimer: NodeJS.Timeout | undefined;
 
   const end = (reason: unknown) => {
     if (failure !== undefined) return;
-    failure = reason;
+    failure = reason instanceof Error ? reason : new BangerError("cancelled", String(reason));
     killGroup(child.pid, "SIGTERM");
-    killTimer = setTimeout(() => killGroup(child.pid, "SIGKILL"), graceMs);
+    killTimer = setTimeout(() => killGroup(child.pid, "SIGKILL"), options.graceMs ?? defaultGraceMs);
   };
   const onAbort = () => end(options.signal?.reason ?? new BangerError("cancelled", "cancelled"));
   options.signal?.addEventListener("abort", onAbort, { once: true });

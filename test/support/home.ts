@@ -19,8 +19,8 @@ export interface Ran {
 }
 
 export interface StartOptions {
-  /** Written to stdin, then closed. Absent: /dev/null. "pipe": the caller has it. */
-  stdin?: string | Buffer | "pipe";
+  /** Written to stdin, then closed. Absent: /dev/null. */
+  stdin?: string | Buffer;
   env?: Record<string, string>;
   cwd?: string;
 }
@@ -54,7 +54,7 @@ export class Home implements AsyncDisposable {
       cwd: options.cwd ?? root,
       stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     });
-    if (options.stdin !== undefined && options.stdin !== "pipe") child.stdin?.end(options.stdin);
+    if (options.stdin !== undefined) child.stdin?.end(options.stdin);
     return child;
   }
 

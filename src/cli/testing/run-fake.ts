@@ -74,7 +74,7 @@ function fakeClient(answer: Answer) {
   const call = (name: string, params: Record<string, unknown>, options?: { signal?: AbortSignal }) =>
     answer(name, params, options?.signal);
   const begin = async (name: string, params: Record<string, unknown>, options?: { signal?: AbortSignal }) => {
-    const operation = fakeOperation(`op-${++operations}`, name, String(params["vm"] ?? params["name"] ?? ""));
+    const operation = fakeOperation(`op-${++operations}`, name, targetOf(params));
     const result = answer(name, params, options?.signal);
     result.catch(() => {});
     results.set(operation.id, result);
@@ -140,4 +140,9 @@ export function fakeVm(name: string, changes: Partial<VmRecord> = {}): VmRecord 
 /** The daemon's answer for a VM that is not there. */
 export function vmNotFound(name: unknown): never {
   throw fromErrorBody({ code: "vm.not-found", message: `there is no VM "${String(name)}"`, hint: "banger vm list" });
+}
+
+function targetOf(params: Record<string, unknown>): string {
+  const target = params["vm"] ?? params["name"];
+  return typeof target === "string" ? target : "";
 }

@@ -77,7 +77,8 @@ export async function buildRecipe(
   progress: Progress,
   find: (tool: string) => string | undefined = findTool,
 ): Promise<{ archive: Readable; done: Promise<void> }> {
-  if (find("mmdebstrap") === undefined) {
+  const builder = find("mmdebstrap");
+  if (builder === undefined) {
     throw new BangerError(
       "command.missing",
       `image "${recipe.name}" is built with mmdebstrap, which is not installed`,
@@ -91,9 +92,11 @@ export async function buildRecipe(
   // Without root, other user ids do the work, and those cannot enter a directory of mode 0700.
   const env: Record<string, string> = { SOURCE_DATE_EPOCH: sourceDateEpoch };
   if (process.getuid?.() === 0) env["TMPDIR"] = temporary;
+  const [file = builder, ...before] = await confinement(progress.signal);
   const done = run({
-    file: "mmdebstrap",
+    file,
     args: [
+      ...(file === builder ? [] : [...before, builder]),
       ...options,
       `--include=${recipe.packages.join(",")}`,
       recipe.suite,
@@ -104,6 +107,8 @@ export async function buildRecipe(
     output,
     onStderr: (text) => report(text, progress),
     timeoutMs: 30 * 60_000,
+    // Without namespaces mmdebstrap needs time to unmount and remove what it made.
+    graceMs: before.includes("--kill-child") ? 0 : 10_000,
     signal: progress.signal,
   }).then(
     () => {},
@@ -112,6 +117,20 @@ export async function buildRecipe(
     },
   );
   return { archive: untilDone(output, done), done };
+}
+
+/**
+ * The start of a command line under which the build leaves nothing behind, however it ends. It is ended when this process
+ * dies. As root it has process and mount namespaces of its own: they end as a whole, at once, with all that is mounted.
+ */
+async function confinement(signal: AbortSignal): Promise<string[]> {
+  const leash = (name: string) => (findTool("setpriv") === undefined ? [] : ["setpriv", "--pdeathsig", name]);
+  const file = "unshare";
+  const args = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  if (process.getuid?.() !== 0 || findTool(file) === undefined) return leash("TERM");
+  // Root in a container may not be allowed to; mmdebstrap then does without mounts, too.
+  const { exitCode } = await run({ file, args: [...args, "true"], okExitCodes: [0, 1], signal });
+  return exitCode === 0 ? [...leash("KILL"), file, ...args] : leash("TERM");
 }
 
 /** What mmdebstrap says ("I: installing essential packages...") as stages. */

@@ -1,6 +1,6 @@
 // The image store: names, references, replacing, sharing of work, and that failures leave nothing behind.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,7 @@ import { quietProgress } from "../lib/progress.ts";
 import type { Progress } from "../lib/progress.ts";
 import { openState } from "../state/open.ts";
 import type { State } from "../state/open.ts";
+import { until } from "../../test/support/until.ts";
 import type { ImageRecipe } from "./catalog.ts";
 import { openImageStore } from "./store.ts";
 import type { ImageStore } from "./store.ts";
@@ -47,14 +48,14 @@ const importAs = (name: string, text: string, force = false) =>
   store.importTar({ path: tarOf(text), name, force }, quiet());
 
 /**
- * Puts a program in mmdebstrap's place. It notes its pid in "started"; while "hold" exists it hangs in the middle of the
+ * Puts a program in mmdebstrap's place. It notes each start in "started"; while "hold" exists it hangs in the middle of the
  * archive, and with "fail" it gives the whole archive and then fails.
  */
 function fakeBuilder(): void {
   const script = `#!/bin/sh
-echo $$ >>"${tools}/started"
+echo started >>"${tools}/started"
 echo "I: extracting archives..." >&2
-if [ -e "${tools}/hold" ]; then head -c 700 "${tools}/tar"; exec sleep 1000; fi
+if [ -e "${tools}/hold" ]; then head -c 700 "${tools}/tar"; exec tail -n0 -f "${tools}/tar"; fi
 cat "${tools}/tar"
 if [ -e "${tools}/fail" ]; then echo "E: no such package" >&2; exit 25; fi
 `;
@@ -62,8 +63,18 @@ if [ -e "${tools}/fail" ]; then echo "E: no such package" >&2; exit 25; fi
   writeFileSync(join(tools, "tar"), archive([{ path: "built", data: "by the recipe" }]));
 }
 
-const startedPids = () =>
-  existsSync(join(tools, "started")) ? readFileSync(join(tools, "started"), "utf8").trim().split("\n").map(Number) : [];
+const starts = () => readFileSync(join(tools, "started"), "utf8").trim().split("\n").length;
+
+/** Processes that hang in the middle of the archive. */
+const hanging = () =>
+  readdirSync("/proc").filter((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, "latin1") === `tail\0-n0\0-f\0${tools}/tar\0`;
+    } catch {
+      return false;
+    }
+  });
+const untilHanging = () => until("the build that hangs", () => (hanging().length > 0 ? true : undefined));
 
 /** Progress that tells when the builder is at work. */
 function watched(): { progress: Progress; abort: (reason: Error) => void; building: Promise<void> } {
@@ -144,6 +155,17 @@ describe("images", () => {
     assert.equal((await importAs("again", "same", true)).id, image.id);
   });
 
+  test("the same content that comes twice at once is stored once", async () => {
+    const results = await Promise.allSettled(["one", "two", "three"].map((name) => importAs(name, "same")));
+    assert.equal(results.filter((result) => result.status === "fulfilled").length, 1);
+    for (const result of results) {
+      if (result.status === "rejected") assert.equal((result.reason as BangerError).code, "image.exists");
+    }
+    const [image] = store.list();
+    assert.equal(debugfs(image?.rootfsPath ?? "", "cat /says"), "same");
+    assert.deepEqual(readdirSync(imagesDir), [image?.id]);
+  });
+
   test("an image in use is not deleted, another is, with its files", async () => {
     const image = await importAs("mine", "text");
     users[image.id] = ["swift-otter", "calm-fox"];
@@ -204,7 +226,7 @@ describe("pulls", () => {
     fakeBuilder();
     const [first, second] = await Promise.all([store.pull("tiny", {}, quiet()), store.pull("tiny", {}, quiet())]);
     assert.deepEqual(first, second);
-    assert.equal(startedPids().length, 1);
+    assert.equal(starts(), 1);
   });
 
   test("who leaves does not stop the others; the last one does, and nothing is left", async () => {
@@ -217,11 +239,10 @@ describe("pulls", () => {
     await one.building;
     one.abort(new BangerError("cancelled", "one leaves"));
     await assert.rejects(first, { message: "one leaves" });
-    const [pid] = startedPids();
-    assert.ok(pid !== undefined && process.kill(pid, 0));
+    await untilHanging();
     two.abort(new BangerError("cancelled", "two leaves"));
     await assert.rejects(second, { message: "two leaves" });
-    assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
+    assert.deepEqual(hanging(), []);
     assert.deepEqual(readdirSync(imagesDir), []);
     // And it can be pulled at once.
     rmSync(join(tools, "hold"));
@@ -235,6 +256,33 @@ describe("pulls", () => {
     await assert.rejects(store.pull("tiny", {}, quiet()), failure);
     assert.deepEqual(readdirSync(imagesDir), []);
     assert.deepEqual(store.list(), []);
+  });
+
+  test("a build ends when the daemon is killed, and the next one cleans up", async () => {
+    fakeBuilder();
+    writeFileSync(join(tools, "hold"), "");
+    const script = `
+      import { openImageStore } from ${JSON.stringify(import.meta.resolve("./store.ts"))};
+      const log = { debug() {}, info() {}, warn() {}, error() {} };
+      const table = { list: () => [], insert() {}, rename() {}, remove() {} };
+      const catalog = [${JSON.stringify(recipe)}];
+      const store = await openImageStore({ paths: { imagesDir: "images" }, table, usedBy: () => [], log, catalog });
+      const stage = (name) => { if (name === "build") console.log("building"); };
+      await store.pull("tiny", {}, { signal: new AbortController().signal, stage, bytes() {} });`;
+    const args = ["--input-type=module", "-e", script];
+    const daemon = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+    const ended = new Promise((resolve) => daemon.once("close", resolve));
+    await new Promise((resolve, reject) => {
+      daemon.stdout.once("data", resolve);
+      daemon.once("exit", () => reject(new Error("the process ended before its build began")));
+    });
+    await untilHanging();
+    daemon.kill("SIGKILL");
+    await ended;
+    await until("the end of the build", () => (hanging().length > 0 ? undefined : true));
+    assert.equal(readdirSync(imagesDir).length, 1);
+    store = await open();
+    assert.deepEqual(readdirSync(imagesDir), []);
   });
 
   test("without mmdebstrap the error says how to get it", async () => {

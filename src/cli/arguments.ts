@@ -51,12 +51,12 @@ export function sizeOption(name: string, brief: string) {
   } as const;
 }
 
-/** An option with a whole number of at least 1. */
+/** An option with a whole number; which ones make sense is the daemon's to say. */
 export function countOption(name: string, brief: string) {
   const parse = (text: string) => {
     const count = Number(text);
-    if (!/^\d+$/.test(text) || !Number.isSafeInteger(count) || count < 1) {
-      throw new BangerError("usage", `--${name} "${text}" is not a whole number of at least 1`);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(count)) {
+      throw new BangerError("usage", `--${name} "${text}" is not a whole number`);
     }
     return count;
   };

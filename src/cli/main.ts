@@ -76,10 +76,13 @@ export async function main(argv: readonly string[], environment: CliEnvironment)
   return exitCodeOf(failure, interrupts.exitCode);
 }
 
-/** 2 for a wrong command line, 128 + signal after an interrupt, else 1. */
+/** 2 for a wrong command line, 127 for a command that the VM does not have, 128 + signal after an interrupt, else 1. */
 function exitCodeOf(failure: unknown, interrupted: number | undefined): number {
   if (interrupted !== undefined) return interrupted;
-  return toBangerError(failure).code === "usage" ? 2 : 1;
+  const { code } = toBangerError(failure);
+  if (code === "usage") return 2;
+  // As a shell says it of a command that it cannot find.
+  return code === "exec.not-found" ? 127 : 1;
 }
 
 function page(route: Route, chosen: Invocation["chosen"]): string {

@@ -167,7 +167,7 @@ Start with "banger vm run". The first run pulls a default image and kernel (a mi
 "banger doctor" says whether this host is ready. Every command takes --help and --json.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted. "vm run", "vm exec" and "vm ssh" exit with the code of the
-command that ran in the VM.`,
+command that ran in the VM, and with 127 when the VM has no such command.`,
   [
     ["banger vm run", "make a VM and open a shell in it"],
     ["banger vm run ./repo -- make test", "run a repository's tests in a fresh VM"],

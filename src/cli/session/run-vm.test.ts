@@ -147,10 +147,10 @@ describe("vm exec", () => {
     assert.deepEqual(params?.["environment"], ["A=b c", "TOKEN=t"]);
   });
 
-  test("a command that is not there is an error of ours, not an exit code of its own", async () => {
+  test("a command that is not there is 127, as in a shell", async () => {
     const missing = () => {
       throw new BangerError("exec.not-found", 'command "nope": not found');
     };
-    assert.equal((await exec(["box", "nope"], { replies: { "vm.exec": missing } })).code, 1);
+    assert.equal((await exec(["box", "nope"], { replies: { "vm.exec": missing } })).code, 127);
   });
 });

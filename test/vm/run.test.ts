@@ -57,7 +57,7 @@ describe("vm run", { concurrency: false }, () => {
       assert.equal((await home.run(["vm", "exec", "codes", "--", "sh", "-c", script])).code, code, script);
     }
     const missing = await home.run(["vm", "exec", "codes", "--", "no-such-program"]);
-    assert.equal(missing.code, 1);
+    assert.equal(missing.code, 127);
     assert.match(missing.stderr, /no-such-program.*exec\.not-found/);
     await home.ok(["vm", "delete", "codes"]);
   });
@@ -143,7 +143,8 @@ describe("vm run", { concurrency: false }, () => {
   test("bad input: a clear error with a way on, and nothing is made", async () => {
     await home.ok(["vm", "create", "--no-start", "--name", "taken", ...small]);
     for (const [args, code, words] of [
-      [["--vcpu", "0"], "usage", /--vcpu "0"/],
+      [["--vcpu", "0"], "vm.spec-invalid", /--vcpu 0/],
+      [["--vcpu", "x"], "usage", /--vcpu/],
       [["--vcpu", "1000"], "vm.spec-invalid", /--vcpu 1000/],
       [["--memory", "9999G"], "vm.spec-invalid", /more than this host has/],
       [["--name", "taken"], "vm.name-taken", /"taken"/],

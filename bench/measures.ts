@@ -38,17 +38,33 @@ export async function coldRun(banger: Banger, machine: BareMachine, dir: string,
   };
 }
 
-/** `vm exec` on a running VM: its wall time, and how much of it is not the start of the program itself. */
+/** How often the guest's shell runs the command by itself, to find what that takes without us. */
+const repeats = 20;
+
+/**
+ * `vm exec` on a running VM: its wall time, and how much of it is not the start of the program itself. Part of that rest is the
+ * guest's own work, which is shown beside it: what one more /bin/true takes from a shell in the guest.
+ */
 export async function exec(banger: Banger, vm: BenchVm, rounds: number): Promise<Measure[]> {
-  const { exec: ours, version } = await interleave(rounds, {
+  const script = `i=0; while [ $i -lt ${repeats} ]; do /bin/true; i=$((i+1)); done`;
+  const values = await interleave(rounds, {
     exec: () => banger.time("vm", "exec", vm.name, "--", "true"),
     version: () => banger.time("version"),
+    guest: () => banger.time("vm", "exec", vm.name, "--", "sh", "-c", script),
   });
-  const sides = { "banger vm exec <vm> -- true": summarise(ours), "banger version": summarise(version) };
-  const wall = summarise(ours).median;
+  const wall = summarise(values.exec);
+  const version = summarise(values.version);
+  const sides = { "banger vm exec <vm> -- true": wall, "banger version": version };
+  const inGuest = summarise(values.guest.map((ms) => (ms - wall.median) / repeats));
   return [
-    { name: "exec, wall time", value: wall, unit: "ms", target: 120, sides },
-    { name: "exec beyond banger version", value: wall - summarise(version).median, unit: "ms", target: 25, sides },
+    { name: "exec, wall time", value: wall.median, unit: "ms", target: 120, sides },
+    {
+      name: "exec beyond banger version",
+      value: wall.median - version.median,
+      unit: "ms",
+      target: 25,
+      sides: { ...sides, "/bin/true from a shell in the guest": inGuest },
+    },
   ];
 }
 

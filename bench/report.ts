@@ -50,7 +50,7 @@ export function formatReport(measures: readonly Measure[], host: Host): string {
 }
 
 function formatValue(value: number, unit: Measure["unit"]): string {
-  return `${value.toFixed(unit === "x" ? 2 : 1)} ${unit}`;
+  return `${value.toFixed(unit === "x" ? 3 : 1)} ${unit}`;
 }
 
 function align(rows: readonly (readonly string[])[]): string[] {

@@ -365,6 +365,19 @@ test("after a host went away in the middle, the next one meets a fresh session",
   await third.agent[Symbol.asyncDispose]();
 });
 
+test("when the agent dies, the session ends by itself and calls say so", async () => {
+  await using other = new HostedAgent();
+  const session = await other.connect(deadline());
+  const { exited } = await session.agent.exec(
+    { argv: ["cat"], stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() },
+    { signal: deadline() },
+  );
+  await other.kill();
+  await rejectsWith(exited, "guest.unreachable", /./);
+  assert.equal((await session.agent.closed).protocol, false);
+  await rejectsWith(session.agent.hello({ signal: deadline() }), "guest.unreachable", /./);
+});
+
 function* slices(bytes: Buffer, size: number): Generator<Buffer> {
   for (let offset = 0; offset < bytes.length; offset += size) yield bytes.subarray(offset, offset + size);
 }

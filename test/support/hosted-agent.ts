@@ -42,9 +42,14 @@ export class HostedAgent implements AsyncDisposable {
     });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Ends the agent at once, as a machine that dies. */
+  async kill(): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

@@ -27,7 +27,8 @@ fi
 # npm packages: again only when the lock file is newer than what is installed.
 if ! cmp -s package-lock.json node_modules/.banger-lock; then
   echo "setup: installing npm packages"
-  npm ci --loglevel=error
+  # Not `npm ci`: it refuses a lock file that lacks packages for other platforms, and a registry need not have those.
+  npm install --no-save --loglevel=error
   cp package-lock.json node_modules/.banger-lock
 fi
 machine=x64

@@ -23,7 +23,7 @@ export function packTar(directory: string, name: string, options: { follow: bool
       "--numeric-owner",
       ...(options.follow ? ["--dereference"] : []),
       `--directory=${directory}`,
-      `./${name}`,
+      name === "." ? name : `./${name}`,
     ],
     output: stream,
     timeoutMs,

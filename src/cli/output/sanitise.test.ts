@@ -1,3 +1,4 @@
+// What is shown of text that would move the cursor or hide things.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { printable, printableJson, printableLine } from "./sanitise.ts";

@@ -1,3 +1,4 @@
+// The frame guard: honest traffic passes, floods and oversized frames do not.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { duplexPair } from "node:stream";

@@ -1,3 +1,4 @@
+// The handshake against peers that are late, wrong, silent or gone.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { duplexPair } from "node:stream";

@@ -20,6 +20,7 @@ function commit(): string {
 }
 
 mkdirSync(dist, { recursive: true });
+rmSync(join(dist, "chunks"), { recursive: true, force: true });
 const node = join(dist, "node");
 rmSync(node, { force: true });
 symlinkSync(`../node_modules/node-linux-${process.arch}/bin/node`, node);
@@ -35,6 +36,9 @@ await build({
   outdir: dist,
   outExtension: { ".js": ".mjs" },
   bundle: true,
+  // Lazy imports stay lazy: in one file, the imports of every command would be loaded at each start.
+  splitting: true,
+  chunkNames: "chunks/[name]-[hash]",
   platform: "node",
   target: "node24",
   format: "esm",

@@ -13,3 +13,12 @@ export interface Progress {
 export function quietProgress(signal: AbortSignal): Progress {
   return { signal, stage() {}, bytes() {} };
 }
+
+/** The same watcher for work that ends on another signal. */
+export function withSignal(progress: Progress, signal: AbortSignal): Progress {
+  return {
+    signal,
+    stage: (name, detail) => progress.stage(name, detail),
+    bytes: (done, total) => progress.bytes(done, total),
+  };
+}

@@ -40,6 +40,8 @@ export interface VmContext {
   settings: VmSettings;
   log: Logger;
   sessions: Sessions;
+  /** Starts that are under way, by VM: what ends the VM aborts them instead of waiting for the guest. */
+  starting: Map<string, AbortController>;
   /** One lock for each VM: a verb that changes its state holds it from start to end. */
   locks: KeyedMutex;
 }

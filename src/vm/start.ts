@@ -4,7 +4,7 @@ import { vmPaths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
-import type { Progress } from "../lib/progress.ts";
+import { withSignal, type Progress } from "../lib/progress.ts";
 import { ensureClientKey } from "../ssh/client-key.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { Machine, MachineSpec } from "../vmm/driver.ts";
@@ -21,15 +21,19 @@ const serials = { base: "base", overlay: "overlay", work: "work" } as const;
  * (`vm.boot-failed`, `vm.boot-timeout`, `vmm.failed`, a store's) carries the end of the console.
  */
 export async function startVm(context: VmContext, row: VmRow, progress: Progress): Promise<void> {
-  const { state } = context;
+  const { state, starting } = context;
+  const cut = new AbortController();
+  starting.set(row.id, cut);
   state.vms.update(row.id, { state: "starting", reason: "" });
   try {
-    await boot(context, row, progress);
+    await boot(context, row, withSignal(progress, AbortSignal.any([progress.signal, cut.signal])));
   } catch (thrown) {
     const error = toBangerError(thrown);
     const broken = error.code === "guest.protocol";
     state.vms.update(row.id, { state: broken ? "broken" : "stopped", reason: error.message, bootId: null });
     throw thrown;
+  } finally {
+    starting.delete(row.id);
   }
 }
 

@@ -19,7 +19,7 @@ import { Sessions } from "./sessions.ts";
 import { startVm } from "./start.ts";
 import { killVm, stopVm } from "./stop.ts";
 
-export type VmsOptions = Omit<VmContext, "sessions" | "locks">;
+export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting">;
 
 export class Vms {
   readonly #context: VmContext;
@@ -33,7 +33,7 @@ export class Vms {
       },
       options.log,
     );
-    this.#context = { ...options, sessions, locks: new KeyedMutex() };
+    this.#context = { ...options, sessions, locks: new KeyedMutex(), starting: new Map() };
   }
 
   /** Makes record and reality agree; the first call of a daemon. */
@@ -91,14 +91,10 @@ export class Vms {
     return this.#current(row);
   }
 
-  /** Does not wait for a verb that is under way: it cuts it short by ending the VMM under it. */
+  /** Does not wait for a start or stop that is under way: it cuts it short. */
   async kill(reference: string, options: { signal: AbortSignal }): Promise<VmRecord> {
     const row = this.#find(reference);
-    const session = this.#context.sessions.get(row.id);
-    if (session !== undefined) {
-      session.ending = true;
-      await session.machine.kill();
-    }
+    await this.#cutShort(row);
     using _lock = await this.#context.locks.acquire(row.id, options.signal);
     await killVm(this.#context, this.#find(row.id));
     return this.#current(row);
@@ -107,6 +103,7 @@ export class Vms {
   async delete(reference: string, progress: Progress): Promise<void> {
     const row = this.#find(reference);
     progress.stage("delete", row.name);
+    await this.#cutShort(row);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
     await removeVm(this.#context, this.#find(row.id));
   }
@@ -166,6 +163,16 @@ export class Vms {
   /** Names of the VMs that need the kernel. */
   usersOfKernel(kernelId: string): string[] {
     return this.#context.state.vms.list().flatMap((row) => (row.kernelId === kernelId ? [row.name] : []));
+  }
+
+  /** Ends what keeps a verb waiting: the start under way, or the VMM of the running machine. */
+  async #cutShort(row: VmRow): Promise<void> {
+    const reason = new BangerError("cancelled", `VM "${row.name}" was ended while it was starting`);
+    this.#context.starting.get(row.id)?.abort(reason);
+    const session = this.#context.sessions.get(row.id);
+    if (session === undefined) return;
+    session.ending = true;
+    await session.machine.kill();
   }
 
   #ended(vmId: string, state: "stopped" | "broken", reason: string): void {

@@ -108,6 +108,25 @@ describe("faults", { concurrency: false }, () => {
     });
   }
 
+  for (const verb of ["kill", "delete"] as const) {
+    test(`${verb} cuts a start short instead of waiting for the guest`, async () => {
+      await using home = new Home({ seeded: true });
+      const child = home.start(["vm", "create", "--name", "web", ...small], {
+        env: { BANGER_DEBUG_AGENT: buildHostileAgent("silent") },
+      });
+      const ended = finished(child);
+      await stageSeen(child, "boot");
+      await home.ok(["vm", verb, "web"]);
+      const ran = await ended;
+      assert.equal(ran.code, 1);
+      assert.match(ran.stderr, /ended while it was starting/);
+      assert.deepEqual(
+        (await list(home)).map((vm) => vm.state),
+        verb === "kill" ? ["stopped"] : [],
+      );
+    });
+  }
+
   test("a client of `vm run --rm` that is killed takes its VM with it", async () => {
     await using home = new Home({ seeded: true });
     const child = home.start(["vm", "run", "--rm", ...small, "--", "sh", "-c", "echo started; sleep 1000"]);

@@ -14,6 +14,7 @@ import (
 )
 
 // mode is set by the linker:
+//   - silent: never a word.
 //   - garbage: random-looking bytes after a right handshake, then silence.
 //   - endless: bytes for ever, and never a handshake.
 //   - endless-after-handshake: a right handshake, then zeros for ever.
@@ -45,6 +46,8 @@ func misbehave() error {
 		return err
 	}
 	switch mode {
+	case "silent":
+		return nil
 	case "endless":
 		return writeForEver(port, bytes.Repeat([]byte("x"), 64<<10))
 	case "endless-after-handshake":

@@ -31,7 +31,7 @@ test("a machine under software emulation", () => {
     `-name banger-aabbccddeeff-0123456789ab
 -M microvm
 -accel tcg,thread=multi,tb-size=256
--cpu max
+-cpu max,-erms,-fsrm
 -smp 2
 -m 512M
 -nodefaults
@@ -42,7 +42,7 @@ test("a machine under software emulation", () => {
 -global virtio-mmio.force-legacy=false
 -kernel /kernels/k,1/kernel
 -initrd /cache/initrd
--append console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on cryptomgr.notests tsc_early_khz=2596146 lpj=10384584 tsc=reliable no_timer_check banger.phase=hold
+-append console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on cryptomgr.notests norandmaps tsc_early_khz=2596146 lpj=10384584 tsc=reliable no_timer_check banger.phase=hold
 -drive id=disk0,file=/images/a,,b.ext4,format=raw,if=none,readonly=on
 -device virtio-blk-device,drive=disk0,serial=base
 -drive id=disk1,file=/vms/0123456789ab/work.ext4,format=raw,if=none,discard=unmap
@@ -65,11 +65,11 @@ test("with hardware virtualization the guest has the host's processor and finds 
 });
 
 test("clock arguments need a known frequency, and a processor that has the counter", () => {
-  assert.match(kernelCommandLine([], { ...tcg, tscKhz: undefined }), /cryptomgr\.notests no_timer_check$/);
+  assert.match(kernelCommandLine([], { ...tcg, tscKhz: undefined }), /cryptomgr\.notests norandmaps no_timer_check$/);
   const arm = { ...tcg, platform: platformOf("arm64") };
   assert.equal(
     kernelCommandLine([], arm),
-    "console=ttyAMA0 reboot=t panic=-1 quiet random.trust_cpu=on cryptomgr.notests",
+    "console=ttyAMA0 reboot=t panic=-1 quiet random.trust_cpu=on cryptomgr.notests norandmaps",
   );
 });
 

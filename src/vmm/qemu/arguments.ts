@@ -25,7 +25,7 @@ export function qemuArguments(spec: MachineSpec, host: HostFacts): string[] {
     ...["-name", machineName(spec.homeId, spec.vmId)],
     ...["-M", host.platform.machine],
     ...["-accel", host.accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${translationCacheMib}`],
-    ...["-cpu", host.accelerator === "kvm" ? "host" : "max"],
+    ...["-cpu", host.accelerator === "kvm" ? "host" : host.platform.emulatedCpu],
     ...["-smp", String(spec.vcpus), "-m", `${spec.memoryMib}M`],
     ...["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
@@ -53,6 +53,8 @@ export function kernelCommandLine(extra: readonly string[], host: HostFacts): st
     "quiet",
     "random.trust_cpu=on",
     "cryptomgr.notests",
+    // TCG keeps translated code by virtual address: with randomised ones, each new process would translate libc again.
+    ...(host.accelerator === "tcg" ? ["norandmaps"] : []),
     ...(host.accelerator === "tcg" && host.platform.hasTsc ? clockArguments(host.tscKhz) : []),
   ];
   return [...own, ...extra].join(" ");

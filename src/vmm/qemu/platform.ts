@@ -9,6 +9,8 @@ export interface Platform {
   package: string;
   /** Value of `-M`. */
   machine: string;
+  /** Value of `-cpu` under TCG. */
+  emulatedCpu: string;
   /** Console device of the guest's kernel. */
   console: string;
   /** Flags of /proc/cpuinfo of which one must be there for KVM; empty: cpuinfo does not say. */
@@ -22,6 +24,9 @@ const platforms: Partial<Record<NodeJS.Architecture, Platform>> = {
     program: "qemu-system-x86_64",
     package: "qemu-system-x86",
     machine: "microvm",
+    // Without the two features that tell the kernel and libc to copy with "rep movsb", which TCG carries out byte by byte:
+    // copies are two to three times as fast.
+    emulatedCpu: "max,-erms,-fsrm",
     console: "ttyS0",
     kvmFlags: ["vmx", "svm"],
     hasTsc: true,
@@ -31,6 +36,7 @@ const platforms: Partial<Record<NodeJS.Architecture, Platform>> = {
     program: "qemu-system-aarch64",
     package: "qemu-system-arm",
     machine: "virt",
+    emulatedCpu: "max",
     console: "ttyAMA0",
     kvmFlags: [],
     hasTsc: false,

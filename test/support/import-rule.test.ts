@@ -21,7 +21,7 @@ const forbidden: Record<string, string[]> = {
 function readLevels(): Map<string, number> {
   const map = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
   return new Map(
-    [...map.matchAll(/^\| src\/(\w+) \| (\d) \|/gm)].map(([, folder = "", level]) => [folder, Number(level)]),
+    [...map.matchAll(/^\| src\/(\w+) *\| (\d) *\|/gm)].map(([, folder = "", level]) => [folder, Number(level)]),
   );
 }
 

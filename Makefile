@@ -1,5 +1,4 @@
 # The menu. Each line calls a script; `make demo` and `make test` set up everything they need by themselves.
-NODE = node_modules/node-linux-$(if $(filter aarch64,$(shell uname -m)),arm64,x64)/bin/node
 export NODE_COMPILE_CACHE = $(CURDIR)/.cache/node
 
 .PHONY: demo test build lint bench generate format setup clean
@@ -17,13 +16,13 @@ lint: build ## types, lint, format, dead code, import walls, generated code
 	@sh scripts/lint.sh
 
 bench: build ## ratios with both sides measured in one run
-	@$(NODE) bench/run.ts
+	@.cache/bin/node bench/run.ts
 
 generate: setup ## code of proto/, docs made from the source
 	@sh scripts/generate.sh
 
 format: setup
-	@node_modules/.bin/oxfmt . && gofmt -w go
+	@.cache/bin/node node_modules/.bin/oxfmt . && .cache/bin/gofmt -w go
 
 setup:
 	@sh scripts/setup.sh

@@ -3,6 +3,7 @@
 # usage: scripts/build-go.sh [arch...]
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+. "$root/scripts/tools.sh"
 version=${BANGER_VERSION:-$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$root/package.json" | head -n 1)}
 [ $# -gt 0 ] || set -- amd64 arm64
 mkdir -p "$root/dist/agent"

@@ -3,7 +3,6 @@
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
-machine=x64
-[ "$(uname -m)" = aarch64 ] && machine=arm64
+. scripts/tools.sh
 sh scripts/build-go.sh
-"node_modules/node-linux-$machine/bin/node" scripts/build.ts
+node scripts/build.ts

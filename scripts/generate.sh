@@ -3,8 +3,7 @@
 # what is committed is not current.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-export PATH="$root/node_modules/.bin:$PATH"
-for node in "$root"/node_modules/node-linux-*/bin; do PATH="$node:$PATH"; done
+. "$root/scripts/tools.sh"
 cd "$root/go"
 rm -rf ../src/guest/gen internal/gen
 buf lint ../proto

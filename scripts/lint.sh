@@ -4,8 +4,7 @@
 set -u
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root" || exit 1
-export PATH="$root/node_modules/.bin:$PATH"
-for node in "$root"/node_modules/node-linux-*/bin; do PATH="$node:$PATH"; done
+. scripts/tools.sh
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 failed=
@@ -38,16 +37,16 @@ go_format() {
   files=$(find go -name '*.go') || return 1
   [ -n "$files" ] || { echo "saw no files"; return 1; }
   # shellcheck disable=SC2086 # a list of words
-  unformatted=$("$(sh scripts/go.sh env GOROOT)/bin/gofmt" -l $files) || return 1
+  unformatted=$(gofmt -l $files) || return 1
   [ -z "$unformatted" ] || { printf 'run make format:\n%s\n' "$unformatted"; return 1; }
 }
 
 # A subshell: it changes the directory.
 go_vet() (
   cd go || exit 1
-  packages=$(sh ../scripts/go.sh list ./...) || exit 1
+  packages=$(go list ./...) || exit 1
   [ -n "$packages" ] || { echo "saw no packages"; exit 1; }
-  sh ../scripts/go.sh vet ./...
+  go vet ./...
 )
 
 shell() {

@@ -33,19 +33,22 @@ if ! cmp -s package-lock.json node_modules/.banger-lock; then
 fi
 machine=x64
 [ "$(uname -m)" = aarch64 ] && machine=arm64
-if ! [ -x "node_modules/node-linux-$machine/bin/node" ]; then
-  echo "setup: Node 24 did not install: node_modules/node-linux-$machine/bin/node is missing" >&2
+node="$root/node_modules/node-linux-$machine/bin/node"
+if ! [ -x "$node" ]; then
+  echo "setup: Node 24 did not install: $node is missing" >&2
   exit 1
 fi
 
-# Go modules: `go` fetches the tool chain that go.mod names when its own is older (Go 1.21 and later do this).
-if ! sh scripts/go.sh version >/dev/null 2>&1; then
-  echo "setup: no usable Go: see scripts/go.sh" >&2
-  exit 1
+# The project's own tools, first in the PATH of all scripts (tools.sh).
+mkdir -p .cache/bin
+if ! [ -x .cache/bin/go ]; then
+  go=$(sh scripts/ensure-go.sh)
+  ln -sfn "$go/go" .cache/bin/go
+  ln -sfn "$go/gofmt" .cache/bin/gofmt
 fi
+ln -sfn "$node" .cache/bin/node
 if ! cmp -s go/go.sum .cache/go.sum; then
   echo "setup: fetching Go modules"
-  (cd go && sh ../scripts/go.sh mod download)
-  mkdir -p .cache
+  (cd go && ../.cache/bin/go mod download)
   cp go/go.sum .cache/go.sum
 fi

@@ -5,17 +5,15 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
 sh scripts/setup.sh --test
 sh scripts/build.sh
-machine=x64
-[ "$(uname -m)" = aarch64 ] && machine=arm64
-node="$root/node_modules/node-linux-$machine/bin/node"
+. scripts/tools.sh
 export NODE_COMPILE_CACHE="$root/.cache/node"
 
 echo "==> lint"
 sh scripts/lint.sh
 echo "==> go"
-(cd go && sh ../scripts/go.sh test ./...)
+(cd go && go test ./...)
 echo "==> seed (kernel and image for the tests with real VMs)"
-"$node" test/support/seed.ts
+node test/support/seed.ts
 echo "==> unit, host, cli, vm"
-"$node" --test --test-concurrency=2 --test-timeout=600000 \
+node --test --test-concurrency=2 --test-timeout=600000 \
   'src/**/*.test.ts' 'test/support/**/*.test.ts' 'test/host/**/*.test.ts' 'test/cli/**/*.test.ts' 'test/vm/**/*.test.ts'

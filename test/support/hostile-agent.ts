@@ -7,8 +7,8 @@ import { root } from "./home.ts";
 export function buildHostileAgent(mode: "silent" | "garbage" | "endless" | "endless-after-handshake"): string {
   const output = join(root, ".cache/test-agents", mode);
   execFileSync(
-    "sh",
-    [join(root, "scripts/go.sh"), "build", "-o", output, "-ldflags", `-X main.mode=${mode}`, "./internal/hostile"],
+    join(root, ".cache/bin/go"),
+    ["build", "-o", output, "-ldflags", `-X main.mode=${mode}`, "./internal/hostile"],
     {
       cwd: join(root, "go"),
       env: { ...process.env, CGO_ENABLED: "0" },

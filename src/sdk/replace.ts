@@ -1,4 +1,5 @@
 // Replaces a daemon that is older than its client, and waits for one that is going away.
+import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { isNotThere } from "./transport.ts";
@@ -63,10 +64,11 @@ export async function untilEnded(pid: number, signal: AbortSignal): Promise<void
   }
 }
 
+/** A zombie has ended: its files are closed, only its parent has yet to ask how. The parent is an init that may take seconds. */
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return !/^[ZX]/.test(text.slice(text.lastIndexOf(")") + 2));
   } catch {
     return false;
   }

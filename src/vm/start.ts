@@ -2,15 +2,14 @@
 import type { ImageRecord } from "../api/records.ts";
 import { vmPaths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
-import { deadline, orAborted } from "../lib/abort.ts";
-import { BangerError, toBangerError } from "../lib/errors.ts";
+import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
 import { ensureClientKey } from "../ssh/client-key.ts";
 import type { VmRow } from "../state/vms.ts";
-import type { Machine, MachineSpec } from "../vmm/driver.ts";
-import { consoleTail } from "./console-log.ts";
+import type { MachineSpec } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
 import { ensureDisk } from "./disks.ts";
+import { bootError, powerOn } from "./power-on.ts";
 
 /** Virtio serials by which the guest finds its disks. */
 const serials = { base: "base", overlay: "overlay", work: "work" } as const;
@@ -48,9 +47,8 @@ async function boot(context: VmContext, row: VmRow, progress: Progress): Promise
 
   await using undo = new AsyncDisposableStack();
   progress.stage("boot", `${row.spec.vcpus} vcpu, ${row.spec.memoryMib} MiB`);
-  const machine = await context.driver.launch(spec, { signal: progress.signal });
+  const { machine, agent } = await powerOn(context, spec, { consoleLog: files.consoleLog, signal: progress.signal });
   undo.defer(() => machine.kill());
-  const agent = await waitForGuest(context, machine, files.consoleLog, progress.signal);
   undo.use(agent);
 
   progress.stage("configure", image.name);
@@ -108,40 +106,6 @@ async function clientKeys(context: VmContext, signal: AbortSignal): Promise<stri
   }
 }
 
-async function waitForGuest(
-  context: VmContext,
-  machine: Machine,
-  consoleLog: string,
-  signal: AbortSignal,
-): Promise<GuestAgent> {
-  const { bootTimeoutMs } = context.settings;
-  const died = new AbortController();
-  void machine.exited.then((exit) =>
-    died.abort(bootError("vm.boot-failed", `the VM ended before its guest was up: ${exit.reason}`, consoleLog)),
-  );
-  using limit = deadline(AbortSignal.any([signal, died.signal]), bootTimeoutMs, () =>
-    bootError("vm.boot-timeout", `the guest did not say Hello within ${bootTimeoutMs / 1000} s`, consoleLog),
-  );
-  try {
-    const channel = await machine.controlChannel({ signal: limit.signal });
-    return await context.connectGuest(channel, { signal: limit.signal });
-  } catch (error) {
-    // The cut channel is only the consequence of a machine that died a moment ago.
-    if (toBangerError(error).code === "guest.unreachable") await orAborted(settle(machine), limit.signal);
-    limit.signal.throwIfAborted();
-    throw error;
-  }
-}
-
-/** Gives a machine whose channel broke a moment to be seen as ended. */
-async function settle(machine: Machine): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, 1000);
-  void machine.exited.then(() => resolve());
-  await promise;
-  clearTimeout(timer);
-}
-
 async function configure(
   agent: GuestAgent,
   row: VmRow,
@@ -168,21 +132,4 @@ async function configure(
     if (error.code !== "guest.failed") throw thrown;
     throw bootError("vm.boot-failed", `the guest could not be configured: ${error.message}`, consoleLog, error);
   }
-}
-
-function bootError(
-  code: "vm.boot-failed" | "vm.boot-timeout",
-  message: string,
-  consoleLog: string,
-  cause?: unknown,
-): BangerError {
-  const tail = consoleTail(consoleLog);
-  return new BangerError(
-    code,
-    tail === "" ? `${message}; its console is empty` : `${message}; its console ends with:\n${tail}`,
-    {
-      details: { consoleLog, consoleTail: tail },
-      ...(cause === undefined ? {} : { cause }),
-    },
-  );
 }

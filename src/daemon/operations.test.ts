@@ -64,14 +64,15 @@ test("the error carries the operation's id; one that is no BangerError is intern
   }
 });
 
-test("a target that is known only at the end", async () => {
+test("a target that has no name at the start", async () => {
   const operations = new Operations(memoryStore(), silentLogger);
-  const { id } = operations.start(
-    "vm.create",
-    "",
-    async () => ({ name: "calm-owl" }),
-    ({ name }) => name,
-  );
+  const named = Promise.withResolvers<void>();
+  const { id } = operations.start("vm.create", "", async (progress) => {
+    await named.promise;
+    progress.target("calm-owl");
+  });
+  assert.equal(operations.show(id).target, "");
+  named.resolve();
   assert.equal((await operations.ended(id)).target, "calm-owl");
 });
 

@@ -6,6 +6,12 @@ import { currentOperation, withOperation, type Logger } from "../lib/log.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { OperationStore } from "./services.ts";
 
+/** What the body of an operation is given. */
+export interface OperationProgress extends Progress {
+  /** Says what it works on, once that has a name. */
+  target(name: string): void;
+}
+
 interface Running {
   record: Operation;
   controller: AbortController;
@@ -38,14 +44,9 @@ export class Operations {
 
   /**
    * Starts work that nobody has to wait for. Its id is that of the request it came with, so that one id leads through
-   * error texts and logs. `target` may be a function of the result when the name is not known before.
+   * error texts and logs. `target` is empty when the name is not known before; the body tells it then.
    */
-  start<T>(
-    kind: OperationKind,
-    target: string,
-    body: (progress: Progress) => Promise<T>,
-    targetOf?: (result: T) => string,
-  ): Operation {
+  start<T>(kind: OperationKind, target: string, body: (progress: OperationProgress) => Promise<T>): Operation {
     const requestId = currentOperation();
     const id = requestId === undefined || this.#entries.has(requestId) ? newOperationId() : requestId;
     const now = Date.now();
@@ -68,15 +69,11 @@ export class Operations {
     this.#entries.set(id, entry);
     this.#saveSoon(entry);
     this.#forgetOld();
-    void withOperation(id, () => this.#run(entry, body, targetOf)).then(() => resolve(entry.record));
+    void withOperation(id, () => this.#run(entry, body)).then(() => resolve(entry.record));
     return record;
   }
 
-  async #run<T>(
-    entry: Running,
-    body: (progress: Progress) => Promise<T>,
-    targetOf?: (result: T) => string,
-  ): Promise<void> {
+  async #run<T>(entry: Running, body: (progress: OperationProgress) => Promise<T>): Promise<void> {
     const change = (fields: Partial<Operation>) => {
       if (entry.record.done) return;
       entry.record = { ...entry.record, ...fields, updatedAt: Date.now() };
@@ -90,8 +87,9 @@ export class Operations {
         signal: entry.controller.signal,
         stage: (stage, detail = "") => change({ stage, detail, progress: null }),
         bytes: (doneBytes, totalBytes) => change({ progress: { doneBytes, totalBytes } }),
+        target: (target) => change({ target }),
       });
-      outcome = { result: result ?? {}, ...(targetOf === undefined ? {} : { target: targetOf(result) }) };
+      outcome = { result: result ?? {} };
       this.#log.info("operation ends", { kind, outcome: "ok", durationMs: Date.now() - startedAt });
     } catch (error) {
       const failure = { ...toErrorBody(error), operation: id };

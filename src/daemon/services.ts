@@ -12,7 +12,8 @@ export interface SignalOptions {
 export interface Vms {
   list(): VmRecord[];
   show(ref: string): VmRecord;
-  create(params: ParamsOf<"vm.create">, progress: Progress): Promise<VmRecord>;
+  /** `onNamed` is called once the VM is listed under its name. */
+  create(params: ParamsOf<"vm.create">, progress: Progress, onNamed?: (name: string) => void): Promise<VmRecord>;
   start(ref: string, progress: Progress): Promise<VmRecord>;
   stop(ref: string, progress: Progress): Promise<VmRecord>;
   restart(ref: string, progress: Progress): Promise<VmRecord>;

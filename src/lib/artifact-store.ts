@@ -77,7 +77,7 @@ export class ArtifactStore {
       });
     }
     const have =
-      rows.length === 0 ? `there are no ${kind}s yet` : `there are ${rows.map((row) => row.name).join(", ")}`;
+      rows.length === 0 ? `there are no ${kind}s yet` : `local are ${rows.map((row) => row.name).join(", ")}`;
     const pullable = this.#options.catalog().includes(reference);
     throw new BangerError(`${kind}.not-found`, `no ${kind} "${reference}": ${have}`, {
       hint: pullable ? `banger ${kind} pull ${reference}` : `banger ${kind} list  # or: banger ${kind} catalog`,

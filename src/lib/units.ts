@@ -38,18 +38,18 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, "0")} s`;
 }
 
-/** "5 seconds ago", "2 hours ago", for lists. */
+/** "5 s ago", "2 h ago", "3 days ago", for lists. */
 export function formatAge(sinceMs: number, nowMs: number): string {
   const seconds = Math.max(0, Math.round((nowMs - sinceMs) / 1000));
   const steps: [number, string][] = [
     [86_400, "day"],
-    [3600, "hour"],
-    [60, "minute"],
-    [1, "second"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
   ];
   for (const [size, unit] of steps) {
     const count = Math.floor(seconds / size);
-    if (count >= 1) return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
+    if (count >= 1) return `${count} ${unit}${unit === "day" && count > 1 ? "s" : ""} ago`;
   }
   return "just now";
 }

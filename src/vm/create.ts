@@ -18,9 +18,15 @@ export type CreateRequest = Params<Methods["vm.create"]>;
 
 /**
  * Makes a VM and starts it unless `start` is false. A request that cannot be met leaves nothing. A VM whose first start fails or
- * is cancelled stays listed with the reason, so that its console can be read; with `autoRemove` it goes.
+ * is cancelled stays listed with the reason, so that its console can be read; with `autoRemove` it goes. `onNamed` is called
+ * once the VM is listed under its name.
  */
-export async function createVm(context: VmContext, request: CreateRequest, progress: Progress): Promise<VmRow> {
+export async function createVm(
+  context: VmContext,
+  request: CreateRequest,
+  progress: Progress,
+  onNamed: (name: string) => void = () => {},
+): Promise<VmRow> {
   const spec = resolveSpec(request, context.settings.vmDefaults);
   if (request.name !== undefined) {
     checkName(request.name);
@@ -52,6 +58,7 @@ export async function createVm(context: VmContext, request: CreateRequest, progr
     startedAt: null,
   };
   context.state.vms.insert(row);
+  onNamed(row.name);
   using _lock = await context.locks.acquire(row.id, neverAborted);
   try {
     const { dir } = vmPaths(context.paths, row.id);

@@ -59,8 +59,8 @@ export class Vms {
     return this.#record(this.#find(reference));
   }
 
-  async create(request: CreateRequest, progress: Progress): Promise<VmRecord> {
-    return this.#current(await createVm(this.#context, request, progress));
+  async create(request: CreateRequest, progress: Progress, onNamed?: (name: string) => void): Promise<VmRecord> {
+    return this.#current(await createVm(this.#context, request, progress, onNamed));
   }
 
   async start(reference: string, progress: Progress): Promise<VmRecord> {

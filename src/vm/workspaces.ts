@@ -31,7 +31,6 @@ export class Workspaces {
   /** Ships the tracked files of the whole repository, also when a subdirectory was named: commands then run in that one. */
   async prepare(request: PrepareRequest, progress: Progress) {
     const { record, agent } = await this.#vms.agent(request.vm);
-    progress.stage("inspect", request.path);
     const repository = await inspectRepository(request.path, { signal: progress.signal });
     const guestPath = request.guestPath ?? defaultGuestPath;
     await shipRepository(

@@ -18,7 +18,7 @@ export async function shipRepository(
   unpack: Unpack,
   progress: Progress,
 ): Promise<void> {
-  progress.stage("workspace", `${repository.files.length} files of ${repository.name} to ${guestPath}`);
+  progress.stage("ship", `${repository.files.length} files of ${repository.name} to ${guestPath}`);
   const failed = new AbortController();
   const signal = AbortSignal.any([progress.signal, failed.signal]);
   let sent = 0;

@@ -27,7 +27,9 @@ export async function copyToGuest(
 ): Promise<{ entries: number }> {
   const path = resolve(source.cwd, source.path);
   const info = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new BangerError("file.not-found", `cannot read "${source.path}": ${error.message}`, { cause: error });
+    if (error.code === "ENOENT")
+      throw new BangerError("file.not-found", `"${source.path}" does not exist on this host`);
+    throw new BangerError("file.failed", `cannot read "${source.path}": ${error.message}`, { cause: error });
   });
   if (!info.isDirectory() && !info.isFile()) {
     throw new BangerError("file.failed", `"${source.path}" is neither a file nor a directory`);

@@ -1,7 +1,11 @@
-// Errors as the user sees them: one object with --json, lines on stderr otherwise. The same fields in both.
+// Errors as the user sees them: one object with --json, lines on stderr otherwise. An operation's id is left out where it leads nowhere.
 import { type ErrorBody, toErrorBody } from "../../lib/errors.ts";
 import { printable, printableJson, printableLine } from "./sanitise.ts";
 import type { Terminal } from "./terminal.ts";
+
+/** What the words on the command line asked for cannot be: the message says it all, and no log says more. */
+const mistake =
+  /\.(?:not-found|ambiguous|name-taken|(?:name-|spec-)?invalid|wrong-state|exists|in-use|not-a-repository)$/;
 
 /** Writes one error to stderr. `debug` adds the stacks. */
 export function renderError(thrown: unknown, terminal: Terminal, debug = false): void {
@@ -24,7 +28,7 @@ function errorLines(body: ErrorBody, terminal: Terminal): string[] {
   if (body.hint !== undefined) lines.push(`banger: hint: ${printableLine(body.hint)}`);
   else if (body.code === "internal")
     lines.push("banger: hint: banger daemon status  # shows where the log is: this is a bug");
-  if (body.operation !== undefined)
+  if (body.operation !== undefined && !mistake.test(body.code))
     lines.push(terminal.style("dim", `banger: operation: ${printableLine(body.operation)}`));
   return lines;
 }

@@ -5,6 +5,8 @@ import { printableLine } from "./sanitise.ts";
 import type { Terminal } from "./terminal.ts";
 
 const redrawMs = 200;
+/** Not worth a line: over at once, or told by what the command prints at its end. */
+const silentStages = new Set(["", "resolve", "ready"]);
 
 /** Shows one or several operations until disposed; the live line is erased then. Nothing is shown with --quiet or --json. */
 export class ProgressView implements Disposable {
@@ -39,12 +41,11 @@ export class ProgressView implements Disposable {
   }
 
   #printStage(operation: Operation): void {
-    if (operation.done || operation.stage === "" || this.#stages.get(operation.id) === operation.stage) return;
+    if (operation.done || silentStages.has(operation.stage) || this.#stages.get(operation.id) === operation.stage)
+      return;
     this.#stages.set(operation.id, operation.stage);
     const detail = operation.detail === "" ? "" : ` ${operation.detail}`;
-    this.#terminal.notice(
-      `${operation.target === "" ? operation.kind : operation.target}: ${operation.stage}${detail}`,
-    );
+    this.#terminal.notice(`${operation.target === "" ? "banger" : operation.target}: ${operation.stage}${detail}`);
   }
 
   #animate(): void {

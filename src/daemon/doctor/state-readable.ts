@@ -6,6 +6,6 @@ export const stateReadable: DoctorCheck = {
   name: "state",
   run({ paths }) {
     const { schema, vms, images, kernels } = inspectState(paths.databaseFile);
-    return pass(`${paths.databaseFile} (schema ${schema}): ${vms} VMs, ${images} images, ${kernels} kernels`);
+    return pass(`${paths.databaseFile} (schema ${schema}): VMs ${vms}, images ${images}, kernels ${kernels}`);
   },
 };

@@ -2,6 +2,7 @@
 import { followLog } from "../follow-log.ts";
 import type { RoutesOf } from "../handler.ts";
 import type { RouteContext } from "./context.ts";
+import { vmName } from "./vm-name.ts";
 
 type Names =
   | "vm.list"
@@ -17,25 +18,24 @@ type Names =
   | "vm.health"
   | "vm.ssh";
 
-export function vmRoutes({ services: { vms }, operations, holds }: RouteContext): RoutesOf<Names> {
+export function vmRoutes({ services, operations, holds }: RouteContext): RoutesOf<Names> {
+  const { vms } = services;
+  const nameOf = (reference: string) => vmName(services, reference);
   return {
     "vm.list": () => ({ vms: vms.list() }),
     "vm.show": ({ vm }) => vms.show(vm),
     "vm.create": (params) => {
-      const operation = operations.start(
-        "vm.create",
-        params.name ?? "",
-        (progress) => vms.create(params, progress),
-        ({ name }) => name,
+      const operation = operations.start("vm.create", params.name ?? "", (progress) =>
+        vms.create(params, progress, (name) => progress.target(name)),
       );
       holds.created(operation);
       return operation;
     },
-    "vm.start": ({ vm }) => operations.start("vm.start", vm, (progress) => vms.start(vm, progress)),
-    "vm.stop": ({ vm }) => operations.start("vm.stop", vm, (progress) => vms.stop(vm, progress)),
-    "vm.restart": ({ vm }) => operations.start("vm.restart", vm, (progress) => vms.restart(vm, progress)),
+    "vm.start": ({ vm }) => operations.start("vm.start", nameOf(vm), (progress) => vms.start(vm, progress)),
+    "vm.stop": ({ vm }) => operations.start("vm.stop", nameOf(vm), (progress) => vms.stop(vm, progress)),
+    "vm.restart": ({ vm }) => operations.start("vm.restart", nameOf(vm), (progress) => vms.restart(vm, progress)),
     "vm.kill": ({ vm }, { signal }) => vms.kill(vm, { signal }),
-    "vm.delete": ({ vm }) => operations.start("vm.delete", vm, (progress) => vms.delete(vm, progress)),
+    "vm.delete": ({ vm }) => operations.start("vm.delete", nameOf(vm), (progress) => vms.delete(vm, progress)),
     "vm.hold": ({ operation }, { signal }) => holds.hold(operation, { signal }),
     "vm.logs": ({ vm, follow = false }, { signal }) => {
       const { id } = vms.show(vm);

@@ -1,6 +1,7 @@
 // Repositories that go into VMs.
 import type { RoutesOf } from "../handler.ts";
 import type { RouteContext } from "./context.ts";
+import { vmName } from "./vm-name.ts";
 
 export function workspaceRoutes({
   services,
@@ -9,6 +10,8 @@ export function workspaceRoutes({
   return {
     "workspace.inspect": ({ path }, { signal }) => services.workspaces.inspect(path, { signal }),
     "workspace.prepare": (params) =>
-      operations.start("workspace.prepare", params.vm, (progress) => services.workspaces.prepare(params, progress)),
+      operations.start("workspace.prepare", vmName(services, params.vm), (progress) =>
+        services.workspaces.prepare(params, progress),
+      ),
   };
 }

@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Operation } from "../../api/records.ts";
+import { ProgressView } from "./progress.ts";
+import { Terminal } from "./terminal.ts";
+
+const started: Operation = {
+  id: "op-1",
+  kind: "vm.create",
+  target: "",
+  stage: "",
+  detail: "",
+  progress: null,
+  startedAt: 0,
+  updatedAt: 0,
+  done: false,
+  error: null,
+  result: null,
+};
+
+function watch(states: readonly Partial<Operation>[]): string {
+  let written = "";
+  const stream = { write: (data: string | Uint8Array) => (written += String(data)) };
+  using view = new ProgressView(new Terminal(stream, stream, {}));
+  for (const state of states) view.update({ ...started, ...state });
+  return written;
+}
+
+test("without a terminal: one line for each stage, with the name as soon as there is one", () => {
+  const lines = watch([
+    { stage: "resolve", detail: "debian" },
+    { stage: "download", detail: "package lists" },
+    { stage: "download", detail: "package lists", progress: { doneBytes: 1, totalBytes: 2 } },
+    { target: "calm-owl", stage: "boot", detail: "" },
+    { target: "calm-owl", stage: "ready" },
+    { target: "calm-owl", stage: "ready", done: true },
+  ]);
+  assert.equal(lines, "banger: download package lists\ncalm-owl: boot\n");
+});

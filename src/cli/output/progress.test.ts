@@ -34,6 +34,7 @@ test("without a terminal: one line for each stage, with the name as soon as ther
     { target: "calm-owl", stage: "boot", detail: "" },
     { target: "calm-owl", stage: "ready" },
     { target: "calm-owl", stage: "ready", done: true },
+    { id: "op-2", target: "calm-owl", stage: "delete", detail: "calm-owl" },
   ]);
-  assert.equal(lines, "banger: download package lists\ncalm-owl: boot\n");
+  assert.equal(lines, "banger: download package lists\ncalm-owl: boot\ncalm-owl: delete\n");
 });

@@ -44,7 +44,7 @@ export class ProgressView implements Disposable {
     if (operation.done || silentStages.has(operation.stage) || this.#stages.get(operation.id) === operation.stage)
       return;
     this.#stages.set(operation.id, operation.stage);
-    const detail = operation.detail === "" ? "" : ` ${operation.detail}`;
+    const detail = ["", operation.target].includes(operation.detail) ? "" : ` ${operation.detail}`;
     this.#terminal.notice(`${operation.target === "" ? "banger" : operation.target}: ${operation.stage}${detail}`);
   }
 

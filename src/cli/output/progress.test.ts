@@ -26,6 +26,17 @@ function watch(states: readonly Partial<Operation>[]): string {
   return written;
 }
 
+test("on a terminal the live line is gone while anything else is written", () => {
+  let written = "";
+  const stream = { isTTY: true, columns: 80, write: (data: string | Uint8Array) => (written += String(data)) };
+  const terminal = new Terminal(stream, stream, { NO_COLOR: "1" });
+  using view = new ProgressView(terminal);
+  view.update({ ...started, stage: "delete" });
+  terminal.print("box");
+  view.update({ ...started, stage: "delete", done: true });
+  assert.match(written, /delete {2}\d+ ms\r\x1b\[Kbox\n\r\x1b\[Kdelete/);
+});
+
 test("without a terminal: one line for each stage, with the name as soon as there is one", () => {
   const lines = watch([
     { stage: "resolve", detail: "debian" },

@@ -22,7 +22,7 @@ export class Terminal {
   json = false;
   quiet = false;
   #color: boolean;
-  /** Erases and redraws the progress line around other output on stderr. */
+  /** Erases and redraws the progress line around other output: both streams may be the same terminal. */
   #live: { erase(): void; draw(): void } | undefined;
 
   constructor(stdout: OutputStream, stderr: OutputStream, env: Readonly<Record<string, string | undefined>>) {
@@ -45,12 +45,12 @@ export class Terminal {
   /** Text of ours and of others on stdout: sanitised, one newline at the end. */
   print(text: string): void {
     const safe = printable(text);
-    this.stdout.write(safe.endsWith("\n") ? safe : `${safe}\n`);
+    this.#aroundLive(() => this.stdout.write(safe.endsWith("\n") ? safe : `${safe}\n`));
   }
 
   /** A record as indented JSON on stdout. */
   printJson(value: unknown): void {
-    this.stdout.write(`${printableJson(value)}\n`);
+    this.#aroundLive(() => this.stdout.write(`${printableJson(value)}\n`));
   }
 
   /** A line on stderr that must always be seen. */

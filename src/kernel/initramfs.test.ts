@@ -9,6 +9,7 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import type { KernelRecord } from "../api/records.ts";
 import { silentLogger } from "../lib/log.ts";
 import { buildInitramfs } from "./initramfs.ts";
+import { parseModinfo } from "./modinfo.ts";
 import { modulesList, planModules } from "./module-plan.ts";
 import { moduleFile, virtioModules, writeTree } from "./testdata/fixtures.ts";
 
@@ -85,6 +86,12 @@ device /lib/modules/banger/overlay.ko
       writeTree(tree, { "kernel/drivers/block/virtio_blk.ko": bytes });
       await assert.rejects(planModules(tree, signal), { code: "kernel.invalid", message: /virtio_blk\.ko/ });
     }
+  });
+
+  test("a module whose table of sections is a lie is refused", () => {
+    const lie = moduleFile("depends=");
+    lie.writeUInt16LE(60_000, 0x3e);
+    assert.throws(() => parseModinfo(lie, "lie.ko"), { code: "kernel.invalid", message: /lie\.ko/ });
   });
 
   test("modules that depend on each other end", async () => {

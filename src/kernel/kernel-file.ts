@@ -1,5 +1,5 @@
 // Tells whether a file is a bootable kernel, and which release it is.
-import { open } from "node:fs/promises";
+import { constants, open } from "node:fs/promises";
 import { BangerError } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
 
@@ -14,7 +14,8 @@ const headBytes = 64 * 1024;
 
 /** Reads the headers of a kernel file. Throws `kernel.invalid` that names the file and what is wrong with it. */
 export async function inspectKernelFile(path: string): Promise<KernelFile> {
-  const file = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
+  // Without this flag, opening a named pipe waits for its writer.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: NodeJS.ErrnoException) => {
     throw invalid(path, error.code === "ENOENT" ? "no such file" : error.message, error);
   });
   try {

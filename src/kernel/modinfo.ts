@@ -43,12 +43,14 @@ function findSection(elf: Buffer, wanted: string): Buffer | undefined {
   const entrySize = elf.readUInt16LE(0x3a);
   const count = elf.readUInt16LE(0x3c);
   if (entrySize < 64 || table + entrySize * count > elf.length) return undefined;
+  const namesIndex = elf.readUInt16LE(0x3e);
+  if (namesIndex >= count) return undefined;
   const content = (index: number) => {
     const header = table + index * entrySize;
     const offset = Number(elf.readBigUInt64LE(header + 0x18));
     return elf.subarray(offset, offset + Number(elf.readBigUInt64LE(header + 0x20)));
   };
-  const names = content(elf.readUInt16LE(0x3e));
+  const names = content(namesIndex);
   for (let index = 0; index < count; index++) {
     const nameAt = elf.readUInt32LE(table + index * entrySize);
     if (names.toString("latin1", nameAt, nameAt + wanted.length + 1) === `${wanted}\0`) return content(index);

@@ -33,9 +33,20 @@ export async function stageKernel(path: string, staging: string, signal: AbortSi
       cause: error,
     });
   }
+  await removeLinks(unpacked);
   const staged = await stageDirectory(unpacked, path, staging, signal);
   await rm(unpacked, { recursive: true });
   return staged;
+}
+
+/**
+ * Takes away all that is neither a file nor a directory. A package is somebody else's work: through a link in it ("boot", "lib")
+ * files of this host would be taken for its own, and moved.
+ */
+async function removeLinks(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() && !entry.isDirectory()) await rm(join(entry.parentPath, entry.name));
+  }
 }
 
 /** `shown` is what the user named. Files below staging are moved, others are copied. */
@@ -70,13 +81,9 @@ async function stageDirectory(
   const target = join(staging, "lib", "modules", release);
   await mkdir(join(staging, "lib", "modules"), { recursive: true });
   signal.throwIfAborted();
-  // Links (build, source) lead out of the tree, and nothing in it needs them.
-  if (own) {
-    await rename(join(modulesRoot, release), target);
-    for (const entry of await readdir(target, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile() && !entry.isDirectory()) await rm(join(entry.parentPath, entry.name));
-    }
-  } else {
+  if (own) await rename(join(modulesRoot, release), target);
+  else {
+    // Links (build, source) lead out of the tree, and nothing in it needs them.
     await cp(join(modulesRoot, release), target, {
       recursive: true,
       filter: async (source) => {

@@ -45,13 +45,16 @@ function kernelTree(name: string, content = bzImage(release)): string {
   return path;
 }
 
+const control = "Package: linux-image-test\nVersion: 1\nArchitecture: amd64\nMaintainer: x <x@x>\nDescription: x\n";
+
 /** The same as a Debian package. */
 function kernelPackage(name: string, content?: Buffer): string {
   const tree = kernelTree(`${name}-tree`, content);
-  writeTree(tree, {
-    "DEBIAN/control":
-      "Package: linux-image-test\nVersion: 1\nArchitecture: amd64\nMaintainer: x <x@x>\nDescription: x\n",
-  });
+  writeTree(tree, { "DEBIAN/control": control });
+  return packageOf(tree, name);
+}
+
+function packageOf(tree: string, name: string): string {
   const path = join(root, `${name}.deb`);
   const built = spawnSync("dpkg-deb", ["--build", "--root-owner-group", tree, path], { encoding: "utf8" });
   assert.equal(built.status, 0, built.stderr);
@@ -136,6 +139,30 @@ describe("kernels", () => {
     writeFileSync(join(root, "broken.deb"), readFileSync(kernelPackage("sound")).subarray(0, 900));
     await refused(join(root, "broken.deb"), /broken\.deb" is neither a directory nor a sound \.deb/);
     await assert.rejects(importAs("bad", join(root, "nowhere")), { code: "file.not-found" });
+  });
+
+  test("links in a package lead nowhere: what they name on this host stays where it is", async () => {
+    const host = join(root, "host");
+    writeTree(host, {
+      [`vmlinuz-${release}`]: bzImage(release),
+      [`modules/${release}/kernel/x.ko`]: "module of this host",
+    });
+    const tree = join(root, "hostile");
+    writeTree(tree, { "DEBIAN/control": control, "lib/empty": "" });
+    symlinkSync(host, join(tree, "boot"));
+    symlinkSync(join(host, "modules"), join(tree, "lib/modules"));
+    await assert.rejects(importAs("hostile", packageOf(tree, "hostile")), {
+      code: "kernel.invalid",
+      message: /has no kernel/,
+    });
+    assert.deepEqual(readFileSync(join(host, `vmlinuz-${release}`)), bzImage(release));
+    assert.equal(readFileSync(join(host, `modules/${release}/kernel/x.ko`), "utf8"), "module of this host");
+    assert.deepEqual(readdirSync(kernelsDir), []);
+  });
+
+  test("a named pipe is no kernel, and nobody waits for its writer", async () => {
+    assert.equal(spawnSync("mkfifo", [join(root, "pipe")]).status, 0);
+    await assert.rejects(inspectKernelFile(join(root, "pipe")), { code: "kernel.invalid", message: /not a regular/ });
   });
 
   test("kernel files tell their format, release and processor", async () => {

@@ -1,6 +1,6 @@
 // Opens an archive file as a stream of plain tar bytes: as it is, or through gzip, zstd or xz by what it begins with.
 import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
+import { constants, open } from "node:fs/promises";
 import { PassThrough, Readable, Transform, pipeline } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { BangerError } from "../../lib/errors.ts";
@@ -13,7 +13,8 @@ const chunkBytes = 1024 * 1024;
 /** A stream of tar bytes. Broken compression ends it with a TarError. Destroying it closes the file and ends the tool. */
 export async function openArchive(path: string, progress: Progress): Promise<Readable> {
   const head = Buffer.alloc(6);
-  const file = await open(path, "r").catch((error: unknown) => {
+  // Without this flag, opening a named pipe waits for its writer.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
     throw new BangerError("file.not-found", `cannot read "${path}"`, { cause: error });
   });
   let totalBytes: number;

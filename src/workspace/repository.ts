@@ -1,7 +1,8 @@
 // What of a git repository goes into a VM: its tracked files as they are now, dirty content included. Ignored and
 // untracked files never do: that is where secrets and build results lie.
+import type { Stats } from "node:fs";
 import { lstat, realpath } from "node:fs/promises";
-import { basename, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { run } from "../lib/run.ts";
 
@@ -46,6 +47,13 @@ export async function inspectRepository(path: string, options: { signal: AbortSi
       maxOutputBytes: maxListBytes,
     });
   const root = await topLevel(git, path);
+  if ((await nearestRepository(directory)) !== root) {
+    throw new BangerError(
+      "workspace.not-a-repository",
+      `the repository of "${path}" says that its files are in "${root}" (core.worktree), which is not shipped`,
+      { hint: `git -C ${path} config --unset core.worktree` },
+    );
+  }
   const [tracked, untracked] = await Promise.all([
     git(["-C", root, "ls-files", "-z", "--cached"]),
     git(["-C", root, "ls-files", "-z", "--others", "--exclude-standard"]),
@@ -90,6 +98,24 @@ async function topLevel(git: (args: readonly string[]) => ReturnType<typeof run>
   }
 }
 
+/**
+ * The nearest directory upwards that has a repository in it. A repository's own configuration may name any directory of this
+ * host as its work tree; one that came from somebody else must not reach beyond the place where it was put.
+ */
+async function nearestRepository(directory: string): Promise<string | undefined> {
+  for (let at = directory; ; at = dirname(at)) {
+    if (await isThere(join(at, ".git"))) return at;
+    if (at === dirname(at)) return undefined;
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 function splitZero(output: Buffer): Buffer[] {
   const names: Buffer[] = [];
   for (let at = 0; at < output.length;) {
@@ -100,21 +126,36 @@ function splitZero(output: Buffer): Buffer[] {
   return names;
 }
 
-/** Leaves out what is tracked but deleted from the work tree, and names that an unmerged path lists several times. */
+/**
+ * Leaves out what is tracked but deleted from the work tree, and names that an unmerged path lists several times. A file
+ * below a link counts as deleted, as it does for git: it lies elsewhere on this host, and is none of the repository's.
+ */
 async function existing(root: string, names: Buffer[]): Promise<Buffer[]> {
-  const prefix = Buffer.from(`${root}/`);
   const seen = new Set<string>();
+  const directories = new Map<string, Promise<boolean>>();
+  const isDirectory = (name: string): Promise<boolean> => {
+    const known = directories.get(name);
+    if (known !== undefined) return known;
+    const found = (async () =>
+      (name === "" || (await isDirectory(parentOf(name)))) && (await statusOf(root, name))?.isDirectory() === true)();
+    directories.set(name, found);
+    return found;
+  };
   const kept: Buffer[] = [];
   for (const name of names) {
     const key = name.toString("latin1");
     if (seen.has(key)) continue;
     seen.add(key);
-    try {
-      await lstat(Buffer.concat([prefix, name]));
-      kept.push(name);
-    } catch {
-      // Deleted in the work tree.
-    }
+    if ((await isDirectory(parentOf(key))) && (await statusOf(root, key)) !== undefined) kept.push(name);
   }
   return kept;
+}
+
+/** `name` holds bytes as latin1 text. */
+function parentOf(name: string): string {
+  return name.slice(0, Math.max(0, name.lastIndexOf("/")));
+}
+
+async function statusOf(root: string, name: string): Promise<Stats | undefined> {
+  return lstat(Buffer.concat([Buffer.from(`${root}/`), Buffer.from(name, "latin1")])).catch(() => undefined);
 }

@@ -71,6 +71,33 @@ test("tracked files as they are now; never ignored, untracked or deleted ones", 
   );
 });
 
+test("a hostile repository ships no file of this host", async () => {
+  const home = join(directory, "home");
+  mkdirSync(home);
+  writeFileSync(join(home, "id_ed25519"), "secret");
+  const listed = async () => (await inspectRepository(repository, { signal })).files.map(String);
+  // The index names a file below what is a link by now.
+  mkdirSync(join(repository, "keys"));
+  write("keys/id_ed25519", "decoy");
+  git("add", "keys/id_ed25519");
+  rmSync(join(repository, "keys"), { recursive: true });
+  symlinkSync(home, join(repository, "keys"));
+  assert.deepEqual(
+    (await listed()).filter((name) => name.startsWith("keys")),
+    [],
+  );
+  // The configuration names another directory as the work tree.
+  git("config", "core.worktree", directory);
+  await assert.rejects(listed(), { code: "workspace.not-a-repository", message: /core\.worktree/ });
+});
+
+test("a linked work tree is a repository", async () => {
+  git("worktree", "add", "-q", join(directory, "linked"), "HEAD");
+  const found = await inspectRepository(join(directory, "linked"), { signal });
+  assert.equal(found.name, "linked");
+  assert.ok(found.files.map(String).includes("committed.txt"));
+});
+
 test("what is shipped unpacks to the same files", async () => {
   const target = join(directory, "target");
   mkdirSync(target);

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ensureDirectory } from "../lib/files.ts";
+import { KeyedMutex } from "../lib/mutex.ts";
 import { run } from "../lib/run.ts";
 
 export interface ClientKey {
@@ -11,12 +12,16 @@ export interface ClientKey {
   publicLine: string;
 }
 
+const making = new KeyedMutex();
+
 /**
  * The client key of `sshDir`, made with ssh-keygen when absent. An existing key is never replaced.
  * Throws `command.missing` when OpenSSH's client is not installed and no key exists yet.
  */
 export async function ensureClientKey(sshDir: string, options: { signal: AbortSignal }): Promise<ClientKey> {
   const identityFile = join(sshDir, "id_ed25519");
+  // Two halves are put in place one after the other: two that do it at once could leave halves of different keys.
+  using _ = await making.acquire(sshDir, options.signal);
   const known = await readPublic(identityFile);
   if (known !== undefined) return { identityFile, publicLine: known };
   await ensureDirectory(sshDir);

@@ -62,6 +62,7 @@ export class ProgressView implements Disposable {
       operations.length === 1
         ? describe(first)
         : `${operations.length} under way: ${operations.map((operation) => operation.target).join(", ")}`;
+    if (text === "") return;
     const line = `${printableLine(text)}  ${formatDuration(this.elapsedMs)}`;
     // One column is left free so that the cursor never wraps to a second line, which could not be erased.
     const width = Math.max(20, (this.#terminal.stderr.columns ?? 80) - 1);

@@ -11,7 +11,8 @@ import { diskSpace } from "./disk-space.ts";
 import { guestAgent } from "./guest-agent.ts";
 import { qemu } from "./qemu.ts";
 import { stateReadable } from "./state-readable.ts";
-import { e2fsprogs, fakeroot, git, mmdebstrap, sshClient } from "./tools.ts";
+import { subordinateIds } from "./subordinate-ids.ts";
+import { e2fsprogs, git, mmdebstrap, sshClient } from "./tools.ts";
 
 /** In the order in which they are shown. */
 const checks: readonly DoctorCheck[] = [
@@ -23,7 +24,7 @@ const checks: readonly DoctorCheck[] = [
   guestAgent,
   e2fsprogs,
   mmdebstrap,
-  fakeroot,
+  subordinateIds,
   git,
   sshClient,
   defaultKernel,

@@ -39,13 +39,6 @@ export const mmdebstrap = toolCheck({
   needed: '"banger image pull" cannot build images; "banger image import" works',
 });
 
-export const fakeroot = toolCheck({
-  name: "fakeroot",
-  programs: ["fakeroot"],
-  packageName: "fakeroot",
-  needed: '"banger image pull" may need it to build images without root',
-});
-
 export const git = toolCheck({
   name: "git",
   programs: ["git"],

@@ -1,7 +1,7 @@
 // Images that can be made from the distribution's packages: recipes, and how mmdebstrap builds one.
 import { PassThrough } from "node:stream";
 import type { Readable } from "node:stream";
-import { BangerError } from "../lib/errors.ts";
+import { BangerError, diskFull } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import { findTool, run } from "../lib/run.ts";
 import { untilDone } from "./tar/decompress.ts";
@@ -166,7 +166,7 @@ function explain(thrown: unknown, recipe: ImageRecipe): Error {
   if (!(thrown instanceof BangerError) || thrown.code !== "command.failed") return thrown as Error;
   const { message } = thrown;
   if (/No space left on device|not have enough free space/i.test(message)) {
-    return new BangerError("disk.full", `no space left to build image "${recipe.name}"`, { cause: thrown });
+    return diskFull(`no space left to build image "${recipe.name}"`, thrown);
   }
   if (/unable to pick chroot mode|newuidmap|subuid/i.test(message)) {
     return new BangerError(

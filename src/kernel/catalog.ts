@@ -1,7 +1,7 @@
 // Kernels that can be pulled from the distribution's mirror, with the host's own apt configuration and without root.
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { BangerError } from "../lib/errors.ts";
+import { BangerError, diskFull } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import { findTool, run } from "../lib/run.ts";
 
@@ -89,7 +89,7 @@ async function fetching(recipe: KernelRecipe, what: string, body: () => Promise<
   } catch (error) {
     if (!(error instanceof BangerError) || error.code !== "command.failed") throw error;
     if (/No space left on device|not enough free space/i.test(error.message)) {
-      throw new BangerError("disk.full", `no space left to download kernel "${recipe.name}"`, { cause: error });
+      throw diskFull(`no space left to download kernel "${recipe.name}"`, error);
     }
     throw new BangerError("kernel.fetch-failed", `cannot download kernel "${recipe.name}" (${what})`, {
       cause: error,

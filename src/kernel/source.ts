@@ -2,7 +2,7 @@
 // "kernel" and lib/modules/<release>.
 import { cp, lstat, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { BangerError } from "../lib/errors.ts";
+import { BangerError, diskFull } from "../lib/errors.ts";
 import { run } from "../lib/run.ts";
 import { inspectKernelFile } from "./kernel-file.ts";
 import type { KernelFile } from "./kernel-file.ts";
@@ -27,8 +27,7 @@ export async function stageKernel(path: string, staging: string, signal: AbortSi
     await run({ file: "dpkg-deb", args: ["-x", path, unpacked], signal });
   } catch (error) {
     if (!(error instanceof BangerError) || error.code !== "command.failed") throw error;
-    if (/No space left on device/.test(error.message))
-      throw new BangerError("disk.full", `no space left to unpack "${path}"`, { cause: error });
+    if (/No space left on device/.test(error.message)) throw diskFull(`no space left to unpack "${path}"`, error);
     throw new BangerError("kernel.invalid", `"${path}" is neither a directory nor a sound .deb package`, {
       cause: error,
     });

@@ -111,10 +111,7 @@ export function toBangerError(thrown: unknown): BangerError {
   if (thrown instanceof BangerError) return thrown;
   const code = (thrown as NodeJS.ErrnoException | undefined)?.code;
   if (code === "ENOSPC" || code === "EDQUOT") {
-    return new BangerError("disk.full", `no space left on the disk (${(thrown as Error).message})`, {
-      cause: thrown,
-      hint: "banger image list  # then: banger image delete <image>, or free space on the disk",
-    });
+    return diskFull(`no space left on the disk (${(thrown as Error).message})`, thrown);
   }
   if (thrown instanceof Error && thrown.name === "AbortError") {
     return thrown.cause instanceof BangerError
@@ -123,6 +120,14 @@ export function toBangerError(thrown: unknown): BangerError {
   }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new BangerError("internal", message, { cause: thrown });
+}
+
+/** The error of a full disk, with what helps. */
+export function diskFull(message: string, cause?: unknown): BangerError {
+  return new BangerError("disk.full", message, {
+    cause,
+    hint: "banger image list  # then: banger image delete <image>, or free space on the disk",
+  });
 }
 
 /** The wire form. Stacks never leave the process. */

@@ -1,10 +1,10 @@
 // Starts the daemon when it is not there. Any number of clients may do so at once: the daemon's lock lets one of them live.
-import { closeSync, openSync, readSync, fstatSync } from "node:fs";
+import { closeSync, openSync, readSync, fstatSync, statfsSync } from "node:fs";
 import { connect } from "node:net";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ensurePaths, socketAddress, type Paths } from "../config/paths.ts";
-import { BangerError, fromErrorBody, type ErrorBody } from "../lib/errors.ts";
+import { BangerError, diskFull, fromErrorBody, type ErrorBody } from "../lib/errors.ts";
 import { startDetached } from "../lib/run.ts";
 
 export interface StartOptions {
@@ -114,6 +114,10 @@ async function isListening(socketPath: string): Promise<boolean> {
 }
 
 function failed(what: string, paths: Paths, log: string): BangerError {
+  // A daemon that could not write its database could not write its log either.
+  if (log === "" && statfsSync(paths.stateDir).bavail === 0) {
+    return diskFull(`${what}: the disk of "${paths.stateDir}" is full`);
+  }
   return new BangerError(
     "daemon.start-failed",
     log === "" ? what : `${what}; its log ends with:\n${log.slice(-shownBytes)}`,

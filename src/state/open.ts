@@ -43,19 +43,19 @@ export function openState(file: string, options: OpenOptions = {}): State {
       database.close();
       throw error;
     }
-    return stateOf(database);
+    return stateOf(database, file);
   } catch (error) {
     throw fromSqlite(error, file);
   }
 }
 
-function stateOf(database: DatabaseSync): State {
+function stateOf(database: DatabaseSync, file: string): State {
   let depth = 0;
   return {
-    vms: vmTable(database),
-    images: manifestTable(database, "image"),
-    kernels: manifestTable(database, "kernel"),
-    operations: operationTable(database),
+    vms: explained(vmTable(database), file),
+    images: explained(manifestTable(database, "image"), file),
+    kernels: explained(manifestTable(database, "kernel"), file),
+    operations: explained(operationTable(database), file),
     transaction(body) {
       const name = `nested_${depth}`;
       database.exec(depth === 0 ? "BEGIN IMMEDIATE" : `SAVEPOINT ${name}`);
@@ -76,6 +76,21 @@ function stateOf(database: DatabaseSync): State {
       if (database.isOpen) database.close();
     },
   };
+}
+
+/** The same table; what goes wrong with the file later (a full disk, damage) is told as at the opening. */
+function explained<T extends object>(table: T, file: string): T {
+  const told = Object.entries(table).map(([name, method]: [string, (...args: unknown[]) => unknown]) => [
+    name,
+    (...args: unknown[]) => {
+      try {
+        return method(...args);
+      } catch (error) {
+        throw fromSqlite(error, file);
+      }
+    },
+  ]);
+  return Object.fromEntries(told) as T;
 }
 
 /** 0600 from its first instant on. An existing file is never opened here: closing it would drop SQLite's locks of this process. */

@@ -1,5 +1,5 @@
 // The one place where errors of SQLite become errors of banger.
-import { BangerError, type ErrorCode } from "../lib/errors.ts";
+import { BangerError, diskFull, type ErrorCode } from "../lib/errors.ts";
 
 interface SqliteError extends Error {
   code: "ERR_SQLITE_ERROR";
@@ -52,10 +52,7 @@ export function fromSqlite(thrown: unknown, file: string): unknown {
         hint: `ls -l ${file}`,
       });
     case primary.full:
-      return new BangerError("disk.full", `the database "${file}" cannot grow: no space left on the disk`, {
-        cause: thrown,
-        hint: "banger image list  # then: banger image delete <image>, or free space on the disk",
-      });
+      return diskFull(`the database "${file}" cannot grow: no space left on the disk`, thrown);
     case primary.busy:
       return new BangerError("daemon.busy", `the database "${file}" is locked by another process`, {
         cause: thrown,

@@ -1,5 +1,6 @@
 // The two disks of a VM: sparse ext4 files, empty until the guest writes.
 import { open, rename, rm, stat } from "node:fs/promises";
+import { BangerError, diskFull } from "../lib/errors.ts";
 import { run } from "../lib/run.ts";
 import { syncDirectory } from "../lib/files.ts";
 import { dirname } from "node:path";
@@ -33,6 +34,9 @@ export async function ensureDisk(path: string, label: string, sizeBytes: number,
     await syncDirectory(dirname(path));
   } catch (error) {
     await rm(staging, { force: true });
+    if (error instanceof BangerError && /No space left on device/.test(error.message)) {
+      throw diskFull(`no space left to make the disk "${path}"`, error);
+    }
     throw error;
   }
 }

@@ -43,13 +43,24 @@ export class Home implements AsyncDisposable {
     }
   }
 
+  /** Where this process sees the files of the home. */
+  get files(): string {
+    return this.path;
+  }
+
+  /** The command line that runs the program. */
+  protected command(args: readonly string[]): [string, ...string[]] {
+    return [program, ...args];
+  }
+
   environment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
     return { ...process.env, NO_COLOR: "1", ...extra, BANGER_HOME: this.path };
   }
 
   /** Starts the program; it runs until it ends by itself or the caller kills it. */
   start(args: readonly string[], options: StartOptions = {}): ChildProcess {
-    const child = spawn(program, args, {
+    const [file, ...rest] = this.command(args);
+    const child = spawn(file, rest, {
       env: this.environment(options.env),
       cwd: options.cwd ?? root,
       stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
@@ -98,7 +109,7 @@ export class Home implements AsyncDisposable {
 
   /** Deletes all VMs, stops the daemon, and checks that nothing of this home runs any more. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (existsSync(join(this.path, "run"))) {
+    if (existsSync(join(this.files, "run"))) {
       const vms = await this.vms().catch(() => []);
       if (vms.length > 0) await this.run(["vm", "delete", ...vms.map((vm) => vm.id)]);
       await this.run(["daemon", "stop", "--force"]);

@@ -1,0 +1,72 @@
+// A home on a disk of a few MiB: a tmpfs in a mount namespace that ends with this process, however it ends.
+import assert from "node:assert/strict";
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, rmSync, statfsSync } from "node:fs";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { Home } from "./home.ts";
+
+const mount = (sizeMib: number, target: string) => `mount -t tmpfs -o size=${sizeMib}m,mode=700 none ${target}`;
+/** What is written while VMs live is on the small disk; images and kernels of the seed stay where they are. */
+const seeded = (sizeMib: number) => `
+  mkdir small && ${mount(sizeMib, "small")}
+  cp -a state/banger.db* state/ssh small/ && mkdir small/vms small/images small/kernels
+  mount --bind state/images small/images && mount --bind state/kernels small/kernels
+  mount --rbind small state`;
+
+export class SmallDiskHome extends Home {
+  readonly #holder: ChildProcess;
+
+  private constructor(options: { seeded: boolean }, sizeMib: number) {
+    super(options);
+    const script = options.seeded ? seeded(sizeMib) : mount(sizeMib, ".");
+    // The namespace lives as long as cat, and cat as long as this process holds its stdin.
+    this.#holder = spawn("unshare", ["--mount", "sh", "-ec", `${script}\necho ready; exec cat`], {
+      cwd: this.path,
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+  }
+
+  /** Without a seed the whole home is on the small disk, with one only its state without images and kernels. */
+  static async make(options: { seeded: boolean; sizeMib: number }): Promise<SmallDiskHome> {
+    const home = new SmallDiskHome(options, options.sizeMib);
+    const [said] = (await once(home.#holder.stdout ?? home.#holder, "data")) as [Buffer];
+    assert.equal(String(said), "ready\n");
+    return home;
+  }
+
+  override get files(): string {
+    return join(`/proc/${this.#holder.pid}/root`, this.path);
+  }
+
+  protected override command(args: readonly string[]): [string, ...string[]] {
+    return ["nsenter", `--mount=/proc/${this.#holder.pid}/ns/mnt`, ...super.command(args)];
+  }
+
+  /** Free bytes of the small disk. */
+  free(): number {
+    const { bavail, bsize } = statfsSync(join(this.files, "state"));
+    return bavail * bsize;
+  }
+
+  /** Leaves only so many bytes free, until the filler is disposed. */
+  async fill(leaveBytes: number): Promise<Disposable> {
+    mkdirSync(join(this.files, "state"), { recursive: true });
+    const filler = join(this.files, "state/filler");
+    const sizeBytes = this.free() - leaveBytes;
+    const child = spawn("fallocate", ["-l", String(sizeBytes), filler], { stdio: ["ignore", "ignore", "pipe"] });
+    assert.deepEqual([await text(child.stderr), existsSync(filler)], ["", true]);
+    return { [Symbol.dispose]: () => rmSync(filler, { force: true }) };
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await super[Symbol.asyncDispose]();
+    } finally {
+      const ended = once(this.#holder, "exit");
+      this.#holder.stdin?.end();
+      await ended;
+    }
+  }
+}

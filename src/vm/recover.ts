@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { vmPaths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import { deadline } from "../lib/abort.ts";
-import { BangerError } from "../lib/errors.ts";
+import { BangerError, toBangerError } from "../lib/errors.ts";
 import { removeInside } from "../lib/files.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { Machine } from "../vmm/driver.ts";
@@ -20,17 +20,37 @@ const reconnectTimeoutMs = 15_000;
  */
 export async function recoverVms(context: VmContext, options: { signal: AbortSignal }): Promise<void> {
   const live = await context.driver.list(context.paths.homeId);
-  await Promise.all(context.state.vms.list().map((row) => recoverVm(context, row, live.get(row.id), options.signal)));
+  const recover = async (row: VmRow) => {
+    try {
+      await recoverVm(context, row, live.get(row.id), options.signal);
+    } catch (error) {
+      options.signal.throwIfAborted();
+      // One VM that is beyond repair must not keep the daemon from all others.
+      context.log.error("a VM could not be recovered", { vm: row.id, error });
+      if (context.state.vms.get(row.id) === undefined) return;
+      context.state.vms.update(row.id, { state: "broken", reason: toBangerError(error).message, bootId: null });
+    }
+  };
+  await Promise.all(context.state.vms.list().map(recover));
   const known = new Set(context.state.vms.list().map((row) => row.id));
   for (const [vmId, pid] of live) {
     if (known.has(vmId)) continue;
     context.log.warn("ending a VMM that has no record", { vm: vmId, pid });
-    await context.driver.killOrphan(vmId, context.paths.homeId, pid);
+    await orLogged(context, vmId, context.driver.killOrphan(vmId, context.paths.homeId, pid));
   }
   for (const name of await readdir(context.paths.vmsDir)) {
     if (known.has(name)) continue;
     context.log.warn("removing a VM directory that has no record", { dir: name });
-    await removeInside(context.paths.vmsDir, join(context.paths.vmsDir, name));
+    await orLogged(context, name, removeInside(context.paths.vmsDir, join(context.paths.vmsDir, name)));
+  }
+}
+
+/** What cannot be cleaned up now is tried again by the next daemon. */
+async function orLogged(context: VmContext, vmId: string, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    context.log.error("the remains of a VM could not be removed", { vm: vmId, error });
   }
 }
 
@@ -40,7 +60,7 @@ async function recoverVm(context: VmContext, row: VmRow, pid: number | undefined
     const machine = await context.driver.find(row.id, vmPaths(context.paths, row.id).dir, { signal });
     if (machine !== undefined) {
       log.info("found a running VM again", { vm: row.id, pid: machine.pid });
-      context.sessions.adopt(machine, reconnectGuest(context, row.id, machine));
+      context.sessions.adopt(machine);
       return;
     }
   }
@@ -68,18 +88,21 @@ const interruption: Partial<Record<VmRow["state"], string>> = {
 };
 
 /** A new session with the agent of a machine that runs already. Throws when it is another VM's, or not in service. */
-export async function reconnectGuest(context: VmContext, vmId: string, machine: Machine): Promise<GuestAgent> {
-  using limit = deadline(neverAborted, reconnectTimeoutMs, () => {
+export async function reconnectGuest(
+  context: Pick<VmContext, "connectGuest">,
+  machine: Machine,
+  options: { signal: AbortSignal },
+): Promise<GuestAgent> {
+  using limit = deadline(options.signal, reconnectTimeoutMs, () => {
     return new BangerError("guest.unreachable", `the guest did not answer within ${reconnectTimeoutMs / 1000} s`);
   });
   const channel = await machine.controlChannel({ signal: limit.signal });
-  const agent = await context.connectGuest(channel, { signal: limit.signal });
+  await using undo = new AsyncDisposableStack();
+  const agent = undo.use(await context.connectGuest(channel, { signal: limit.signal }));
   const hello = await agent.hello({ signal: limit.signal });
-  if (hello.vmId !== vmId || hello.phase !== "running") {
-    await agent[Symbol.asyncDispose]();
+  if (hello.vmId !== machine.vmId || hello.phase !== "running") {
     throw new BangerError("guest.protocol", `the guest says it is "${hello.vmId}" in phase "${hello.phase}"`);
   }
+  undo.move();
   return agent;
 }
-
-const neverAborted = new AbortController().signal;

@@ -9,21 +9,32 @@ export interface Session {
   readonly machine: Machine;
   /** The agent, or the error why there is none. Replaced after a reconnect. */
   agent: Promise<GuestAgent>;
-  /** Set by a verb that ends the machine itself: then the watcher stays out of the way. */
+  /** Set by a verb that ends the machine itself: then its end is no news. */
   ending: boolean;
 }
 
 export interface SessionEvents {
-  /** The machine ended and no verb had asked for it. */
+  /** The machine ended. `reason` is empty when a verb had asked for it. */
   onExit(vmId: string, reason: string): void;
   /** The guest broke the control channel's rules, or does not answer any more. */
   onBroken(vmId: string, reason: string): void;
-  /** Opens a new agent session on the machine after the old one was cut. */
-  reconnect(vmId: string, machine: Machine): Promise<GuestAgent>;
+  /** Opens an agent session on a machine that runs already. */
+  reconnect(machine: Machine, options: { signal: AbortSignal }): Promise<GuestAgent>;
+}
+
+/** A guest that cuts its channel again and again is broken: this often within this time it is taken up again. */
+const maxReconnects = 5;
+const reconnectWindowMs = 60_000;
+
+interface Watched extends Session {
+  /** Aborted when the machine is let go of. */
+  readonly over: AbortController;
+  /** When the channel was cut, by the monotonic clock; the last ones. */
+  readonly cutsMs: number[];
 }
 
 export class Sessions {
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new Map<string, Watched>();
   readonly #events: SessionEvents;
   readonly #log: Logger;
   #closed = false;
@@ -41,15 +52,18 @@ export class Sessions {
     return this.#sessions.get(vmId);
   }
 
-  /** Takes over a running machine. */
-  adopt(machine: Machine, agent: Promise<GuestAgent>): Session {
-    const session: Session = { machine, agent, ending: false };
+  /** Takes over a running machine, with its agent or by connecting to it. */
+  adopt(machine: Machine, agent?: GuestAgent): Session {
+    const over = new AbortController();
+    const session: Watched = {
+      machine,
+      agent: agent === undefined ? this.#events.reconnect(machine, { signal: over.signal }) : Promise.resolve(agent),
+      ending: false,
+      over,
+      cutsMs: [],
+    };
     this.#sessions.set(machine.vmId, session);
-    void machine.exited.then(async (exit) => {
-      if (this.#sessions.get(machine.vmId) === session) this.#sessions.delete(machine.vmId);
-      await this.#letGo(session);
-      if (!session.ending && !this.#closed) this.#events.onExit(machine.vmId, exit.reason);
-    });
+    void machine.exited.then((exit) => this.#ended(session, exit.reason));
     this.#watchAgent(session);
     return session;
   }
@@ -67,28 +81,57 @@ export class Sessions {
     await Promise.all(sessions.map((session) => this.#letGo(session)));
   }
 
-  #watchAgent(session: Session): void {
-    const { machine } = session;
-    const watched = session.agent;
-    void watched
+  async #ended(session: Watched, reason: string): Promise<void> {
+    const { vmId } = session.machine;
+    // Told at once: later, the record may speak of the VM's next machine.
+    if (!this.#closed && this.#sessions.get(vmId) === session) {
+      this.#sessions.delete(vmId);
+      this.#tell(vmId, () => this.#events.onExit(vmId, session.ending ? "" : reason));
+    }
+    await this.#letGo(session);
+  }
+
+  #watchAgent(session: Watched): void {
+    const { machine, over, cutsMs } = session;
+    const { vmId } = machine;
+    session.agent
       .then(async (agent) => {
         const end = await agent.closed;
-        if (!this.#isCurrent(session) || session.agent !== watched) return;
+        if (!this.#isCurrent(session)) return;
         if (end.protocol) throw new BangerError("guest.protocol", end.reason);
-        this.#log.warn("control channel was cut; reconnecting", { vm: machine.vmId, reason: end.reason });
-        session.agent = this.#events.reconnect(machine.vmId, machine);
+        const nowMs = performance.now();
+        cutsMs.push(nowMs);
+        if (cutsMs.length > maxReconnects && nowMs - (cutsMs.shift() ?? 0) < reconnectWindowMs) {
+          throw new BangerError(
+            "guest.unreachable",
+            `the control channel was cut ${maxReconnects + 1} times within ${reconnectWindowMs / 1000} s: ${end.reason}`,
+          );
+        }
+        this.#log.warn("control channel was cut; reconnecting", { vm: vmId, reason: end.reason });
+        session.agent = this.#events.reconnect(machine, { signal: over.signal });
         this.#watchAgent(session);
       })
       .catch((error: unknown) => {
-        if (this.#isCurrent(session)) this.#events.onBroken(machine.vmId, toBangerError(error).message);
+        if (!this.#isCurrent(session)) return;
+        this.#tell(vmId, () => this.#events.onBroken(vmId, toBangerError(error).message));
       });
   }
 
-  #isCurrent(session: Session): boolean {
+  /** A record that cannot be written now (a full disk) must not end the daemon: its next start puts it right. */
+  #tell(vmId: string, event: () => void): void {
+    try {
+      event();
+    } catch (error) {
+      this.#log.error("what became of a VM could not be recorded", { vm: vmId, error });
+    }
+  }
+
+  #isCurrent(session: Watched): boolean {
     return !this.#closed && !session.ending && this.#sessions.get(session.machine.vmId) === session;
   }
 
-  async #letGo(session: Session): Promise<void> {
+  async #letGo(session: Watched): Promise<void> {
+    session.over.abort(new BangerError("cancelled", "the daemon lets go of the VM"));
     const agent = await session.agent.catch(() => undefined);
     await agent?.[Symbol.asyncDispose]();
     await session.machine[Symbol.asyncDispose]();

@@ -11,7 +11,7 @@ export interface SpecRequest {
   overlayBytes?: number | undefined;
 }
 
-const limits = { vcpus: 64, minMemoryMib: 128, minDiskBytes: 16 * mib, maxDiskBytes: 16 * 1024 * 1024 * mib };
+const limits = { vcpus: 64, minMemoryMib: 128, minDiskBytes: 64 * mib, maxDiskBytes: 16 * 1024 * 1024 * mib };
 
 /** The spec of a new VM. Throws `vm.spec-invalid` that names the option, what was asked and what is possible. */
 export function resolveSpec(request: SpecRequest, defaults: VmSpec, hostMemoryBytes = totalmem()): VmSpec {

@@ -62,7 +62,7 @@ async function boot(context: VmContext, row: VmRow, progress: Progress): Promise
   progress.signal.throwIfAborted();
   context.state.vms.update(row.id, { state: "running", reason: "", bootId: hello.bootId, startedAt: Date.now() });
   undo.move();
-  context.sessions.adopt(machine, Promise.resolve(agent));
+  context.sessions.adopt(machine, agent);
   progress.stage("ready");
 }
 

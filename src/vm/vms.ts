@@ -29,7 +29,7 @@ export class Vms {
       {
         onExit: (vmId, reason) => this.#ended(vmId, "stopped", reason),
         onBroken: (vmId, reason) => this.#ended(vmId, "broken", reason),
-        reconnect: (vmId, machine) => reconnectGuest(this.#context, vmId, machine),
+        reconnect: (machine, call) => reconnectGuest(this.#context, machine, call),
       },
       options.log,
     );
@@ -66,10 +66,11 @@ export class Vms {
   async start(reference: string, progress: Progress): Promise<VmRecord> {
     const row = this.#find(reference);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
-    const now = this.#find(row.id);
+    const now = this.#byId(row);
     if (this.#context.sessions.get(row.id) !== undefined) {
-      throw new BangerError("vm.wrong-state", `VM "${row.name}" is ${now.state} already`, {
-        hint: `banger vm exec ${row.name} -- uname -a`,
+      const running = now.state === "running";
+      throw new BangerError("vm.wrong-state", `VM "${row.name}" is ${now.state} ${running ? "already" : "still"}`, {
+        hint: running ? `banger vm exec ${row.name} -- uname -a` : `banger vm restart ${row.name}`,
       });
     }
     await startVm(this.#context, now, progress);
@@ -79,33 +80,39 @@ export class Vms {
   async stop(reference: string, progress: Progress): Promise<VmRecord> {
     const row = this.#find(reference);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
-    await stopVm(this.#context, this.#find(row.id), progress);
+    await stopVm(this.#context, this.#byId(row), progress);
     return this.#current(row);
   }
 
   async restart(reference: string, progress: Progress): Promise<VmRecord> {
     const row = this.#find(reference);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
-    await stopVm(this.#context, this.#find(row.id), progress);
-    await startVm(this.#context, this.#find(row.id), progress);
+    // What ends the VM meanwhile ends the whole verb: it must not come up again.
+    const cut = new AbortController();
+    this.#context.starting.set(row.id, cut);
+    try {
+      await stopVm(this.#context, this.#byId(row), progress);
+      cut.signal.throwIfAborted();
+    } finally {
+      this.#context.starting.delete(row.id);
+    }
+    await startVm(this.#context, this.#byId(row), progress);
     return this.#current(row);
   }
 
   /** Does not wait for a start or stop that is under way: it cuts it short. */
   async kill(reference: string, options: { signal: AbortSignal }): Promise<VmRecord> {
     const row = this.#find(reference);
-    await this.#cutShort(row);
-    using _lock = await this.#context.locks.acquire(row.id, options.signal);
-    await killVm(this.#context, this.#find(row.id));
+    using _lock = await this.#takeOver(row, options.signal);
+    await killVm(this.#context, this.#byId(row));
     return this.#current(row);
   }
 
   async delete(reference: string, progress: Progress): Promise<void> {
     const row = this.#find(reference);
     progress.stage("delete", row.name);
-    await this.#cutShort(row);
-    using _lock = await this.#context.locks.acquire(row.id, progress.signal);
-    await removeVm(this.#context, this.#find(row.id));
+    using _lock = await this.#takeOver(row, progress.signal);
+    await removeVm(this.#context, this.#byId(row));
   }
 
   /** The agent of a running VM. Throws `vm.wrong-state` (not running), `vm.broken`, or why the guest does not answer. */
@@ -165,6 +172,23 @@ export class Vms {
     return this.#context.state.vms.list().flatMap((row) => (row.kernelId === kernelId ? [row.name] : []));
   }
 
+  /** The lock, without waiting for what the verb under way waits for. Verbs that come later wait behind this one. */
+  async #takeOver(row: VmRow, signal: AbortSignal): Promise<Disposable> {
+    const lock = this.#context.locks.acquire(row.id, signal);
+    // It may be given up while nobody awaits it yet.
+    lock.catch(() => {});
+    try {
+      await this.#cutShort(row);
+    } catch (error) {
+      lock.then(
+        (held) => held[Symbol.dispose](),
+        () => {},
+      );
+      throw error;
+    }
+    return await lock;
+  }
+
   /** Ends what keeps a verb waiting: the start under way, or the VMM of the running machine. */
   async #cutShort(row: VmRow): Promise<void> {
     const reason = new BangerError("cancelled", `VM "${row.name}" was ended while it was starting`);
@@ -177,7 +201,7 @@ export class Vms {
 
   #ended(vmId: string, state: "stopped" | "broken", reason: string): void {
     if (this.#context.state.vms.get(vmId) === undefined) return;
-    this.#context.log.warn(`VM is ${state}`, { vm: vmId, reason });
+    if (reason !== "") this.#context.log.warn(`VM is ${state}`, { vm: vmId, reason });
     this.#context.state.vms.update(vmId, { state, reason, ...(state === "stopped" ? { bootId: null } : {}) });
   }
 
@@ -185,8 +209,16 @@ export class Vms {
     return findVm(this.#context.state.vms.list(), reference);
   }
 
+  /** The record as it is now, after waiting for the lock: the VM may be gone. Throws `vm.not-found`. */
+  #byId({ id, name }: VmRow): VmRow {
+    const now = this.#context.state.vms.get(id);
+    if (now === undefined)
+      throw new BangerError("vm.not-found", `VM "${name}" was deleted`, { hint: "banger vm list" });
+    return now;
+  }
+
   #current(row: VmRow): VmRecord {
-    return this.#record(this.#find(row.id));
+    return this.#record(this.#byId(row));
   }
 
   #record(row: VmRow): VmRecord {

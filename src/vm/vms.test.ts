@@ -1,0 +1,139 @@
+// Verbs that meet on one VM: what ends it wins, and the record tells the truth afterwards. Machines and guests are made up.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import type { ImageRecord, KernelRecord } from "../api/records.ts";
+import { ensurePaths, resolvePaths } from "../config/paths.ts";
+import type { GuestAgent } from "../guest/agent.ts";
+import { BangerError } from "../lib/errors.ts";
+import { silentLogger } from "../lib/log.ts";
+import { quietProgress } from "../lib/progress.ts";
+import { mib } from "../lib/units.ts";
+import { openState, type State } from "../state/open.ts";
+import type { Driver, Machine, MachineExit } from "../vmm/driver.ts";
+import type { Store } from "./context.ts";
+import { Vms } from "./vms.ts";
+
+let root: string;
+let state: State;
+let vms: Vms;
+let launches: number;
+/** Of the machine that was launched last. */
+let exit: PromiseWithResolvers<MachineExit>;
+/** Resolved when the guest was asked to shut down; it never does. */
+let asked: PromiseWithResolvers<void>;
+const quiet = () => quietProgress(new AbortController().signal);
+const never = new Promise<never>(() => {});
+
+function launch(vmId: string): Machine {
+  launches++;
+  exit = Promise.withResolvers();
+  const mine = exit;
+  return {
+    vmId,
+    pid: 1,
+    exited: mine.promise,
+    controlChannel: async () => ({}),
+    kill: async () => mine.resolve({ reason: "killed", expected: true }),
+    async [Symbol.asyncDispose]() {},
+  } as unknown as Machine;
+}
+
+const agent = {
+  closed: never,
+  hello: async () => ({ bootId: "b", readyUptimeMs: 1, phase: "waiting", vmId: "" }),
+  configure: async () => [],
+  async shutdown() {
+    asked.resolve();
+    await exit.promise;
+    throw new BangerError("guest.unreachable", "the guest's channel closed");
+  },
+  async [Symbol.asyncDispose]() {},
+} as unknown as GuestAgent;
+
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), "banger-vms-"));
+  const paths = resolvePaths({ BANGER_HOME: root });
+  await ensurePaths(paths);
+  state = openState(paths.databaseFile);
+  launches = 0;
+  asked = Promise.withResolvers();
+  const row = { id: "a".repeat(64), name: "thing", manifest: "{}", createdAt: 0 };
+  state.images.insert(row);
+  state.kernels.insert(row);
+  const storeOf = <R>(record: R): Store<R> => ({
+    resolve: () => record,
+    inCatalog: () => false,
+    pull: () => Promise.reject(new Error("not asked for")),
+  });
+  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {} };
+  vms = new Vms({
+    paths,
+    state,
+    driver: {
+      launch: async ({ vmId }: { vmId: string }) => launch(vmId),
+      list: async () => new Map(),
+      find: () => Promise.reject(new Error("its files cannot be read")),
+    } as unknown as Driver,
+    images: storeOf({ ...row, rootfsPath: "/x", config } as unknown as ImageRecord),
+    kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
+    initramfs: async () => "/x",
+    connectGuest: async () => agent,
+    settings: {
+      defaultImage: "thing",
+      defaultKernel: "thing",
+      bootTimeoutMs: 60_000,
+      stopTimeoutMs: 60_000,
+      vmDefaults: { vcpus: 1, memoryMib: 128, diskBytes: 64 * mib, overlayBytes: 64 * mib },
+    },
+    log: silentLogger,
+  });
+});
+afterEach(async () => {
+  await vms.close();
+  state[Symbol.dispose]();
+  rmSync(root, { recursive: true });
+});
+
+test("a kill during a restart ends both: the VM does not come up again", async () => {
+  await vms.create({ name: "one" }, quiet());
+  const restarted = vms.restart("one", quiet());
+  await asked.promise;
+  const killed = vms.kill("one", { signal: new AbortController().signal });
+  await assert.rejects(restarted, { code: "cancelled" });
+  assert.equal((await killed).state, "stopped");
+  assert.equal(launches, 1);
+});
+
+test("a kill whose client goes away leaves no record of a machine that runs", async () => {
+  const { id } = await vms.create({ name: "one" }, quiet());
+  const stopped = vms.stop("one", quiet());
+  await asked.promise;
+  const gone = new AbortController();
+  const killed = vms.kill("one", { signal: gone.signal });
+  gone.abort(new BangerError("cancelled", "the client went away"));
+  await killed.catch(() => {});
+  assert.equal((await stopped).state, "stopped");
+  assert.equal(vms.show(id).pid, null);
+});
+
+test("verbs that waited for a VM that is deleted meanwhile say so", async () => {
+  await vms.create({ name: "one" }, quiet());
+  const restarted = vms.restart("one", quiet());
+  await asked.promise;
+  const deleted = vms.delete("one", quiet());
+  const started = vms.start("one", quiet());
+  await assert.rejects(restarted, { code: "cancelled" });
+  await deleted;
+  await assert.rejects(started, { code: "vm.not-found", message: 'VM "one" was deleted' });
+  assert.deepEqual(vms.list(), []);
+});
+
+test("a VM that cannot be recovered is broken, and keeps no daemon from starting", async () => {
+  const { id } = await vms.create({ name: "one" }, quiet());
+  await vms.recover({ signal: new AbortController().signal });
+  assert.equal(vms.show(id).state, "broken");
+  assert.equal(vms.show(id).reason, "its files cannot be read");
+});

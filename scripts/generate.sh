@@ -10,7 +10,7 @@ buf lint ../proto
 buf generate ../proto --template ../proto/buf.gen.yaml
 for docs in "$root"/scripts/*-docs.ts; do node "$docs"; done
 if [ "${1:-}" = --check ]; then
-  changed=$(git -C "$root" status --porcelain -- src/guest/gen go/internal/gen docs/commands.md docs/config.md docs/openapi.json)
+  changed=$(git -C "$root" status --porcelain -- src/guest/gen go/internal/gen docs/commands.md docs/config.md docs/errors.md docs/openapi.json)
   if [ -n "$changed" ]; then
     printf 'generated code is not current; commit the result of make generate:\n%s\n' "$changed" >&2
     exit 1

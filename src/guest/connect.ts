@@ -9,7 +9,7 @@ import type { CallOptions, ConnectGuest, GuestAgent, GuestPhase } from "./agent.
 import { BangerError } from "../lib/errors.ts";
 import { dial } from "./dial.ts";
 import { exec } from "./exec.ts";
-import { guestFailure } from "./failure.ts";
+import { guestFailure, label, printable } from "./failure.ts";
 import { fileCalls } from "./files.ts";
 import { Phase } from "./gen/banger/agent/v1/agent_pb.js";
 import { shakeHands } from "./handshake.ts";
@@ -19,6 +19,8 @@ import { unary } from "./unary.ts";
 /** Version of the contract that this side speaks. */
 const protocolVersion = 1;
 const entropyBytes = 64;
+/** Of steps and disks, that many are taken from a guest: an honest one has a handful. */
+const maxListed = 64;
 
 const phases: Partial<Record<Phase, GuestPhase>> = {
   [Phase.WAITING]: "waiting",
@@ -56,13 +58,13 @@ function guestAgent(session: GuestSession): GuestAgent {
       const phase = phases[reply.phase];
       if (phase === undefined) throw session.violation(`phase ${reply.phase}`);
       return {
-        agentVersion: reply.agentVersion,
+        agentVersion: label(reply.agentVersion),
         phase,
-        bootId: reply.bootId,
-        kernelRelease: reply.kernelRelease,
-        architecture: reply.architecture,
-        failure: reply.failure,
-        vmId: reply.vmId,
+        bootId: label(reply.bootId),
+        kernelRelease: label(reply.kernelRelease),
+        architecture: label(reply.architecture),
+        failure: printable(reply.failure),
+        vmId: label(reply.vmId),
         readyUptimeMs: Number(reply.readyUptimeMs),
       };
     },
@@ -91,12 +93,14 @@ function guestAgent(session: GuestSession): GuestAgent {
           call,
         ),
       );
-      return reply.steps.map((step) => ({ name: step.name, durationMs: step.durationUs / 1000 }));
+      return reply.steps
+        .slice(0, maxListed)
+        .map((step) => ({ name: label(step.name), durationMs: step.durationUs / 1000 }));
     },
 
     async health(options) {
       const reply = await unary(session, guestFailure, options, (call) => agent.health({}, call));
-      return { healthy: reply.healthy, reason: reply.reason, uptimeMs: Number(reply.uptimeMs) };
+      return { healthy: reply.healthy, reason: printable(reply.reason), uptimeMs: Number(reply.uptimeMs) };
     },
 
     async stats(options) {
@@ -107,8 +111,8 @@ function guestAgent(session: GuestSession): GuestAgent {
         memoryAvailableBytes: Number(reply.memoryAvailableBytes),
         load1: reply.load1,
         processes: reply.processes,
-        disks: reply.disks.map((disk) => ({
-          mountPoint: disk.mountPoint,
+        disks: reply.disks.slice(0, maxListed).map((disk) => ({
+          mountPoint: label(disk.mountPoint),
           totalBytes: Number(disk.totalBytes),
           usedBytes: Number(disk.usedBytes),
         })),

@@ -29,8 +29,17 @@ export function reasonOf(signal: AbortSignal): BangerError {
 
 /** A guest's text, safe to print: no control characters but newline and tab, at most 2000 characters. */
 export function printable(text: string): string {
-  const clean = text.replace(/[\p{Cc}\p{Cf}]/gu, (character) => ("\n\t".includes(character) ? character : "\uFFFD"));
-  return clean.length > maxGuestTextCharacters ? `${clean.slice(0, maxGuestTextCharacters)}…` : clean;
+  const clean = text
+    .slice(0, maxGuestTextCharacters)
+    .replace(/[\p{Cc}\p{Cf}]/gu, (character) => ("\n\t".includes(character) ? character : "\uFFFD"));
+  return text.length > maxGuestTextCharacters ? `${clean}…` : clean;
+}
+
+const maxLabelCharacters = 200;
+
+/** A guest's name for something, safe to print and to store: one line of at most 200 characters. */
+export function label(text: string): string {
+  return printable(text.slice(0, maxLabelCharacters)).replaceAll(/[\n\t]/g, "\uFFFD");
 }
 
 /** Says whether a failed call shows that the guest broke the protocol: nothing that it said itself, and no lost stream. */

@@ -8,7 +8,7 @@ import { acknowledge, connectGuestTo, rawGuest } from "../../test/support/fake-g
 import { BangerError } from "../lib/errors.ts";
 import type { GuestAgent } from "./agent.ts";
 import { connectGuest } from "./connect.ts";
-import { ProcessService } from "./gen/banger/agent/v1/agent_pb.js";
+import { AgentService, ProcessService } from "./gen/banger/agent/v1/agent_pb.js";
 
 const never = new AbortController().signal;
 
@@ -128,6 +128,38 @@ test("an exec without an exit status, and one with an impossible one", async () 
     const { exited } = await agent.exec({ argv: ["x"], stdout: discard(), stderr: discard() }, { signal: never });
     await assertBroken(agent, exited);
   }
+});
+
+test("what a guest calls itself is cut and stripped before it is stored", async () => {
+  const long = `\u001b[2J\n${"x".repeat(1_000_000)}`;
+  const { agent } = await connectGuestTo((router) => {
+    router.service(AgentService, {
+      hello: () => ({ protocol: 1, phase: 1, bootId: long, agentVersion: long, vmId: long, failure: long }),
+      configure: () => ({ steps: Array.from({ length: 100_000 }, () => ({ name: "\u001bstep", durationUs: 1 })) }),
+      health: () => ({ healthy: false, reason: long, uptimeMs: 1n }),
+    });
+  }, never);
+  const hello = await agent.hello({ signal: never });
+  for (const text of [hello.bootId, hello.agentVersion, hello.vmId]) {
+    assert.equal(text, `\uFFFD[2J\uFFFD${"x".repeat(195)}`);
+  }
+  assert.match(hello.failure, /^\uFFFD\[2J\nx{1995}…$/);
+  assert.equal((await agent.health({ signal: never })).reason.length, 2001);
+  const steps = await agent.configure(
+    {
+      vmId: "v",
+      hostname: "v",
+      disks: { base: "b", overlay: "o", work: "w" },
+      ssh: { hostKeyPem: "", authorizedKeys: [] },
+      environment: [],
+      defaultUser: "root",
+      defaultWorkdir: "/",
+    },
+    { signal: never },
+  );
+  assert.equal(steps.length, 64);
+  assert.equal(steps[0]?.name, "\uFFFDstep");
+  await agent[Symbol.asyncDispose]();
 });
 
 test("an unknown phase", async () => {

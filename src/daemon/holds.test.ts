@@ -80,6 +80,19 @@ test("a holder that goes while the VM is being made: cancelled, and deleted when
   assert.equal(records.size, 0);
 });
 
+test("held by name and by the operation that made it: the last of both takes it along", async () => {
+  for (const first of ["operation", "name"]) {
+    const { records, holds, create, operations } = house();
+    const id = create(true);
+    await operations.ended(id);
+    const [byOperation, byName] = [await take(holds, id), await take(holds, "v1")];
+    await (first === "operation" ? byOperation : byName)();
+    assert.equal(records.size, 1, `gone with its ${first} still held`);
+    await (first === "operation" ? byName : byOperation)();
+    assert.equal(records.size, 0);
+  }
+});
+
 test("held by name", async () => {
   const { records, holds, create, operations } = house();
   await operations.ended(create(true));

@@ -28,10 +28,10 @@ export class Holds {
   created(operation: Operation): void {
     void this.#operations.ended(operation.id).then((ended) => {
       const record = recordOf(ended);
-      if (record?.autoRemove !== true || this.#isHeld(operation.id, record.id)) return;
+      if (record?.autoRemove !== true || this.#isHeld(record.id)) return;
       const timer = setTimeout(() => {
         this.#timers.delete(operation.id);
-        if (!this.#isHeld(operation.id, record.id)) this.#release(record.id, "nobody came to hold it");
+        if (!this.#isHeld(record.id)) this.#release(record.id, "nobody came to hold it");
       }, this.#waitMs);
       timer.unref();
       this.#timers.set(operation.id, timer);
@@ -67,8 +67,10 @@ export class Holds {
     return reference.startsWith("op-") ? this.#operations.show(reference).id : this.#vms.show(reference).id;
   }
 
-  #isHeld(operationId: string, vmId: string): boolean {
-    return this.#holders.has(operationId) || this.#holders.has(vmId);
+  /** Whether somebody holds the VM, by its own id or by the operation that made it. */
+  #isHeld(vmId: string): boolean {
+    const holds = (key: string) => key.startsWith("op-") && recordOf(this.#operations.find(key))?.id === vmId;
+    return this.#holders.has(vmId) || [...this.#holders.keys()].some(holds);
   }
 
   /** What was held by this key has no holder any more. */
@@ -81,6 +83,7 @@ export class Holds {
       if (record === undefined) return;
       vmId = record.id;
     }
+    if (this.#isHeld(vmId)) return;
     await this.#delete(vmId, "its holder has gone");
   }
 
@@ -107,8 +110,8 @@ export class Holds {
   }
 }
 
-function recordOf(operation: Operation): VmRecord | undefined {
-  return operation.error === null && operation.done ? (operation.result as VmRecord) : undefined;
+function recordOf(operation: Operation | undefined): VmRecord | undefined {
+  return operation?.error === null && operation.done ? (operation.result as VmRecord) : undefined;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -117,9 +117,13 @@ export class Operations {
     });
   }
 
+  find(id: string): Operation | undefined {
+    return this.#entries.get(id)?.record ?? this.#store.get(id);
+  }
+
   /** Throws `operation.not-found`. */
   show(id: string): Operation {
-    const record = this.#entries.get(id)?.record ?? this.#store.get(id);
+    const record = this.find(id);
     if (record === undefined) {
       throw new BangerError("operation.not-found", `there is no operation "${id}"`, { hint: "banger operation list" });
     }

@@ -1,6 +1,6 @@
 // Published, content-addressed directories with names: what the image store and the kernel store have in common.
 // The directory <root>/<id> with its manifest.json is the truth about content; the table's row gives the name.
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { BangerError } from "./errors.ts";
 import { ensureDirectory, publish, removeInside, syncDirectory, writeFileAtomic } from "./files.ts";
@@ -167,8 +167,7 @@ export class ArtifactStore {
       }
     }
     for (const id of rows) {
-      const manifest = await readFile(join(directory, id, "manifest.json"), "utf8").catch(() => undefined);
-      if (manifest !== undefined) continue;
+      if (await isThere(join(directory, id, "manifest.json"))) continue;
       log.warn(`the files of a ${kind} are gone; it is forgotten`, { id });
       try {
         table.remove(id);
@@ -176,6 +175,18 @@ export class ArtifactStore {
         log.warn(`a ${kind} whose files are gone is still used by a VM`, { id, error });
       }
     }
+  }
+}
+
+/** Throws when it cannot be told: what cannot be read now is not gone. */
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    throw error;
   }
 }
 

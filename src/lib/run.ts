@@ -59,6 +59,15 @@ export function findTool(name: string): string | undefined {
     .find(isExecutable);
 }
 
+/**
+ * The start of a command line whose program the kernel ends when this process dies, however it dies: then nobody is left to end
+ * it or to wait for it. What the program itself has started ends as its pipes break.
+ */
+function leashed(file: string): string[] {
+  const setpriv = findTool("setpriv");
+  return setpriv === undefined ? [file] : [setpriv, "--pdeathsig", "KILL", "--", file];
+}
+
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
@@ -85,7 +94,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
   }
   options.signal?.throwIfAborted();
   const started = performance.now();
-  const child = spawn(file, options.args, {
+  const [leash = file, ...words] = leashed(file);
+  const child = spawn(leash, [...words, ...options.args], {
     cwd: options.cwd,
     env: cleanEnvironment(options.env),
     detached: true,

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { root } from "./home.ts";
 
 /** Absolute path of the static binary for one way to misbehave (see go/internal/hostile). */
-export function buildHostileAgent(mode: "silent" | "garbage" | "endless" | "endless-after-handshake"): string {
+export function buildHostileAgent(
+  mode: "silent" | "silent-after-handshake" | "garbage" | "endless" | "endless-after-handshake",
+): string {
   const output = join(root, ".cache/test-agents", mode);
   execFileSync(
     join(root, ".cache/bin/go"),

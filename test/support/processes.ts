@@ -1,5 +1,5 @@
 // What the process table says.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** False when the process is gone or only waits to be reaped. */
 export function isRunning(pid: number): boolean {
@@ -7,5 +7,29 @@ export function isRunning(pid: number): boolean {
     return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
   } catch {
     return false;
+  }
+}
+
+/** Pids of the children of a process, of theirs, and so on. */
+export function descendantsOf(pid: number): number[] {
+  const parents = readdirSync("/proc").flatMap((name) => {
+    try {
+      const parent = /^\d+ \(.*\) \S (\d+)/s.exec(readFileSync(`/proc/${name}/stat`, "utf8"))?.[1];
+      return parent === undefined ? [] : [[Number(name), Number(parent)] as const];
+    } catch {
+      return [];
+    }
+  });
+  const below = (one: number): number[] =>
+    parents.filter(([, parent]) => parent === one).flatMap(([child]) => [child, ...below(child)]);
+  return below(pid);
+}
+
+/** First words of its command line; empty when it is gone. */
+export function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ").trim();
+  } catch {
+    return "";
   }
 }

@@ -1,11 +1,11 @@
 // Faults with real VMs: a clear error, a state that says what happened, and nothing left running.
 import assert from "node:assert/strict";
-import type { ChildProcess } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { buildHostileAgent } from "../support/hostile-agent.ts";
 import { finished, Home } from "../support/home.ts";
+import { stageSeen } from "../support/stages.ts";
 import { until } from "../support/until.ts";
 
 const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
@@ -136,15 +136,3 @@ describe("faults", { concurrency: false }, () => {
     await until("the VM to be removed", async () => ((await list(home)).length === 0 ? true : undefined));
   });
 });
-
-/** Resolves when the progress on stderr has named the stage. */
-async function stageSeen(child: ChildProcess, stage: string): Promise<void> {
-  let seen = "";
-  await new Promise<void>((resolve, reject) => {
-    child.stderr?.on("data", (chunk: Buffer) => {
-      seen += chunk.toString();
-      if (seen.includes(stage)) resolve();
-    });
-    child.once("close", () => reject(new Error(`it ended before stage "${stage}": ${seen}`)));
-  });
-}

@@ -15,6 +15,7 @@ import (
 
 // mode is set by the linker:
 //   - silent: never a word.
+//   - silent-after-handshake: a right handshake, then never a word.
 //   - garbage: random-looking bytes after a right handshake, then silence.
 //   - endless: bytes for ever, and never a handshake.
 //   - endless-after-handshake: a right handshake, then zeros for ever.
@@ -48,6 +49,8 @@ func misbehave() error {
 	switch mode {
 	case "silent":
 		return nil
+	case "silent-after-handshake":
+		return shakeHands(port)
 	case "endless":
 		return writeForEver(port, bytes.Repeat([]byte("x"), 64<<10))
 	case "endless-after-handshake":

@@ -5,7 +5,7 @@ import { aliasesOf, commandPage, groupPage, usageLine } from "./help.ts";
 import { type AppEvents, buildApp } from "./app.ts";
 import type { LoadedCommand } from "./command.ts";
 import type { CliContext } from "./context.ts";
-import { renderError } from "./output/errors.ts";
+import { renderError, renderInterrupt } from "./output/errors.ts";
 import { splitWords } from "./split.ts";
 import { findRoute, type Group, type Leaf, type Route, tree } from "./tree.ts";
 import { describeParseError, didYouMean, usageError } from "./usage.ts";
@@ -72,6 +72,10 @@ export async function main(argv: readonly string[], environment: CliEnvironment)
   // Nobody reads us any more: every further word would be one more error.
   if (interrupts.isOutputClosed) return interrupts.exitCode ?? 1;
   terminal.configure(early);
+  if (interrupts.exitCode !== undefined && toBangerError(failure).code === "cancelled") {
+    renderInterrupt(failure, terminal);
+    return interrupts.exitCode;
+  }
   renderError(failure, terminal, (environment.env["BANGER_DEBUG"] ?? "") !== "");
   return exitCodeOf(failure, interrupts.exitCode);
 }

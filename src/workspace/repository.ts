@@ -36,6 +36,11 @@ export async function inspectRepository(path: string, options: { signal: AbortSi
     }
   } catch (error) {
     if (error instanceof BangerError) throw error;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
+      throw new BangerError("workspace.not-a-repository", `there is no directory "${path}"`, {
+        hint: `banger vm run -- ${basename(path)}  # when it is a command`,
+      });
+    }
     throw new BangerError("workspace.not-a-repository", `"${path}" cannot be read: ${(error as Error).message}`);
   }
   const git = (args: readonly string[]) =>

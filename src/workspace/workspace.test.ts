@@ -128,6 +128,7 @@ test("what is not a work tree is refused with a way on", async () => {
   });
   await assert.rejects(inspectRepository(join(directory, "missing"), { signal }), {
     code: "workspace.not-a-repository",
+    hint: /^banger vm run -- missing /,
   });
   await assert.rejects(inspectRepository(join(repository, "committed.txt"), { signal }), {
     code: "workspace.not-a-repository",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BangerError } from "../../lib/errors.ts";
-import { renderError } from "./errors.ts";
+import { renderError, renderInterrupt } from "./errors.ts";
 import { Terminal } from "./terminal.ts";
 
 function rendered(error: unknown, json = false): string {
@@ -31,4 +31,14 @@ test("the operation is left out of a mistake's text, and stays in its JSON", () 
     assert.equal(rendered(error), `banger: error: no (${code})\n`);
     assert.equal((JSON.parse(rendered(error, true)) as { error: { operation: string } }).error.operation, "op-1");
   }
+});
+
+test("an interrupt is told in a word, with the hint when something stays", () => {
+  let written = "";
+  const stream = { write: (data: string | Uint8Array) => (written += String(data)) };
+  renderInterrupt(
+    new BangerError("cancelled", "interrupted by SIGINT", { hint: "banger vm delete box", operation: "op-1" }),
+    new Terminal(stream, stream, {}),
+  );
+  assert.equal(written, "banger: interrupted\nbanger: hint: banger vm delete box\n");
 });

@@ -18,6 +18,14 @@ export function renderError(thrown: unknown, terminal: Terminal, debug = false):
   if (debug && thrown instanceof Error) terminal.report(stackText(thrown));
 }
 
+/** What stands in place of an error when the user ended the command: that is no failure to explain. */
+export function renderInterrupt(thrown: unknown, terminal: Terminal): void {
+  if (terminal.json) return renderError(thrown, terminal);
+  terminal.report("banger: interrupted");
+  const { hint } = toErrorBody(thrown);
+  if (hint !== undefined) terminal.report(`banger: hint: ${printableLine(hint)}`);
+}
+
 function errorLines(body: ErrorBody, terminal: Terminal): string[] {
   // A message may carry the end of a tool's output: its further lines stand indented below the first.
   const message = printable(`${body.message} (${body.code})`).replaceAll("\n", "\n  ");

@@ -123,7 +123,7 @@ describe("vm run", () => {
     });
     assert.equal(ran.code, 130);
     assert.deepEqual(names(ran.calls), ["vm.create", "vm.hold"]);
-    assert.match(ran.stderr, /interrupted by SIGINT \(cancelled\)/);
+    assert.match(ran.stderr, /^banger: interrupted$/m);
   });
 });
 

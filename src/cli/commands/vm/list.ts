@@ -23,7 +23,10 @@ DISK is what the VM's disks take on this host, which is less than the sizes they
     if (terminal.quiet) return shown.forEach((vm) => terminal.print(vm.id));
     if (shown.length === 0) {
       const stopped = vms.length === 0 ? "" : `  # ${vms.length} more: banger vm list --all`;
-      return terminal.notice(`no VM is running: banger vm run makes one${stopped}`, "dim");
+      return terminal.notice(
+        `no VM ${all === true ? "is there" : "is running"}: banger vm run makes one${stopped}`,
+        "dim",
+      );
     }
     const now = Date.now();
     terminal.print(

@@ -21,7 +21,12 @@ With --json: one object with the text.`,
   async run(context, { follow }, vm) {
     await using client = await context.connect();
     const { signal } = context.interrupts;
-    const log = await client.download("vm.logs", { vm, ...(follow === true ? { follow } : {}) }, { signal });
-    await copyText(log, context.terminal);
+    try {
+      const log = await client.download("vm.logs", { vm, ...(follow === true ? { follow } : {}) }, { signal });
+      await copyText(log, context.terminal);
+    } catch (error) {
+      // Ctrl-C is how following ends: nothing to tell.
+      if (follow !== true || !signal.aborted) throw error;
+    }
   },
 });

@@ -171,6 +171,7 @@ export const methods = {
       /** Empty: the login shell. */
       argv: v.pipe(v.array(v.string()), v.maxLength(10_000)),
       environment: v.optional(v.array(v.string())),
+      /** Default: without `user` where the repository was put; else the image's or the user's. */
       cwd: v.optional(guestPath),
       user: v.optional(v.string()),
       terminal: v.optional(terminalSize),

@@ -1,16 +1,19 @@
 #!/usr/bin/env node
 // The command line program: answers for its version at once, loads the rest for everything else.
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
 import { versionLine, versionText } from "../cli/version.ts";
+import { buildInfo } from "../lib/build-info.ts";
 
+const isBundled = buildInfo.builtAt !== 0;
 const argv = process.argv.slice(2);
 if (argv.length === 1 && argv[0] === "version") process.stdout.write(versionText());
 else if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) process.stdout.write(`${versionLine()}\n`);
 else {
   const entry = process.argv[1] as string;
-  const [{ main }, { createEnvironment }] = await Promise.all([
-    import("../cli/main.ts"),
-    import("../cli/environment.ts"),
-  ]);
+  // Node keeps what it compiled beside the bundle; where it may not write there, it compiles each time.
+  if (isBundled) enableCompileCache(join(import.meta.dirname, "compile-cache"));
+  const { main, createEnvironment } = await import("../cli/start.ts");
   // The daemon stands beside this file: bin/bangerd.ts from source, dist/bangerd.js in a build.
   const daemon = import.meta.filename.replace(/banger(\.[cm]?[jt]s)$/, "bangerd$1");
   const code = await main(

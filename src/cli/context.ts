@@ -37,6 +37,8 @@ export interface Streams {
   /** Made at the first call: a stdin that nobody asked for must not be read. */
   stdin(): ReadStream;
   stdinIsTty: boolean;
+  /** True when stdin is /dev/null: then there is nothing to pass on. */
+  stdinIsNull?: boolean;
   stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
   stderr: Writable & { readonly isTTY?: boolean };
 }

@@ -1,4 +1,5 @@
 // The command line program's ties to its process: streams, signals, paths, the daemon to start. The only such place in cli/.
+import { fstatSync } from "node:fs";
 import { buildInfo } from "../lib/build-info.ts";
 import { BangerError } from "../lib/errors.ts";
 import type { ConnectOptions, CompletionKind } from "./context.ts";
@@ -37,7 +38,7 @@ export function createEnvironment(programs: Programs): CliEnvironment {
   return {
     terminal,
     interrupts,
-    streams: { stdin: () => process.stdin, stdinIsTty: isTerminal(0), stdout, stderr },
+    streams: { stdin: () => process.stdin, stdinIsTty: isTerminal(0), stdinIsNull: isNullDevice(0), stdout, stderr },
     env,
     cwd: process.cwd(),
     self: programs.self,
@@ -52,6 +53,14 @@ export function createEnvironment(programs: Programs): CliEnvironment {
       return liveNames(connect, kind);
     },
   };
+}
+
+/** Number of /dev/null on Linux: major 1, minor 3. */
+const nullDevice = (1 << 8) | 3;
+
+function isNullDevice(descriptor: number): boolean {
+  const info = fstatSync(descriptor);
+  return info.isCharacterDevice() && info.rdev === nullDevice;
 }
 
 function isTerminal(descriptor: number): boolean {

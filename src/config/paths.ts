@@ -1,7 +1,5 @@
 // Every directory, file and socket that banger puts on the host, in one place. docs/on-disk.md describes them.
-import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync, openSync, closeSync } from "node:fs";
-import { chmod } from "node:fs/promises";
+import { chmodSync, closeSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { BangerError } from "../lib/errors.ts";
@@ -70,7 +68,11 @@ export function resolvePaths(env: Readonly<Record<string, string | undefined>> =
 
 function layout(identity: string, configFile: string, stateDir: string, cacheDir: string, runDir: string): Paths {
   return {
-    homeId: createHash("sha256").update(identity).digest("hex").slice(0, 12),
+    // Only what deals with VMMs asks for it, and loading node:crypto takes a client longer than the rest of its call.
+    get homeId() {
+      const { createHash } = process.getBuiltinModule("node:crypto");
+      return createHash("sha256").update(identity).digest("hex").slice(0, 12);
+    },
     configFile,
     stateDir,
     databaseFile: join(stateDir, "banger.db"),
@@ -121,7 +123,7 @@ export async function ensurePaths(paths: Paths): Promise<void> {
         hint: `ls -ld ${path}  # then remove it or set BANGER_HOME`,
       });
     }
-    if ((info.mode & 0o077) !== 0) await chmod(path, 0o700);
+    if ((info.mode & 0o077) !== 0) chmodSync(path, 0o700);
   }
 }
 

@@ -55,6 +55,16 @@ export class FrameGuard extends Duplex {
     this.#channel.write(chunk, done);
   }
 
+  /** What comes together goes out together: each write to a guest is an interrupt there. */
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#channel.cork();
+    for (const [at, { chunk }] of chunks.entries()) {
+      if (at === chunks.length - 1) this._write(chunk, "buffer" as BufferEncoding, done);
+      else this._write(chunk, "buffer" as BufferEncoding, () => {});
+    }
+    this.#channel.uncork();
+  }
+
   override _final(done: (error?: Error | null) => void): void {
     this.#channel.end(() => done());
   }

@@ -10,7 +10,8 @@ import type { Paths } from "../config/paths.ts";
 import type { BuildInfo } from "../lib/build-info.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { followOperation, type FollowOptions } from "./operate.ts";
-import { isLost, isNotThere, pieces, readJson, readLines, send, sendUpgrade, type Request } from "./transport.ts";
+import { isLost, isNotThere, pieces, readJson, readLines, send, type Request } from "./transport.ts";
+import { sendUpgrade } from "./upgrade.ts";
 
 export interface ConnectOptions {
   paths: Paths;

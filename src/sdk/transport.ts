@@ -1,11 +1,11 @@
 // One HTTP request on the daemon's socket. Knows nothing of starting daemons or of versions.
 import type { ClientRequest, IncomingMessage } from "node:http";
-import type { Duplex, Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { socketAddress } from "../config/paths.ts";
 import { BangerError, fromErrorBody, type ErrorBody } from "../lib/errors.ts";
 
-// Importing node:http from an ES module would load Node's fetch as well, which costs more than the rest of a call.
-const http = process.getBuiltinModule("node:http");
+/** Keeps Node from working out a name for TLS, which takes it milliseconds at the first call. */
+const noServerName = { servername: "" };
 
 /** Longest reply that is not a stream, and longest event line. */
 const maxReplyBytes = 64 * 1024 * 1024;
@@ -48,22 +48,6 @@ export async function send(socketPath: string, request: Request): Promise<Incomi
   throw await errorOf(message);
 }
 
-/** Sends a request that upgrades the connection. Throws as `send` does. */
-export async function sendUpgrade(socketPath: string, request: Request): Promise<{ socket: Duplex; head: Buffer }> {
-  const outcome = Promise.withResolvers<{ socket: Duplex; head: Buffer } | IncomingMessage>();
-  const sent = open(
-    socketPath,
-    { ...request, headers: { ...request.headers, connection: "Upgrade", upgrade: "banger-stream" } },
-    outcome.reject,
-  );
-  sent.on("upgrade", (_message, socket, head) => outcome.resolve({ socket, head }));
-  sent.on("response", outcome.resolve);
-  sent.end();
-  const answer = await outcome.promise;
-  if ("socket" in answer && "head" in answer) return answer;
-  throw await errorOf(answer);
-}
-
 /** The JSON of a good reply. */
 export async function readJson(message: IncomingMessage, signal?: AbortSignal): Promise<unknown> {
   return JSON.parse(await readText(message, signal));
@@ -104,11 +88,13 @@ export async function* pieces(message: IncomingMessage, signal?: AbortSignal): A
 function open(socketPath: string, request: Request, fail: (error: unknown) => void): ClientRequest {
   request.signal?.throwIfAborted();
   const address = addressOf(socketPath);
-  const sent = http.request({
+  // Loaded at the first use: a command that only opens a stream does without it.
+  const sent = process.getBuiltinModule("node:http").request({
     socketPath: address.address,
     path: `/v1/${request.name}`,
     method: "POST",
     agent: false,
+    ...noServerName,
     headers: request.headers,
     ...(request.signal === undefined ? {} : { signal: request.signal }),
   });
@@ -127,8 +113,8 @@ function open(socketPath: string, request: Request, fail: (error: unknown) => vo
   return sent;
 }
 
-/** Throws `daemon.unreachable` when not even the directory is there. */
-function addressOf(socketPath: string): ReturnType<typeof socketAddress> {
+/** The name to connect to; the caller disposes it. Throws `daemon.unreachable` when not even the directory is there. */
+export function addressOf(socketPath: string): ReturnType<typeof socketAddress> {
   try {
     return socketAddress(socketPath);
   } catch (error) {
@@ -136,7 +122,8 @@ function addressOf(socketPath: string): ReturnType<typeof socketAddress> {
   }
 }
 
-function notConnected(socketPath: string, error: NodeJS.ErrnoException): BangerError {
+/** The error of a connection that was not made; `details.notThere` says that no daemon listens. */
+export function notConnected(socketPath: string, error: NodeJS.ErrnoException): BangerError {
   const notThere = error.code === "ENOENT" || error.code === "ECONNREFUSED";
   return new BangerError(
     "daemon.unreachable",
@@ -161,14 +148,18 @@ export function connectionLost(cause?: unknown): BangerError {
 }
 
 async function errorOf(message: IncomingMessage): Promise<BangerError> {
-  const text = await readText(message);
+  return replyError(message.statusCode ?? 0, await readText(message));
+}
+
+/** What the daemon said in place of a good reply. */
+export function replyError(status: number, text: string): BangerError {
   try {
     const body = JSON.parse(text) as ErrorBody;
     if (typeof body.code === "string" && typeof body.message === "string") return fromErrorBody(body);
   } catch {
     // Told below.
   }
-  return new BangerError("internal", `the daemon answered ${message.statusCode}: ${text.slice(0, 200)}`);
+  return new BangerError("internal", `the daemon answered ${status}: ${text.slice(0, 200)}`);
 }
 
 async function readText(message: IncomingMessage, signal?: AbortSignal): Promise<string> {

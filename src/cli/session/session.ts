@@ -34,8 +34,10 @@ export function isInteractive(context: CliContext, request: Pick<SessionRequest,
 export async function runSession(context: CliContext, client: Client, request: SessionRequest): Promise<number> {
   const { streams, interrupts } = context;
   const terminal = isInteractive(context, request);
-  // A terminal is read only when the session is one or -i says so; anything else (pipe, file, /dev/null) is passed on.
-  const forwardsInput = !streams.stdinIsTty || terminal || request.interactive === true;
+  // A terminal is read only when the session is one or -i says so; a pipe or file is passed on. For /dev/null the guest has
+  // its own.
+  const hasInput = !streams.stdinIsTty && streams.stdinIsNull !== true;
+  const forwardsInput = hasInput || terminal || request.interactive === true;
   const stdin = forwardsInput ? streams.stdin() : undefined;
   using _raw = terminal && streams.stdinIsTty ? enterRawMode(streams.stdin(), interrupts) : undefined;
   const remote = await exec(client, execParams(request, terminal ? terminalSize(context) : undefined), {

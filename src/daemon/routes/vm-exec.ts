@@ -15,9 +15,11 @@ const signalSchema = v.strictObject({ signal: v.pipe(v.number(), v.integer(), v.
 /** Ends with the exit frame. When the client has gone, the process group is killed: the signal does that. */
 export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec"> {
   return async (params, socket, { signal }) => {
-    const { agent } = await vms.agent(params.vm);
+    const { agent, record } = await vms.agent(params.vm);
     const stdin = params.stdin === true ? new PassThrough() : undefined;
-    const { argv, environment, cwd, user, terminal } = params;
+    const { argv, environment, user, terminal } = params;
+    // Root works where the repository was put; another user may not be able to go there.
+    const cwd = params.cwd ?? (user === undefined ? record.workspace?.guestPath : undefined);
     const spec: ExecSpec = {
       argv,
       ...(environment === undefined ? {} : { environment }),

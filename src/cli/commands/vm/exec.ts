@@ -42,15 +42,11 @@ Ctrl-C interrupts the command in the VM; a second Ctrl-C ends the session. Exit 
   },
   async run(context, flags, vm) {
     await using client = await context.connect();
-    const { signal } = context.interrupts;
-    // Root works where the repository was put; another user may not be able to go there.
-    const isPlaced = flags.workdir === undefined && flags.user === undefined;
-    const workspace = isPlaced ? (await client.call("vm.show", { vm }, { signal })).workspace : null;
     context.exitCode = await runSession(context, client, {
       vm,
       argv: context.rest ?? [],
       environment: flags.env,
-      cwd: flags.workdir ?? workspace?.guestPath,
+      cwd: flags.workdir,
       user: flags.user,
       tty: flags.noTty === true ? false : flags.tty,
       interactive: flags.interactive,

@@ -2,6 +2,7 @@
 import type { ImageRecord } from "../api/records.ts";
 import { vmPaths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
+import { deadline } from "../lib/abort.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
 import { ensureClientKey } from "../ssh/client-key.ts";
@@ -52,8 +53,13 @@ async function boot(context: VmContext, row: VmRow, progress: Progress): Promise
   undo.use(agent);
 
   progress.stage("configure", image.name);
-  const hello = await agent.hello({ signal: progress.signal });
-  const steps = await configure(agent, row, image, authorizedKeys, files.consoleLog, progress.signal);
+  const { bootTimeoutMs } = context.settings;
+  using limit = deadline(progress.signal, bootTimeoutMs, () => {
+    const late = `the guest was up, but was not configured within ${bootTimeoutMs / 1000} s`;
+    return bootError("vm.boot-timeout", late, files.consoleLog);
+  });
+  const hello = await agent.hello({ signal: limit.signal });
+  const steps = await configure(agent, row, image, authorizedKeys, files.consoleLog, limit.signal);
   context.log.info("guest configured", {
     vm: row.id,
     readyUptimeMs: hello.readyUptimeMs,

@@ -58,6 +58,19 @@ describe("faults", { concurrency: false }, () => {
     assert.equal((await list(home)).length, 1);
   });
 
+  test("a guest that says Hello and then nothing: the start ends in time", async () => {
+    await using home = new Home({ seeded: true });
+    // Under emulation a guest is up within this; the same time again is what it gets to be configured.
+    writeFileSync(join(home.path, "config.toml"), "boot_timeout_s = 9\n");
+    const env = { BANGER_DEBUG_AGENT: buildHostileAgent("silent-after-handshake") };
+    const ran = await home.run(["vm", "create", "--name", "mute", ...small], { env });
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, /was not configured within 9 s/);
+    assert.match(ran.stderr, /\(vm\.boot-timeout\)/);
+    const [vm] = await list(home);
+    assert.deepEqual([vm?.state, vm?.pid], ["stopped", null]);
+  });
+
   for (const mode of ["garbage", "endless", "endless-after-handshake"] as const) {
     test(`a guest that sends ${mode} is marked broken; the daemon lives and stays small`, async () => {
       await using home = new Home({ seeded: true });

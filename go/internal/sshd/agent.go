@@ -13,36 +13,29 @@ import (
 // agentSocket is where programs of one session reach the key agent of the client (ssh -A).
 type agentSocket struct {
 	path     string
-	listener net.Listener
+	listener *userListener
 }
 
 // listenForAgent makes a socket in a new directory that only the user may enter. The caller closes it.
 func listenForAgent(conn *ssh.ServerConn, user account.Account) (*agentSocket, error) {
-	directory, err := os.MkdirTemp("/tmp", "ssh-")
+	var directory string
+	err := asUser(user, func() (err error) {
+		directory, err = os.MkdirTemp("/tmp", "ssh-")
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(directory, "agent")
-	listener, err := net.Listen("unix", path)
-	if err == nil {
-		err = os.Lchown(path, int(user.UID), int(user.GID))
-	}
-	if err == nil {
-		err = os.Lchown(directory, int(user.UID), int(user.GID))
-	}
-	if err != nil {
-		if listener != nil {
-			listener.Close()
-		}
-		os.RemoveAll(directory)
+	agent := &agentSocket{path: filepath.Join(directory, "agent")}
+	if agent.listener, err = listenAsUser(user, agent.path); err != nil {
+		_ = asUser(user, func() error { return os.Remove(directory) })
 		return nil, err
 	}
-	go serveListener(conn, listener, "auth-agent@openssh.com", func(net.Conn) []byte { return nil })
-	return &agentSocket{path: path, listener: listener}, nil
+	go serveListener(conn, agent.listener, "auth-agent@openssh.com", func(net.Conn) []byte { return nil })
+	return agent, nil
 }
 
 func (a *agentSocket) close() {
-	a.listener.Close()
-	// Not RemoveAll: the directory belongs to the user.
-	os.Remove(filepath.Dir(a.path))
+	_ = a.listener.Close()
+	_ = asUser(a.listener.user, func() error { return os.Remove(filepath.Dir(a.path)) })
 }

@@ -2,7 +2,6 @@ package sshd
 
 import (
 	"net"
-	"os"
 	"strconv"
 	"sync"
 
@@ -87,12 +86,8 @@ func (f *forwards) listenTCP(request tcpForward) (ok bool, reply []byte) {
 }
 
 func (f *forwards) listenUnix(path string) bool {
-	listener, err := net.Listen("unix", path)
+	listener, err := listenAsUser(f.user, path)
 	if err != nil {
-		return false
-	}
-	if os.Chmod(path, 0o600) != nil || os.Lchown(path, int(f.user.UID), int(f.user.GID)) != nil {
-		listener.Close()
 		return false
 	}
 	if !f.keep("unix "+path, listener) {

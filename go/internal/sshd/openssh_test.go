@@ -60,6 +60,8 @@ type guestHost struct {
 	config  string
 	key     ssh.Signer
 	hostKey ssh.PublicKey
+	// stop ends the listening and returns when no connection is served any more. It runs at the end of the test anyway.
+	stop func()
 }
 
 func newGuest(t *testing.T) *guestHost {
@@ -123,7 +125,7 @@ func (g *guestHost) listen(server *Server) {
 			serving.Go(func() { server.ServeConn(connection) })
 		}
 	})
-	g.t.Cleanup(func() {
+	g.stop = sync.OnceFunc(func() {
 		listener.Close()
 		ended := make(chan struct{})
 		go func() { serving.Wait(); close(ended) }()
@@ -133,6 +135,7 @@ func (g *guestHost) listen(server *Server) {
 			g.t.Error("connections were still served after their clients had gone")
 		}
 	})
+	g.t.Cleanup(g.stop)
 }
 
 func (g *guestHost) put(name, text string) string {
@@ -342,6 +345,8 @@ while d := s.recv(999): sys.stdout.write(d.decode())'`, remote)
 	if got := g.ssh("", "-R", remote+":"+socket, "vm", script); got.stdout != "answer to question" {
 		t.Errorf("ssh -R: %+v", got)
 	}
+	// The client may have gone before the service has cleaned up.
+	g.stop()
 	if _, err := os.Lstat(remote); !os.IsNotExist(err) {
 		t.Errorf("the forwarded socket stayed: %v", err)
 	}

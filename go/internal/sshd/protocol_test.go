@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,13 +23,18 @@ import (
 // dial connects with the Go client, for what the command-line client cannot be made to do.
 func (g *guestHost) dial() *ssh.Client {
 	g.t.Helper()
+	me, _ := user.Current()
+	return g.dialAs(me.Username)
+}
+
+func (g *guestHost) dialAs(name string) *ssh.Client {
+	g.t.Helper()
 	connection, err := net.Dial("unix", g.socket)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	me, _ := user.Current()
 	client, channels, requests, err := ssh.NewClientConn(connection, "vm", &ssh.ClientConfig{
-		User: me.Username, Auth: []ssh.AuthMethod{ssh.PublicKeys(g.key)}, HostKeyCallback: ssh.FixedHostKey(g.hostKey),
+		User: name, Auth: []ssh.AuthMethod{ssh.PublicKeys(g.key)}, HostKeyCallback: ssh.FixedHostKey(g.hostKey),
 	})
 	if err != nil {
 		g.t.Fatal(err)
@@ -194,5 +200,60 @@ func TestSplitWords(t *testing.T) {
 		if got := splitWords(text); !slices.Equal(got, want) {
 			t.Errorf("%q splits into %q", text, got)
 		}
+	}
+}
+
+func TestForwardedSocketsHaveTheUsersRights(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("logging in as another user needs root")
+	}
+	g := newGuest(t)
+	open, err := os.MkdirTemp("", "sshd-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(open)
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	client := g.dialAs("daemon")
+	private := t.TempDir()
+	if _, err := client.ListenUnix(private + "/refused"); err == nil {
+		t.Error("the user could make a socket where only root may")
+	}
+	if _, err := client.ListenUnix(open + "/d"); err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.Lstat(open + "/d")
+	if err != nil || status.Sys().(*syscall.Stat_t).Uid != 1 || status.Mode().Perm() != 0o600 {
+		t.Errorf("a socket of the user: %+v, %v", status, err)
+	}
+	// The user may swap what a path names: what then has the socket's name is not removed with root's rights.
+	if err := os.Mkdir(open+"/mine", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open+"/mine", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.ListenUnix(open + "/mine/socket"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(open + "/mine"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(private, open+"/mine"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(private+"/socket", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	// Listeners are closed in any order: the end of the service shows that all of them are.
+	g.stop()
+	if _, err := os.Lstat(private + "/socket"); err != nil {
+		t.Errorf("a file of root went with the user's socket: %v", err)
+	}
+	if _, err := os.Lstat(open + "/d"); !os.IsNotExist(err) {
+		t.Errorf("the user's own socket stayed: %v", err)
 	}
 }

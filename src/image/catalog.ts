@@ -138,7 +138,8 @@ function report(text: string, progress: Progress): void {
   for (const line of text.split("\n")) {
     const step = /^I: (.*?)\.*$/.exec(line)?.[1];
     if (step === undefined) continue;
-    if (/^(?:running apt-get update|downloading)/.test(step)) progress.stage("download", step);
+    if (step.startsWith("running apt-get update")) progress.stage("download", "package lists");
+    else if (step.startsWith("downloading")) progress.stage("download", step.replace("downloading ", ""));
     else if (/^(?:extracting|installing|creating|cleaning)/.test(step)) progress.stage("build", step);
   }
 }

@@ -256,11 +256,22 @@ describe("archives that are refused", () => {
   });
 
   test("bombs and impossible fields", async () => {
-    const limits = { maxEntries: 3, maxContentBytes: 1000 };
+    const limits = { maxEntries: 3, maxMetadataBytes: 1000, maxContentBytes: 1000 };
     await fails(
       Array.from({ length: 4 }, (_, index) => ({ path: String(index) })),
       /more than 3 entries/,
       limits,
+    );
+    await fails([{ path: "a/b/c" }, { path: "d" }], /more than 3 entries/, limits);
+    await fails([{ path: "n", type: "2", pax: { linkpath: "t".repeat(1000) } }], /names and attributes/, limits);
+    const attribute = { "SCHILY.xattr.user.big": "v".repeat(1_000_000) };
+    // Refused where it stands: thousands of them, well compressed, would fill the memory before the end is seen.
+    await fails(
+      [
+        { path: "x", pax: attribute },
+        { path: "y", type: "Z" },
+      ],
+      /do not fit/,
     );
     await fails([{ path: "big", data: "x".repeat(1001) }], /larger than 1000 bytes/, limits);
     await fails([{ path: "big", pax: { size: "1e18" } }], /impossible size/);

@@ -8,16 +8,23 @@ import { Ext4Writer } from "./ext4/writer.ts";
 import { ByteReader } from "./tar/byte-reader.ts";
 import { openArchive } from "./tar/decompress.ts";
 import { TarError } from "./tar/header.ts";
-import { readTar } from "./tar/reader.ts";
+import { readTar, type TarEntry } from "./tar/reader.ts";
 import { addEntry, newDirectory } from "./tree.ts";
 
 export interface RootfsLimits {
+  /** Entries, and directories that no entry names but paths go through. */
   maxEntries: number;
+  /** Bytes of names, targets of links and extended attributes: all of them are in memory until the archive was read. */
+  maxMetadataBytes: number;
   /** Bytes of file contents, unpacked. */
   maxContentBytes: number;
 }
 
-export const defaultLimits: RootfsLimits = { maxEntries: 2_000_000, maxContentBytes: 64 * 1024 ** 3 };
+export const defaultLimits: RootfsLimits = {
+  maxEntries: 2_000_000,
+  maxMetadataBytes: 512 * 1024 ** 2,
+  maxContentBytes: 64 * 1024 ** 3,
+};
 
 export interface Rootfs {
   /** sha256 (hex) of the uncompressed archive. */
@@ -52,12 +59,18 @@ export async function rootfsFromTar(
     const writer = new Ext4Writer(file);
     const root = newDirectory();
     let entries = 0;
+    let implied = 0;
+    let metadataBytes = 0;
     let contentBytes = 0;
     let architecture: string | undefined;
     for await (const entry of readTar(reader)) {
       signal.throwIfAborted();
       entries++;
-      if (entries > limits.maxEntries) throw new TarError(`it has more than ${limits.maxEntries} entries`);
+      metadataBytes += metadataOf(entry);
+      if (metadataBytes > limits.maxMetadataBytes) {
+        throw new TarError(`its names and attributes are larger than ${limits.maxMetadataBytes} bytes together`);
+      }
+      if (entries + implied > limits.maxEntries) throw new TarError(`it has more than ${limits.maxEntries} entries`);
       if (entry.type === "file") contentBytes += entry.sizeBytes;
       if (contentBytes > limits.maxContentBytes) {
         throw new TarError(`its files are larger than ${limits.maxContentBytes} bytes together`);
@@ -68,7 +81,7 @@ export async function rootfsFromTar(
         const content = wanted ? peek(entry.content(), (head) => (architecture = elfMachine(head))) : entry.content();
         data = await writer.writeData(content);
       }
-      addEntry(root, entry, data);
+      implied += addEntry(root, entry, data);
     }
     if (entries === 0) throw new TarError("it is empty");
     const tarSha256 = await reader.finish();
@@ -86,6 +99,12 @@ export async function rootfsFromTar(
     signal.removeEventListener("abort", stop);
     stream.destroy();
   }
+}
+
+function metadataOf({ path, linkPath, xattrs }: TarEntry): number {
+  let bytes = path.length + linkPath.length;
+  for (const [name, value] of xattrs) bytes += name.length + value.length;
+  return bytes;
 }
 
 async function* peek(content: AsyncIterable<Buffer>, first: (head: Buffer) => void): AsyncGenerator<Buffer> {

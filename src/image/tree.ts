@@ -1,5 +1,6 @@
 // The file tree of an image while it is read: tar entries go in, and it decides what each of them means. It exists in
 // memory only, so no path in an archive can touch the host.
+import { storedXattrs } from "./ext4/xattr.ts";
 import { TarError } from "./tar/header.ts";
 import type { TarEntry } from "./tar/reader.ts";
 
@@ -38,15 +39,23 @@ export function newDirectory(attributes: Partial<Attributes> = {}): DirectoryNod
   return { ...base, ...attributes, type: "directory", children: new Map() };
 }
 
-/** Puts an entry into the tree; `data` is where its content lies, for files. Throws TarError when it cannot be there. */
-export function addEntry(root: DirectoryNode, entry: TarEntry, data: DataRun): void {
+/**
+ * Puts an entry into the tree; `data` is where its content lies, for files. Returns how many directories were made on the way to
+ * it. Throws TarError when it cannot be there.
+ */
+export function addEntry(root: DirectoryNode, entry: TarEntry, data: DataRun): number {
   const components = split(entry.path);
   const name = components.pop();
   if (name === undefined) {
     if (entry.type === "directory") Object.assign(root, attributesOf(entry));
-    return;
+    return 0;
   }
-  const parent = walk(root, components, entry.path, true);
+  const { directory: parent, made } = walk(root, components, entry.path, true);
+  addTo(parent, name, root, entry, data);
+  return made;
+}
+
+function addTo(parent: DirectoryNode, name: string, root: DirectoryNode, entry: TarEntry, data: DataRun): void {
   const present = parent.children.get(name);
   if (entry.type === "directory") {
     if (present?.type === "directory") Object.assign(present, attributesOf(entry));
@@ -92,13 +101,13 @@ function attributesOf({ mode, uid, gid, mtimeSeconds, mtimeNanoseconds, xattrs, 
   for (const id of [uid, gid]) {
     if (!Number.isInteger(id) || id < 0 || id > 0xffff_fffe) throw new TarError(`"${path}" has an impossible owner`);
   }
-  return { mode, uid, gid, mtimeSeconds, mtimeNanoseconds, xattrs };
+  return { mode, uid, gid, mtimeSeconds, mtimeNanoseconds, xattrs: storedXattrs(xattrs, path) };
 }
 
 function linkTarget(root: DirectoryNode, entry: TarEntry): Exclude<TreeNode, DirectoryNode> {
   const components = split(entry.linkPath);
   const name = components.pop();
-  const node = name === undefined ? root : walk(root, components, entry.linkPath, false).children.get(name);
+  const node = name === undefined ? root : walk(root, components, entry.linkPath, false).directory.children.get(name);
   if (node === undefined || node.type === "directory") {
     throw new TarError(`hard link "${entry.path}" names "${entry.linkPath}", which is no file of this archive`);
   }
@@ -121,12 +130,18 @@ function split(path: string): string[] {
 
 /**
  * The directory at a path. Symbolic links on the way are followed as a process with this root would: absolute ones and
- * ".." never leave it. Missing directories are made when `create` is set.
+ * ".." never leave it. Missing directories are made when `create` is set, and counted.
  */
-function walk(root: DirectoryNode, components: readonly string[], shown: string, create: boolean): DirectoryNode {
+function walk(
+  root: DirectoryNode,
+  components: readonly string[],
+  shown: string,
+  create: boolean,
+): { directory: DirectoryNode; made: number } {
   const todo = components.toReversed();
   const stack = [root];
   let followed = 0;
+  let made = 0;
   for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
     const here = stack.at(-1) ?? root;
     if (name === "..") {
@@ -138,6 +153,7 @@ function walk(root: DirectoryNode, components: readonly string[], shown: string,
       if (!create) throw new TarError(`there is no "${shown}" in the archive before the entry that names it`);
       next = newDirectory();
       here.children.set(name, next);
+      made++;
     }
     if (next.type === "directory") stack.push(next);
     else if (next.type === "symlink") {
@@ -152,5 +168,5 @@ function walk(root: DirectoryNode, components: readonly string[], shown: string,
       );
     } else throw new TarError(`"${shown}" goes through "${name}", which is no directory`);
   }
-  return stack.at(-1) ?? root;
+  return { directory: stack.at(-1) ?? root, made };
 }

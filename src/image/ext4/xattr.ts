@@ -10,6 +10,26 @@ const prefixes: readonly [string, number][] = [
 const headerBytes = 32;
 
 /**
+ * Copies of the attributes that an image keeps, which can be held on to while the archive is read. Throws TarError when they cannot
+ * fit the one block that an inode has for them.
+ */
+export function storedXattrs(xattrs: ReadonlyMap<string, Buffer>, shown: string): ReadonlyMap<string, Buffer> {
+  let bytes = 0;
+  const stored = new Map<string, Buffer>();
+  for (const [name, value] of xattrs) {
+    if (!prefixes.some(([text]) => name.startsWith(text))) continue;
+    bytes += name.length + value.length;
+    if (bytes > blockBytes) throw tooLarge(shown);
+    stored.set(name, Buffer.from(value));
+  }
+  return stored;
+}
+
+function tooLarge(shown: string): TarError {
+  return new TarError(`the extended attributes of "${shown}" do not fit one block of ${blockBytes} bytes`);
+}
+
+/**
  * The attribute block. Attributes of other classes than user, trusted and security are left out (access control
  * lists have their own records in archives). Undefined when nothing is left. Throws TarError when they do not fit.
  */
@@ -32,7 +52,7 @@ export function xattrBlock(xattrs: ReadonlyMap<string, Buffer>, shown: string): 
     valueAt -= align(value.length);
     // Four bytes of zeros end the list.
     if (name.length > 255 || entryAt + 16 + paddedName + 4 > valueAt) {
-      throw new TarError(`the extended attributes of "${shown}" do not fit one block of ${blockBytes} bytes`);
+      throw tooLarge(shown);
     }
     value.copy(block, valueAt);
     const hash = entryHash(name, block.subarray(valueAt, valueAt + align(value.length)));

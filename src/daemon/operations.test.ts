@@ -45,6 +45,21 @@ test("an operation takes the id of its request, is stored at its start and its e
   assert.equal(operations.running(), 0);
 });
 
+test("a daemon that runs for long forgets old operations, too", async (t) => {
+  const store = memoryStore();
+  let nowMs = performance.now();
+  t.mock.method(performance, "now", () => nowMs);
+  const operations = new Operations(store, silentLogger);
+  const old = { ...operations.start("vm.start", "web", async () => {}), id: "op-0000old0", done: true, updatedAt: 0 };
+  store.save(old);
+  await nextTurn();
+  assert.notEqual(store.get(old.id), undefined);
+  nowMs += 3601_000;
+  operations.start("vm.start", "web", async () => {});
+  await nextTurn();
+  assert.equal(store.get(old.id), undefined);
+});
+
 test("two operations of one request have two ids", () => {
   const operations = new Operations(memoryStore(), silentLogger);
   const start = () => operations.start("vm.start", "web", controlled().body).id;

@@ -25,11 +25,15 @@ const keptFinished = 100;
 /** Least time between two updates that a watcher sees; the last one never waits. */
 const updateIntervalMs = 100;
 const dayMs = 24 * 3600 * 1000;
+/** How often what is older than a day is forgotten: a daemon may run for months. */
+const sweepIntervalMs = 3600 * 1000;
 
 export class Operations {
   readonly #entries = new Map<string, Running>();
   readonly #store: OperationStore;
   readonly #log: Logger;
+  /** By the monotonic clock. */
+  #sweptAtMs = performance.now();
 
   /** Ends what an earlier daemon left under way and forgets what is older than a day. */
   constructor(store: OperationStore, log: Logger) {
@@ -110,6 +114,7 @@ export class Operations {
     setImmediate(() => {
       try {
         this.#store.save(entry.record);
+        this.#sweep();
       } catch (error) {
         // After a restart the operation counts as interrupted.
         this.#log.error("an operation could not be stored", { operation: entry.record.id, error });
@@ -119,6 +124,13 @@ export class Operations {
 
   find(id: string): Operation | undefined {
     return this.#entries.get(id)?.record ?? this.#store.get(id);
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#sweptAtMs < sweepIntervalMs) return;
+    this.#sweptAtMs = nowMs;
+    this.#store.removeOlderThan(Date.now() - dayMs);
   }
 
   /** Throws `operation.not-found`. */

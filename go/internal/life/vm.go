@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"banger.dev/banger/internal/boot"
+	"banger.dev/banger/internal/guest"
 	"banger.dev/banger/internal/identity"
 	"banger.dev/banger/internal/network"
+	"banger.dev/banger/internal/process"
 	"banger.dev/banger/internal/rootfs"
 	"banger.dev/banger/internal/step"
 )
@@ -60,10 +62,24 @@ func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
 	if err := log.Run("enter-root", root.Enter); err != nil {
 		return err
 	}
+	go startFirstProcess(plan.Guest)
 	return together(
 		func() error { return log.Run("volumes", root.AttachVolumes) },
 		func() error { return log.Run("names", func() error { return setNames(plan) }) },
 	)
+}
+
+// startFirstProcess runs "true" and asks for nothing. The first process of a guest takes many times as long as later ones:
+// what it needs is read from the disk and, where the machine is emulated, translated. Here it happens while the other
+// processor attaches volumes, and the user's first command finds it done.
+func startFirstProcess(config guest.Config) {
+	first, err := process.Start(config, process.Command{Argv: []string{"true"}, Cwd: "/"})
+	if err != nil {
+		return // The image has no such program.
+	}
+	defer first.Close()
+	discard := func([]byte) error { return nil }
+	first.Output(discard, discard)
 }
 
 func setNames(plan *Plan) error {

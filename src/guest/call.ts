@@ -1,6 +1,7 @@
 // One streaming call under way: its requests, its replies, and its end by whichever side comes first.
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Readable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { BangerError } from "../lib/errors.ts";
 import type { FailureCodes } from "./failure.ts";
 import { Requests } from "./requests.ts";
@@ -8,6 +9,9 @@ import type { GuestSession } from "./session.ts";
 
 /** Largest piece of data in one request. */
 export const maxChunkBytes = 64 * 1024;
+
+/** After so many replies others get their turn: a guest that sends tiny ones must not hold up the daemon. */
+const repliesPerTurn = 256;
 
 export interface CallSetup<Request, Reply> {
   session: GuestSession;
@@ -24,6 +28,7 @@ export class StreamingCall<Request, Reply> {
   readonly #controller = new AbortController();
   readonly #replies: AsyncIterator<Reply>;
   readonly #onAbort = () => this.cancel();
+  #taken = 0;
 
   constructor(setup: CallSetup<Request, Reply>) {
     setup.signal.throwIfAborted();
@@ -39,6 +44,8 @@ export class StreamingCall<Request, Reply> {
 
   /** The next reply; undefined when the call ended well. Throws a BangerError. One at a time. */
   async next(): Promise<Reply | undefined> {
+    this.#taken += 1;
+    if (this.#taken % repliesPerTurn === 0) await nextTurn();
     try {
       const result = await this.#replies.next();
       if (result.done !== true) return result.value;

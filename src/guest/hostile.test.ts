@@ -130,6 +130,32 @@ test("an exec without an exit status, and one with an impossible one", async () 
   }
 });
 
+test("a flood of empty replies leaves others their turn", async () => {
+  const empty = 50_000;
+  const envelope = (flags: number, data: Buffer) => {
+    const head = Buffer.from([flags, 0, 0, 0, data.length]);
+    return Buffer.concat([head, data]);
+  };
+  const agent = await answering((stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/connect+proto" });
+    // started_pid = 1, then nothing, again and again, then exit = {}.
+    stream.write(envelope(0, Buffer.from([0x08, 1])));
+    stream.write(Buffer.alloc(5 * empty));
+    stream.end(Buffer.concat([envelope(0, Buffer.from([0x22, 0])), envelope(2, Buffer.from("{}"))]));
+  });
+  const { exited } = await agent.exec({ argv: ["x"], stdout: discard(), stderr: discard() }, { signal: never });
+  let turns = 0;
+  const count = () => {
+    turns += 1;
+    ticking = setImmediate(count);
+  };
+  let ticking = setImmediate(count);
+  await exited;
+  clearImmediate(ticking);
+  assert.ok(turns >= empty / 256, `${turns} turns of the event loop for ${empty} replies`);
+  await agent[Symbol.asyncDispose]();
+});
+
 test("what a guest calls itself is cut and stripped before it is stored", async () => {
   const long = `\u001b[2J\n${"x".repeat(1_000_000)}`;
   const { agent } = await connectGuestTo((router) => {

@@ -8,7 +8,7 @@ import { acknowledge, connectGuestTo, rawGuest } from "../../test/support/fake-g
 import { BangerError } from "../lib/errors.ts";
 import type { GuestAgent } from "./agent.ts";
 import { connectGuest } from "./connect.ts";
-import { AgentService, ProcessService } from "./gen/banger/agent/v1/agent_pb.js";
+import { AgentService, Phase, ProcessService } from "./gen/banger/agent/v1/agent_pb.js";
 
 const never = new AbortController().signal;
 
@@ -160,7 +160,7 @@ test("what a guest calls itself is cut and stripped before it is stored", async 
   const long = `\u001b[2J\n${"x".repeat(1_000_000)}`;
   const { agent } = await connectGuestTo((router) => {
     router.service(AgentService, {
-      hello: () => ({ protocol: 1, phase: 1, bootId: long, agentVersion: long, vmId: long, failure: long }),
+      hello: () => ({ protocol: 1, phase: Phase.WAITING, bootId: long, agentVersion: long, vmId: long, failure: long }),
       configure: () => ({ steps: Array.from({ length: 100_000 }, () => ({ name: "\u001bstep", durationUs: 1 })) }),
       health: () => ({ healthy: false, reason: long, uptimeMs: 1n }),
     });

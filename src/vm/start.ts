@@ -58,8 +58,11 @@ async function boot(context: VmContext, row: VmRow, progress: Progress): Promise
     const late = `the guest was up, but was not configured within ${bootTimeoutMs / 1000} s`;
     return bootError("vm.boot-timeout", late, files.consoleLog);
   });
-  const hello = await agent.hello({ signal: limit.signal });
-  const steps = await configure(agent, row, image, authorizedKeys, files.consoleLog, limit.signal);
+  // Asked together: both wait for the same preparations in the guest.
+  const [hello, steps] = await Promise.all([
+    agent.hello({ signal: limit.signal }),
+    configure(agent, row, image, authorizedKeys, files.consoleLog, limit.signal),
+  ]);
   context.log.info("guest configured", {
     vm: row.id,
     readyUptimeMs: hello.readyUptimeMs,

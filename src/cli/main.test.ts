@@ -198,3 +198,13 @@ describe("vm create", () => {
     assert.match(screen, /^spec: .*\nbox: ready in .*\nnext: /);
   });
 });
+
+test("ps without a VM: a word on a terminal, the header alone in a pipe", async () => {
+  const replies = { "vm.list": () => ({ vms: [fakeVm("off", { state: "stopped" })] }) };
+  const piped = await runFake(["ps"], { replies });
+  assert.match(piped.stdout, /^ID +NAME .*CREATED\n$/);
+  assert.equal(piped.stderr, "");
+  const seen = await runFake(["ps"], { replies, terminal: true, env: { NO_COLOR: "1" } });
+  assert.equal(seen.stdout, "");
+  assert.equal(seen.stderr, "no VM is running: banger vm run makes one  # 1 more: banger vm list --all\n");
+});

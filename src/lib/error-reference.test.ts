@@ -1,3 +1,4 @@
+// The page of error codes is whole and current.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// Errors on stderr: which lines there are, for people and as JSON.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BangerError } from "../../lib/errors.ts";

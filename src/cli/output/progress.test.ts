@@ -1,3 +1,4 @@
+// Progress on a terminal and without one.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Operation } from "../../api/records.ts";

@@ -21,7 +21,8 @@ DISK is what the VM's disks take on this host, which is less than the sizes they
     const { terminal } = context;
     if (terminal.json) return terminal.printJson(shown);
     if (terminal.quiet) return shown.forEach((vm) => terminal.print(vm.id));
-    if (shown.length === 0) {
+    // A pipe gets the header in any case: what reads it need not know the exception.
+    if (shown.length === 0 && terminal.stdout.isTTY === true) {
       const stopped = vms.length === 0 ? "" : `  # ${vms.length} more: banger vm list --all`;
       return terminal.notice(
         `no VM ${all === true ? "is there" : "is running"}: banger vm run makes one${stopped}`,

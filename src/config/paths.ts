@@ -114,7 +114,7 @@ export async function ensurePaths(paths: Paths): Promise<void> {
     paths.cacheDir,
     paths.runDir,
   ]) {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path);
   }
   for (const path of [paths.stateDir, paths.runDir]) {
     const info = lstatSync(path);
@@ -124,6 +124,21 @@ export async function ensurePaths(paths: Paths): Promise<void> {
       });
     }
     if ((info.mode & 0o077) !== 0) chmodSync(path, 0o700);
+  }
+}
+
+const notWritable = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENOENT"];
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    if (!notWritable.includes(code)) throw error;
+    throw new BangerError("daemon.start-failed", `cannot make the directory "${path}": ${message}`, {
+      cause: error,
+      hint: `BANGER_HOME=<directory of yours> banger …  # or make "${path}" writable`,
+    });
   }
 }
 

@@ -63,6 +63,14 @@ describe("life of a VM", { concurrency: false }, () => {
     assert.ok(Math.abs(Number(now) - Date.now() / 1000) < 30, `the guest's clock is off: ${now}`);
   });
 
+  test("a process may open many files, and links in shared directories are guarded", async () => {
+    const seen = await inGuest(
+      "web",
+      "ulimit -Sn; ulimit -Hn; cat /proc/sys/fs/protected_hardlinks /proc/sys/fs/protected_symlinks",
+    );
+    assert.equal(seen, "1024\n524288\n1\n1\n");
+  });
+
   test("kill ends it at once and leaves it stopped; a clean power-off from inside is told", async () => {
     await home.ok(["vm", "kill", "web"]);
     assert.deepEqual([(await show("web")).state, (await show("web")).reason], ["stopped", ""]);

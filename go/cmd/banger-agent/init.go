@@ -85,7 +85,7 @@ func serveWhenOpen(state *guest.State, prepared <-chan struct{}) func(*channel.P
 
 // prepare does, while the host is awaited, what is the same for every guest.
 func prepare(deviceModules []string) error {
-	return errors.Join(boot.LoadModules(deviceModules), boot.MountRuntime(), network.Loopback())
+	return errors.Join(boot.LoadModules(deviceModules), boot.MountRuntime(), boot.Limits(), network.Loopback())
 }
 
 // obeySignals does what the guest's own poweroff, reboot and halt ask of an init. Other signals must be caught too:

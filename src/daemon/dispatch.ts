@@ -1,6 +1,6 @@
 // One call from its head to its reply: id, gate, parameters, handler by kind, error, log line.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
+import { PassThrough, type Duplex } from "node:stream";
 import { FrameSocket } from "../api/frame-socket.ts";
 import { frameType } from "../api/frames.ts";
 import type { Method } from "../api/method.ts";
@@ -155,11 +155,29 @@ export class Dispatcher {
         return;
       case "upload":
         if (request.headers.expect !== undefined) response.writeContinue();
-        sendJson(response, 200, await (handler as Handler<"vm.unpack">)(params, request, context));
+        sendJson(
+          response,
+          200,
+          await withBody(request, (body) => (handler as Handler<"vm.unpack">)(params, body, context)),
+        );
         return;
       case "stream":
         throw new BangerError("request.invalid", `${name} is a stream: call it with "Upgrade: banger-stream"`);
     }
+  }
+}
+
+/**
+ * Hands the body of a request on. A handler that fails destroys what it reads from; the request itself must live, as destroying it
+ * would cut the connection before the client has read why. What the client still sends is dropped then.
+ */
+async function withBody<T>(request: IncomingMessage, handle: (body: PassThrough) => T | Promise<T>): Promise<T> {
+  const body = new PassThrough();
+  try {
+    return await handle(request.pipe(body));
+  } finally {
+    request.unpipe(body).resume();
+    body.destroy();
   }
 }
 

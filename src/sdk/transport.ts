@@ -45,7 +45,12 @@ export async function send(socketPath: string, request: Request): Promise<Incomi
   }
   const message = await outcome.promise;
   if (message.statusCode === 200) return message;
-  throw await errorOf(message);
+  try {
+    throw await errorOf(message);
+  } finally {
+    // What was not sent yet of an upload is not wanted any more.
+    sent.destroy();
+  }
 }
 
 /** The JSON of a good reply. */

@@ -33,3 +33,20 @@ export function commandOf(pid: number): string {
     return "";
   }
 }
+
+/** Bytes of memory that it has in use. */
+export function residentBytes(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+}
+
+/** Bytes that it has read and written so far, of files, pipes and sockets. */
+export function bytesMoved(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/io`, "utf8");
+  return ["rchar", "wchar"].reduce((sum, name) => sum + Number(RegExp(`^${name}: (\\d+)$`, "m").exec(text)?.[1]), 0);
+}
+
+/** The signals that were sent to a process and not yet taken by it. */
+export function pendingSignals(pid: number): bigint {
+  const [mask] = /(?<=^ShdPnd:\s*)[0-9a-f]+/m.exec(readFileSync(`/proc/${pid}/status`, "latin1")) ?? ["0"];
+  return BigInt(`0x${mask}`);
+}

@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { finished, Home } from "../support/home.ts";
+import { pendingSignals } from "../support/processes.ts";
 import { stageSeen } from "../support/stages.ts";
 import { until } from "../support/until.ts";
 
@@ -63,9 +64,3 @@ describe("Ctrl-C in vm run", { concurrency: false }, () => {
     await until("the VM to go with its client", async () => ((await settled()).length === 0 ? true : undefined));
   });
 });
-
-/** The signals that were sent to a process and not yet taken by it. */
-function pendingSignals(pid: number): bigint {
-  const [mask] = /(?<=^ShdPnd:\s*)[0-9a-f]+/m.exec(readFileSync(`/proc/${pid}/status`, "latin1")) ?? ["0"];
-  return BigInt(`0x${mask}`);
-}

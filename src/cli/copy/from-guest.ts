@@ -1,13 +1,14 @@
 // VM to host: the guest's tar goes into a fresh directory beside the target, is made harmless there, and is then moved.
-import { chmod, lstat, readdir, stat } from "node:fs/promises";
+import { chmod, lstat, readdir, stat, unlink } from "node:fs/promises";
 import { dirname, join, posix, resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BangerError } from "../../lib/errors.ts";
-import { removeInside, stagingDirectory } from "../../lib/files.ts";
+import { stagingDirectory } from "../../lib/files.ts";
 import type { Client } from "../../sdk/client.ts";
 import { mergeInto } from "./merge.ts";
 import type { Place } from "./place.ts";
+import { below } from "./raw-path.ts";
 import { unpackTar } from "./tar.ts";
 
 type HostPlace = Extract<Place, { kind: "host" }> & { cwd: string };
@@ -49,7 +50,7 @@ export async function copyFromGuest(
     await makeHarmless(staging.path);
   }
   const skipped = await removeSpecialFiles(staging.path);
-  const entries = await readdir(staging.path);
+  const entries = await readdir(staging.path, { encoding: "buffer" });
   const name = entries[0];
   if (entries.length !== 1 || name === undefined) {
     throw new BangerError(
@@ -57,7 +58,7 @@ export async function copyFromGuest(
       `the guest sent ${entries.length} entries for "${source.path}" where one was asked for`,
     );
   }
-  await mergeInto(join(staging.path, name), place.target, { throughLink: place.named });
+  await mergeInto(below(staging.path, name), place.target, { throughLink: place.named });
   return { path: place.target, skipped };
 }
 
@@ -92,9 +93,9 @@ async function planDownload(source: GuestPlace, directory: boolean, destination:
 }
 
 /** Directories become passable for us; setuid, setgid and sticky bits go. Links are never followed. */
-async function makeHarmless(directory: string): Promise<void> {
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
+async function makeHarmless(directory: string | Buffer): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true, encoding: "buffer" })) {
+    const path = below(directory, entry.name);
     if (entry.isSymbolicLink()) continue;
     const { mode } = await lstat(path);
     if (entry.isDirectory()) {
@@ -104,13 +105,13 @@ async function makeHarmless(directory: string): Promise<void> {
   }
 }
 
-async function removeSpecialFiles(directory: string): Promise<number> {
+async function removeSpecialFiles(directory: string | Buffer): Promise<number> {
   let removed = 0;
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
+  for (const entry of await readdir(directory, { withFileTypes: true, encoding: "buffer" })) {
+    const path = below(directory, entry.name);
     if (entry.isDirectory()) removed += await removeSpecialFiles(path);
     else if (!entry.isFile() && !entry.isSymbolicLink()) {
-      await removeInside(directory, path);
+      await unlink(path);
       removed++;
     }
   }

@@ -1,13 +1,17 @@
 // Moves a finished tree to its place, into what is already there, without ever writing through a link.
 import { lstat, readdir, rename } from "node:fs/promises";
-import { join } from "node:path";
 import { BangerError } from "../../lib/errors.ts";
+import { below } from "./raw-path.ts";
 
 /**
  * `from` becomes `target`. Directories that exist on both sides are merged, files and links are replaced in one step each.
  * A directory never replaces a file, a file never a directory, and nothing goes through a symbolic link: it may have come from a guest. `throughLink` excepts `target` itself.
  */
-export async function mergeInto(from: string, target: string, options: { throughLink: boolean }): Promise<void> {
+export async function mergeInto(
+  from: string | Buffer,
+  target: string | Buffer,
+  options: { throughLink: boolean },
+): Promise<void> {
   const [source, there] = await Promise.all([lstat(from), lstatOrNothing(target)]);
   if (there === undefined) return await rename(from, target);
   if (!source.isDirectory()) {
@@ -16,10 +20,12 @@ export async function mergeInto(from: string, target: string, options: { through
   }
   if (there.isSymbolicLink() && !options.throughLink) throw clash(target, "is a symbolic link");
   if (!there.isDirectory() && !there.isSymbolicLink()) throw clash(target, "is not a directory");
-  for (const name of await readdir(from)) await mergeInto(join(from, name), join(target, name), { throughLink: false });
+  for (const name of await readdir(from, { encoding: "buffer" })) {
+    await mergeInto(below(from, name), below(target, name), { throughLink: false });
+  }
 }
 
-async function lstatOrNothing(path: string) {
+async function lstatOrNothing(path: string | Buffer) {
   try {
     return await lstat(path);
   } catch (error) {
@@ -28,6 +34,6 @@ async function lstatOrNothing(path: string) {
   }
 }
 
-function clash(target: string, why: string): BangerError {
-  return new BangerError("file.failed", `cannot copy over "${target}": it ${why}`);
+function clash(target: string | Buffer, why: string): BangerError {
+  return new BangerError("file.failed", `cannot copy over "${String(target)}": it ${why}`);
 }

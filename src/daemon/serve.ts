@@ -1,4 +1,5 @@
 // A daemon's working time: builds the parts, recovers, listens, and takes everything down again in order.
+import { existsSync } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { BangerError } from "../lib/errors.ts";
 import { Dispatcher } from "./dispatch.ts";
@@ -9,6 +10,7 @@ import { Operations } from "./operations.ts";
 import { buildRoutes } from "./routes/index.ts";
 import { listen } from "./server.ts";
 import { Sessions } from "./sessions.ts";
+import { watchSocket } from "./socket-watch.ts";
 
 /** A stop that takes longer ends the process the hard way; recovery at the next start does the rest. */
 const stopDeadlineMs = 30_000;
@@ -51,8 +53,10 @@ export async function serve(
   });
   const server = await listen(paths.daemonSocket, new Dispatcher({ routes, gate, sessions, log }));
   log.info("daemon listens", { socket: paths.daemonSocket });
+  const socketWatch = watchSocket(paths.daemonSocket, () => stopWanted.resolve("its socket is gone"));
 
   const reason = await stopWanted.promise;
+  socketWatch[Symbol.dispose]();
   log.info("daemon stops", { reason, operations: operations.running(), sessions: sessions.count() });
   const overdue = setTimeout(() => {
     log.error("the daemon did not stop in time", { afterMs: stopDeadlineMs });
@@ -67,6 +71,8 @@ export async function serve(
   await atMost(holdsDeadlineMs, holds.settled());
   // The last operations are stored in this turn.
   await nextTurn();
+  // Nobody could find these machines again, and their disks are gone.
+  if (!existsSync(paths.databaseFile)) await services.vms.endAll();
   await services[Symbol.asyncDispose]();
   // The socket goes last: until then clients hear that the daemon is stopping, and wait for its end.
   await server[Symbol.asyncDispose]();

@@ -27,6 +27,8 @@ export interface Vms {
   ssh(ref: string, options: SignalOptions): Promise<ResultOf<"vm.ssh">>;
   /** Brings records in line with what runs, at daemon start. Deletes autoRemove VMs that were left over. */
   recover(options: SignalOptions): Promise<void>;
+  /** Ends every machine at once: for a home that was deleted, with the machines' disks. */
+  endAll(): Promise<void>;
   /** Lets go of the machines; they keep running. */
   close(): Promise<void>;
   runningCount(): number;

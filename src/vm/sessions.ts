@@ -73,6 +73,19 @@ export class Sessions {
     this.#sessions.delete(vmId);
   }
 
+  /** Ends all machines and lets go of them. */
+  async endAll(): Promise<void> {
+    this.#closed = true;
+    const sessions = [...this.#sessions.values()];
+    this.#sessions.clear();
+    await Promise.all(
+      sessions.map(async (session) => {
+        await session.machine.kill();
+        await this.#letGo(session);
+      }),
+    );
+  }
+
   /** Lets go of all machines; they go on running. */
   async close(): Promise<void> {
     this.#closed = true;

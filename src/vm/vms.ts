@@ -41,6 +41,11 @@ export class Vms {
     return recoverVms(this.#context, options);
   }
 
+  /** Ends every machine at once and records nothing: for a home that was deleted, with the machines' disks. */
+  endAll(): Promise<void> {
+    return this.#context.sessions.endAll();
+  }
+
   /** Lets go of all machines; they go on running. */
   close(): Promise<void> {
     return this.#context.sessions.close();

@@ -1,7 +1,7 @@
 // The daemon starts by itself, once, in private directories, and comes back after any end.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { DaemonHome } from "../support/daemon/daemon-home.ts";
@@ -140,4 +140,11 @@ test("the real entry loses the lock to a running daemon and exits 0 at once", as
   });
   const code = await new Promise((resolve) => second.once("exit", resolve));
   assert.equal(code, 0);
+});
+
+test("a daemon whose home was deleted ends by itself", async () => {
+  await using home = new DaemonHome();
+  const { pid } = await home.client().call("daemon.status", {});
+  rmSync(dirname(home.paths.runDir), { recursive: true });
+  await until("the daemon to end", () => (home.daemons().includes(pid) ? undefined : true), 30_000);
 });

@@ -1,10 +1,11 @@
 // Faults with real VMs: a clear error, a state that says what happened, and nothing left running.
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { buildHostileAgent } from "../support/hostile-agent.ts";
 import { finished, Home } from "../support/home.ts";
+import { isRunning } from "../support/processes.ts";
 import { stageSeen } from "../support/stages.ts";
 import { until } from "../support/until.ts";
 
@@ -27,6 +28,15 @@ describe("faults", { concurrency: false }, () => {
     assert.match(refused.stderr, /banger vm start web/);
     await home.ok(["vm", "start", "web"]);
     await home.ok(["vm", "exec", "web", "--", "true"]);
+  });
+
+  test("a home that is deleted takes its daemon and its VMs with it", async () => {
+    await using home = new Home({ seeded: true });
+    await home.ok(["vm", "create", "--name", "web", ...small]);
+    const pids = home.processes().map((one) => one.pid);
+    assert.equal(pids.length, 2, "daemon and VMM");
+    rmSync(home.path, { recursive: true });
+    await until("daemon and VMM to end", () => (pids.some(isRunning) ? undefined : true));
   });
 
   test("a guest that powers itself off is stopped, with that reason", async () => {

@@ -45,6 +45,7 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       return { vmId: id, name, identityFile: "", knownHostsFile: "", hostAlias: "" };
     },
     recover: async () => {},
+    endAll: async () => {},
     close: async () => {},
     runningCount: () => vms.size,
   };

@@ -11,6 +11,9 @@ import { seedHome } from "./seed.ts";
 export const root = join(import.meta.dirname, "../..");
 const program = join(root, "bin/banger");
 
+/** Options of a VM that is quick to make and takes little of the host. */
+export const smallVm = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
+
 export interface Ran {
   code: number | null;
   signal: NodeJS.Signals | null;

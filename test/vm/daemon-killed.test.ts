@@ -17,13 +17,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { buildHostileAgent } from "../support/hostile-agent.ts";
-import { finished, Home } from "../support/home.ts";
+import { finished, Home, smallVm } from "../support/home.ts";
 import { commandOf, descendantsOf, isRunning } from "../support/processes.ts";
 import { seedHome } from "../support/seed.ts";
 import { stageSeen } from "../support/stages.ts";
 import { until } from "../support/until.ts";
-
-const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
 
 interface Operation {
   kind: string;
@@ -113,7 +111,7 @@ describe("kill -9 of the daemon", { concurrency: false }, () => {
       await using home = new Home({ seeded: true });
       const agent = stage === "boot" ? "silent" : "silent-after-handshake";
       const env = { BANGER_DEBUG_AGENT: buildHostileAgent(agent) };
-      await interrupt(home, home.start(["vm", "create", "--name", "web", ...small], { env }), stage);
+      await interrupt(home, home.start(["vm", "create", "--name", "web", ...smallVm], { env }), stage);
       const [vm] = await home.vms();
       assert.deepEqual([vm?.state, vm?.pid], ["stopped", null]);
       assert.match(vm?.reason ?? "", /the daemon ended while the VM was starting/);

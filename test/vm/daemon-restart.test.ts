@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
-import { Home } from "../support/home.ts";
+import { Home, smallVm } from "../support/home.ts";
 import { isRunning } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
@@ -21,20 +21,7 @@ describe("daemon restart", { concurrency: false }, () => {
   let home: Home;
   before(async () => {
     home = new Home({ seeded: true });
-    await home.ok([
-      "vm",
-      "create",
-      "--name",
-      "web",
-      "--memory",
-      "256M",
-      "--vcpu",
-      "1",
-      "--disk-size",
-      "256M",
-      "--system-overlay-size",
-      "256M",
-    ]);
+    await home.ok(["vm", "create", "--name", "web", ...smallVm]);
   });
   after(() => home[Symbol.asyncDispose]());
   const show = () => home.json<Vm>(["vm", "show", "web"]);

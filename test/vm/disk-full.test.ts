@@ -6,12 +6,11 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { finished, type Ran } from "../support/home.ts";
+import { finished, type Ran, smallVm } from "../support/home.ts";
 import { seedHome } from "../support/seed.ts";
 import { SmallDiskHome } from "../support/small-disk-home.ts";
 import { until } from "../support/until.ts";
 
-const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
 const mib = 1024 * 1024;
 
 function isDiskFull(ran: Ran): void {
@@ -100,7 +99,7 @@ describe("VMs on a full disk", { concurrency: false }, () => {
     ({ pid } = await status());
     {
       using _filler = await home.fill(0);
-      isDiskFull(await home.run(["vm", "create", "--name", "web", ...small]));
+      isDiskFull(await home.run(["vm", "create", "--name", "web", ...smallVm]));
       assert.deepEqual(await home.vms(), []);
     }
     assert.equal((await status()).pid, pid);
@@ -109,7 +108,7 @@ describe("VMs on a full disk", { concurrency: false }, () => {
   test("no room for the disks: the VM is stopped with the reason, and starts when there is room", async () => {
     {
       using _filler = await home.fill(400_000);
-      isDiskFull(await home.run(["vm", "create", "--name", "web", ...small]));
+      isDiskFull(await home.run(["vm", "create", "--name", "web", ...smallVm]));
       const [vm] = await home.vms();
       assert.equal(vm?.state, "stopped");
       assert.match(vm?.reason ?? "", /no space left/);

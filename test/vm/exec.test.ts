@@ -16,7 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { finished, Home } from "../support/home.ts";
+import { finished, Home, smallVm } from "../support/home.ts";
 import { until } from "../support/until.ts";
 
 describe("commands in a running VM", { concurrency: false }, () => {
@@ -25,20 +25,7 @@ describe("commands in a running VM", { concurrency: false }, () => {
   before(async () => {
     home = new Home({ seeded: true });
     directory = mkdtempSync(join(tmpdir(), "banger-exec-"));
-    await home.ok([
-      "vm",
-      "create",
-      "--name",
-      "web",
-      "--memory",
-      "256M",
-      "--vcpu",
-      "1",
-      "--disk-size",
-      "256M",
-      "--system-overlay-size",
-      "256M",
-    ]);
+    await home.ok(["vm", "create", "--name", "web", ...smallVm]);
   });
   after(async () => {
     rmSync(directory, { recursive: true });

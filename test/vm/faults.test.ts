@@ -4,18 +4,17 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { buildHostileAgent } from "../support/hostile-agent.ts";
-import { finished, Home } from "../support/home.ts";
+import { finished, Home, smallVm } from "../support/home.ts";
 import { isRunning } from "../support/processes.ts";
 import { stageSeen } from "../support/stages.ts";
 import { until } from "../support/until.ts";
 
-const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
 const list = (home: Home) => home.vms();
 
 describe("faults", { concurrency: false }, () => {
   test("a VMM that is killed from outside makes the VM stopped, with the reason", async () => {
     await using home = new Home({ seeded: true });
-    await home.ok(["vm", "create", "--name", "web", ...small]);
+    await home.ok(["vm", "create", "--name", "web", ...smallVm]);
     const [vm] = await list(home);
     process.kill(vm?.pid ?? 0, "SIGKILL");
     const stopped = await until("the VM to be stopped", async () =>
@@ -32,7 +31,7 @@ describe("faults", { concurrency: false }, () => {
 
   test("a home that is deleted takes its daemon and its VMs with it", async () => {
     await using home = new Home({ seeded: true });
-    await home.ok(["vm", "create", "--name", "web", ...small]);
+    await home.ok(["vm", "create", "--name", "web", ...smallVm]);
     const pids = home.processes().map((one) => one.pid);
     assert.equal(pids.length, 2, "daemon and VMM");
     rmSync(home.path, { recursive: true });
@@ -41,7 +40,7 @@ describe("faults", { concurrency: false }, () => {
 
   test("a guest that powers itself off is stopped, with that reason", async () => {
     await using home = new Home({ seeded: true });
-    await home.ok(["vm", "create", "--name", "web", ...small]);
+    await home.ok(["vm", "create", "--name", "web", ...smallVm]);
     await home.run(["vm", "exec", "web", "--", "sh", "-c", "echo o > /proc/sysrq-trigger; sleep 100"]);
     const stopped = await until("the VM to be stopped", async () =>
       (await list(home)).find((now) => now.state === "stopped"),
@@ -52,7 +51,7 @@ describe("faults", { concurrency: false }, () => {
   test("a guest that never says Hello: the error says so, shows the console, and nothing runs", async () => {
     await using home = new Home({ seeded: true });
     writeFileSync(join(home.path, "config.toml"), "boot_timeout_s = 1\n");
-    const ran = await home.run(["vm", "create", "--name", "slow", ...small, "--json"]);
+    const ran = await home.run(["vm", "create", "--name", "slow", ...smallVm, "--json"]);
     assert.equal(ran.code, 1);
     assert.match(ran.stderr, /vm\.boot-timeout/);
     assert.match(ran.stderr, /did not say Hello within 1 s/);
@@ -63,7 +62,7 @@ describe("faults", { concurrency: false }, () => {
       home.processes().filter((one) => one.command.includes("qemu")),
       [],
     );
-    const removed = await home.run(["vm", "run", "--rm", ...small, "--", "true"]);
+    const removed = await home.run(["vm", "run", "--rm", ...smallVm, "--", "true"]);
     assert.equal(removed.code, 1);
     assert.equal((await list(home)).length, 1);
   });
@@ -73,7 +72,7 @@ describe("faults", { concurrency: false }, () => {
     // Under emulation a guest is up within this; the same time again is what it gets to be configured.
     writeFileSync(join(home.path, "config.toml"), "boot_timeout_s = 9\n");
     const env = { BANGER_DEBUG_AGENT: buildHostileAgent("silent-after-handshake") };
-    const ran = await home.run(["vm", "create", "--name", "mute", ...small], { env });
+    const ran = await home.run(["vm", "create", "--name", "mute", ...smallVm], { env });
     assert.equal(ran.code, 1);
     assert.match(ran.stderr, /was not configured within 9 s/);
     assert.match(ran.stderr, /\(vm\.boot-timeout\)/);
@@ -85,7 +84,7 @@ describe("faults", { concurrency: false }, () => {
     test(`a guest that sends ${mode} is marked broken; the daemon lives and stays small`, async () => {
       await using home = new Home({ seeded: true });
       const env = { BANGER_DEBUG_AGENT: buildHostileAgent(mode) };
-      const ran = await home.run(["vm", "create", "--name", "evil", ...small, "--json"], { env });
+      const ran = await home.run(["vm", "create", "--name", "evil", ...smallVm, "--json"], { env });
       assert.equal(ran.code, 1);
       assert.match(ran.stderr, /guest\.protocol/);
       const [vm] = await list(home);
@@ -114,7 +113,7 @@ describe("faults", { concurrency: false }, () => {
         [["--rm"], 0],
         [[], 1],
       ] as const) {
-        const child = home.start(["vm", "run", ...args, ...small, "--", "sleep", "1000"]);
+        const child = home.start(["vm", "run", ...args, ...smallVm, "--", "sleep", "1000"]);
         const ended = finished(child);
         await stageSeen(child, stage);
         child.kill("SIGINT");
@@ -134,7 +133,7 @@ describe("faults", { concurrency: false }, () => {
   for (const verb of ["kill", "delete"] as const) {
     test(`${verb} cuts a start short instead of waiting for the guest`, async () => {
       await using home = new Home({ seeded: true });
-      const child = home.start(["vm", "create", "--name", "web", ...small], {
+      const child = home.start(["vm", "create", "--name", "web", ...smallVm], {
         env: { BANGER_DEBUG_AGENT: buildHostileAgent("silent") },
       });
       const ended = finished(child);
@@ -152,7 +151,7 @@ describe("faults", { concurrency: false }, () => {
 
   test("a client of `vm run --rm` that is killed takes its VM with it", async () => {
     await using home = new Home({ seeded: true });
-    const child = home.start(["vm", "run", "--rm", ...small, "--", "sh", "-c", "echo started; sleep 1000"]);
+    const child = home.start(["vm", "run", "--rm", ...smallVm, "--", "sh", "-c", "echo started; sleep 1000"]);
     await new Promise<void>((resolve) => child.stdout?.once("data", () => resolve()));
     assert.equal((await list(home)).length, 1);
     child.kill("SIGKILL");

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Home } from "../support/home.ts";
+import { Home, smallVm } from "../support/home.ts";
 
 test("a VM runs below a BANGER_HOME that is far longer than a socket's address", async (t) => {
   const directory = mkdtempSync(join(tmpdir(), "banger-long-"));
@@ -13,22 +13,7 @@ test("a VM runs below a BANGER_HOME that is far longer than a socket's address",
   mkdirSync(path, { recursive: true });
   assert.ok(path.length > 200);
   await using home = new Home({ seeded: true, path });
-  const ran = await home.ok([
-    "vm",
-    "run",
-    "--name",
-    "deep",
-    "--memory",
-    "256M",
-    "--vcpu",
-    "1",
-    "--disk-size",
-    "256M",
-    "--system-overlay-size",
-    "256M",
-    "--",
-    "hostname",
-  ]);
+  const ran = await home.ok(["vm", "run", "--name", "deep", ...smallVm, "--", "hostname"]);
   assert.equal(ran.stdout, "deep\n");
   await home.ok(["daemon", "stop"]);
   assert.equal((await home.ok(["vm", "exec", "deep", "--", "hostname"])).stdout, "deep\n");

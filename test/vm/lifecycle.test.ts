@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { Home } from "../support/home.ts";
+import { Home, smallVm } from "../support/home.ts";
 import { isRunning } from "../support/processes.ts";
 
 interface Vm {
@@ -21,13 +21,12 @@ describe("life of a VM", { concurrency: false }, () => {
     home = new Home({ seeded: true });
   });
   after(() => home[Symbol.asyncDispose]());
-  const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
   const show = (name: string) => home.json<Vm>(["vm", "show", name]);
   const inGuest = async (name: string, script: string) =>
     (await home.ok(["vm", "exec", name, "--", "sh", "-c", script])).stdout;
 
   test("what is written to the root and to /root survives stop and start; restart is a fresh boot", async () => {
-    await home.ok(["vm", "create", "--no-start", "--name", "web", ...small]);
+    await home.ok(["vm", "create", "--no-start", "--name", "web", ...smallVm]);
     assert.equal((await show("web")).state, "created");
     await home.ok(["vm", "start", "web"]);
     const first = await show("web");
@@ -79,8 +78,8 @@ describe("life of a VM", { concurrency: false }, () => {
   });
 
   test("several targets at once: valid ones are done, the missing one is an error", async () => {
-    await home.ok(["vm", "create", "--no-start", "--name", "one", ...small]);
-    await home.ok(["vm", "create", "--no-start", "--name", "two", ...small]);
+    await home.ok(["vm", "create", "--no-start", "--name", "one", ...smallVm]);
+    await home.ok(["vm", "create", "--no-start", "--name", "two", ...smallVm]);
     const ran = await home.run(["vm", "delete", "one", "nope", "two", "one"]);
     assert.equal(ran.code, 1);
     assert.match(ran.stderr, /nope/);
@@ -95,7 +94,7 @@ describe("life of a VM", { concurrency: false }, () => {
     const { id } = await show("web");
     assert.equal((await show(id)).name, "web");
     assert.equal((await show("we")).name, "web");
-    await home.ok(["vm", "create", "--no-start", "--name", "web-2", ...small]);
+    await home.ok(["vm", "create", "--no-start", "--name", "web-2", ...smallVm]);
     const ambiguous = await home.run(["vm", "show", "we"]);
     assert.equal(ambiguous.code, 1);
     assert.match(ambiguous.stderr, /vm\.ambiguous/);

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
 import { after, before, describe, test } from "node:test";
-import { finished, Home, root } from "../support/home.ts";
+import { finished, Home, root, smallVm } from "../support/home.ts";
 
 describe("vm run", { concurrency: false }, () => {
   let home: Home;
@@ -20,11 +20,10 @@ describe("vm run", { concurrency: false }, () => {
     rmSync(directory, { recursive: true });
     await home[Symbol.asyncDispose]();
   });
-  const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
   const names = async () => (await home.vms()).map((vm) => vm.name);
 
   test("the example repository's tests pass in a VM, and the VM is gone afterwards", async () => {
-    const ran = await home.ok(["vm", "run", "--rm", ...small, join(root, "examples/hello"), "--", "make", "test"]);
+    const ran = await home.ok(["vm", "run", "--rm", ...smallVm, join(root, "examples/hello"), "--", "make", "test"]);
     assert.match(ran.stdout + ran.stderr, /test_greets_by_name.*ok/);
     assert.deepEqual(await names(), []);
   });
@@ -35,7 +34,7 @@ describe("vm run", { concurrency: false }, () => {
       "run",
       "--rm",
       "--quiet",
-      ...small,
+      ...smallVm,
       "--",
       "sh",
       "-c",
@@ -48,7 +47,7 @@ describe("vm run", { concurrency: false }, () => {
   });
 
   test("a command that a signal ends gives 128 + n, and one that is not there gives an error", async () => {
-    await home.ok(["vm", "create", "--name", "codes", ...small]);
+    await home.ok(["vm", "create", "--name", "codes", ...smallVm]);
     for (const [script, code] of [
       ["kill -TERM $$", 143],
       ["kill -KILL $$", 137],
@@ -63,7 +62,7 @@ describe("vm run", { concurrency: false }, () => {
   });
 
   test("binary input and output pass unchanged; a closed stdin never hangs", async () => {
-    await home.ok(["vm", "create", "--name", "pipes", ...small]);
+    await home.ok(["vm", "create", "--name", "pipes", ...smallVm]);
     const bytes = randomBytes(3 * 1024 * 1024 + 17);
     const child = home.start(["vm", "exec", "pipes", "--", "cat"], { stdin: bytes });
     const hash = createHash("sha256");
@@ -108,7 +107,7 @@ describe("vm run", { concurrency: false }, () => {
       "run",
       "--name",
       "kept",
-      ...small,
+      ...smallVm,
       join(repository, "sub"),
       "--",
       "sh",
@@ -127,7 +126,7 @@ describe("vm run", { concurrency: false }, () => {
   });
 
   test("-d leaves a VM that can be reached; what makes no sense is refused before anything is made", async () => {
-    await home.ok(["vm", "run", "-d", "--name", "detached", ...small]);
+    await home.ok(["vm", "run", "-d", "--name", "detached", ...smallVm]);
     assert.equal((await home.ok(["vm", "exec", "detached", "--", "hostname"])).stdout, "detached\n");
     for (const args of [
       ["-d", "--rm"],
@@ -141,7 +140,7 @@ describe("vm run", { concurrency: false }, () => {
   });
 
   test("bad input: a clear error with a way on, and nothing is made", async () => {
-    await home.ok(["vm", "create", "--no-start", "--name", "taken", ...small]);
+    await home.ok(["vm", "create", "--no-start", "--name", "taken", ...smallVm]);
     for (const [args, code, words] of [
       [["--vcpu", "0"], "vm.spec-invalid", /--vcpu 0/],
       [["--vcpu", "x"], "usage", /--vcpu/],

@@ -3,12 +3,11 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { finished, Home } from "../support/home.ts";
+import { finished, Home, smallVm } from "../support/home.ts";
 import { commandOf, descendantsOf } from "../support/processes.ts";
 import { stageSeen } from "../support/stages.ts";
 import { until } from "../support/until.ts";
 
-const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
 const kernel = "debian-bookworm-cloud";
 
 describe("pulls at the same time", { concurrency: false }, () => {
@@ -40,7 +39,7 @@ describe("pulls at the same time", { concurrency: false }, () => {
   test("two `vm run` of a missing kernel: Ctrl-C in one leaves no VM, and the other one runs", async () => {
     await using home = new Home({ seeded: true });
     await home.ok(["kernel", "delete", kernel]);
-    const clients = [1, 2].map(() => home.start(["vm", "run", "--rm", ...small, "--", "echo", "ran"]));
+    const clients = [1, 2].map(() => home.start(["vm", "run", "--rm", ...smallVm, "--", "echo", "ran"]));
     const ended = clients.map(finished);
     await Promise.all(clients.map((client) => stageSeen(client, "download")));
     clients[0]?.kill("SIGINT");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, describe, test } from "node:test";
-import { Home, root } from "../support/home.ts";
+import { Home, root, smallVm } from "../support/home.ts";
 import { until } from "../support/until.ts";
 
 describe("terminal", { concurrency: false }, () => {
@@ -23,20 +23,7 @@ describe("terminal", { concurrency: false }, () => {
 
   before(async () => {
     home = new Home({ seeded: true });
-    await home.ok([
-      "vm",
-      "create",
-      "--name",
-      "web",
-      "--memory",
-      "256M",
-      "--vcpu",
-      "1",
-      "--disk-size",
-      "256M",
-      "--system-overlay-size",
-      "256M",
-    ]);
+    await home.ok(["vm", "create", "--name", "web", ...smallVm]);
     tmux("new-session", "-d", "-s", "main", "-x", "100", "-y", "30", "sh");
     type(`PS1='host> '; PATH=${root}/bin:$PATH; clear`, "Enter");
     await sees(/host>/);

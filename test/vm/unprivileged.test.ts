@@ -6,11 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { Home } from "../support/home.ts";
+import { Home, smallVm } from "../support/home.ts";
 import { seedHome } from "../support/seed.ts";
 
 const nobody = 65534;
-const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
 
 class UnprivilegedHome extends Home {
   constructor() {
@@ -50,7 +49,7 @@ test("import, run and remove without root", async () => {
 
   await home.ok(["kernel", "import", kernel, "--name", "debian-bookworm-cloud"]);
   await home.ok(["image", "import", join(home.path, "tiny.tar"), "--name", "tiny"]);
-  const ran = await home.ok(["vm", "run", "--rm", "--quiet", ...small, "--", "id", "-u"]);
+  const ran = await home.ok(["vm", "run", "--rm", "--quiet", ...smallVm, "--", "id", "-u"]);
   assert.equal(ran.stdout, "0\n");
   assert.deepEqual(await home.vms(), []);
   const owners = execFileSync("find", [home.path, "!", "-user", String(nobody)], { encoding: "utf8" });

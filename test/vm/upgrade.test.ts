@@ -4,11 +4,9 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Home, root } from "../support/home.ts";
+import { Home, root, smallVm } from "../support/home.ts";
 import { isRunning } from "../support/processes.ts";
 import { until } from "../support/until.ts";
-
-const small = ["--memory", "256M", "--vcpu", "1", "--disk-size", "256M", "--system-overlay-size", "256M"];
 
 interface Status {
   pid: number;
@@ -59,7 +57,7 @@ test("the daemon is replaced once it is idle, and the VM goes on", async () => {
   home.install(builtAt);
   home.isUpgraded = false;
 
-  await home.ok(["vm", "create", "--name", "web", ...small]);
+  await home.ok(["vm", "create", "--name", "web", ...smallVm]);
   const bootId = async () =>
     (await home.ok(["vm", "exec", "web", "--", "cat", "/proc/sys/kernel/random/boot_id"])).stdout;
   const [vm] = await home.vms();

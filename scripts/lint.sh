@@ -59,6 +59,8 @@ shell() {
 check types types
 check lint with_files oxlint src test bench scripts
 check format with_files oxfmt --check .
+# Who may import whom, which file must say what: rules about the source, written as tests.
+check source-rules node --test 'test/support/*.test.ts'
 # An entry or project pattern that matches nothing is a configuration hint.
 check dead-code knip --no-progress --treat-config-hints-as-errors
 check go-format go_format

@@ -68,6 +68,8 @@ export class Home implements AsyncDisposable {
       cwd: options.cwd ?? root,
       stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     });
+    // A program may stop reading early: what it makes of that is what is tested.
+    child.stdin?.on("error", () => {});
     if (options.stdin !== undefined) child.stdin?.end(options.stdin);
     return child;
   }

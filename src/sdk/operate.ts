@@ -55,7 +55,15 @@ async function watch(
     if (signal?.aborted === true || toBangerError(thrown).code !== "daemon.unreachable") throw thrown;
   }
   // The daemon went away. Its successor has noted what became of the operation.
-  last = await client.call("operation.show", { id });
+  last = await client.call("operation.show", { id }).catch((thrown: unknown) => {
+    const error = toBangerError(thrown);
+    if (error.code !== "operation.not-found") throw error;
+    // It had just begun: the daemon ended before it could note that.
+    throw new BangerError("operation.interrupted", `the daemon ended while ${operation.kind} was under way`, {
+      hint: "banger vm list",
+      operation: id,
+    });
+  });
   onUpdate?.(last);
   return last.done ? last : watch(client, last, onUpdate, signal);
 }

@@ -1,7 +1,7 @@
 // Every directory, file and socket that banger puts on the host, in one place. docs/on-disk.md describes them.
 import { chmodSync, closeSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { BangerError } from "../lib/errors.ts";
 
 export interface Paths {
@@ -131,7 +131,7 @@ const notWritable = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENOENT"];
 
 function makeDirectory(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeWithParents(path);
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;
     if (!notWritable.includes(code)) throw error;
@@ -139,6 +139,17 @@ function makeDirectory(path: string): void {
       cause: error,
       hint: `BANGER_HOME=<directory of yours> banger …  # or make "${path}" writable`,
     });
+  }
+}
+
+/** Node's own recursive mkdir never ends where the kernel answers ENOENT for an existing parent (/proc). */
+function makeWithParents(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  makeWithParents(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
 }
 

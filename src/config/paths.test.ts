@@ -16,7 +16,7 @@ test("BANGER_HOME holds everything; without it the XDG directories do", () => {
   const home = resolvePaths({ BANGER_HOME: "/h" });
   const { homeId, ...places } = home;
   assert.ok(Object.values(places).every((path) => path.startsWith("/h/")));
-  assert.ok(Object.values(vmPaths(home, "0123")).every((path) => path.startsWith("/h/state/vms/0123")));
+  assert.ok(Object.values({ ...vmPaths(home, "0123") }).every((path) => path.startsWith("/h/state/vms/0123")));
   assert.notEqual(resolvePaths({ BANGER_HOME: "/other" }).homeId, homeId);
   const xdg = resolvePaths({
     XDG_STATE_HOME: "/s",

@@ -6,8 +6,9 @@ import { test } from "node:test";
 import { untilEnded } from "./replace.ts";
 
 test("a process that its parent has not collected has ended", async () => {
-  // The shell becomes a sleep, which never collects the child that it got from the shell.
-  const parent = spawn("/bin/sh", ["-c", "/bin/true & echo $!; exec sleep 60"], {
+  // The shell becomes a sleep, which never collects the child that it got from the shell. The child ends after that.
+  const child = "until grep -qx sleep /proc/$PPID/comm; do :; done";
+  const parent = spawn("/bin/sh", ["-c", `/bin/sh -c '${child}' & echo $!; exec sleep 60`], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   try {

@@ -1,7 +1,17 @@
 // Every method of the daemon: name -> schemas. The single source of truth for server, client, OpenAPI and docs.
 import * as v from "valibot";
 import { method, type MethodKind, type Params, type Result } from "./method.ts";
-import { catalogEntry, check, imageRecord, kernelRecord, operation, vmRecord } from "./records.ts";
+import {
+  catalogEntry,
+  check,
+  imageRecord,
+  kernelRecord,
+  operation,
+  snapshotRecord,
+  startKind,
+  templateRecord,
+  vmRecord,
+} from "./records.ts";
 
 const none = v.strictObject({});
 const done = v.object({});
@@ -28,7 +38,12 @@ const vmCreate = v.strictObject({
   autoRemove: v.optional(v.boolean()),
   /** Pull the image and kernel from the catalog when they are missing. Default true. */
   pull: v.optional(v.boolean()),
+  /** Boot, although memory could be restored. */
+  cold: v.optional(v.boolean()),
+  /** Go on from this snapshot instead of an image; kernel, image and sizes are then the snapshot's and must not be given. */
+  from: v.optional(reference),
 });
+const vmStart = v.strictObject({ vm: reference, cold: v.optional(v.boolean()) });
 
 export const methods = {
   "daemon.status": method({
@@ -119,7 +134,7 @@ export const methods = {
     params: vmCreate,
     result: vmRecord,
   }),
-  "vm.start": method({ kind: "operation", summary: "Starts a stopped VM.", params: vm, result: vmRecord }),
+  "vm.start": method({ kind: "operation", summary: "Starts a stopped VM.", params: vmStart, result: vmRecord }),
   "vm.stop": method({
     kind: "operation",
     summary: "Stops a VM cleanly; by force when it does not answer.",
@@ -128,8 +143,8 @@ export const methods = {
   }),
   "vm.restart": method({
     kind: "operation",
-    summary: "Stops and starts a VM: a fresh boot, same disks.",
-    params: vm,
+    summary: "Stops and starts a VM: fresh memory, same disks.",
+    params: vmStart,
     result: vmRecord,
   }),
   "vm.kill": method({
@@ -143,6 +158,110 @@ export const methods = {
     summary: "Ends a VM and removes its disks. Cannot be undone.",
     params: vm,
     result: done,
+  }),
+  "vm.pause": method({
+    kind: "operation",
+    summary: "Puts a running VM's memory on the disk and ends its VMM; with keepRunning only its CPUs stop.",
+    params: v.strictObject({ vm: reference, keepRunning: v.optional(v.boolean()) }),
+    result: vmRecord,
+  }),
+  "vm.resume": method({
+    kind: "operation",
+    summary: "Lets a paused VM go on where it was.",
+    params: vm,
+    result: vmRecord,
+  }),
+  "vm.restore": method({
+    kind: "operation",
+    summary: "Puts a VM back to a snapshot: disks and, when it has it, memory. What came after is lost.",
+    params: v.strictObject({ vm: reference, snapshot: reference }),
+    result: vmRecord,
+  }),
+  "vm.fork": method({
+    kind: "operation",
+    summary: "New VMs that go on from the memory and disks of a VM as it is now, or of a snapshot.",
+    params: v.strictObject({
+      /** A VM or a snapshot. */
+      source: reference,
+      /** Default 1. */
+      count: v.optional(v.pipe(count, v.minValue(1), v.maxValue(100))),
+      /** Name of the fork; with a count above 1 the beginning of their names: <name>-1, <name>-2. */
+      name: v.optional(v.string()),
+    }),
+    result: v.object({
+      vms: v.array(vmRecord),
+      /** How long the source stood still, in milliseconds; 0 for a snapshot. */
+      pausedMs: v.number(),
+    }),
+  }),
+  "snapshot.create": method({
+    kind: "operation",
+    summary: "Keeps memory and disks of a VM as they are now; the VM runs on.",
+    params: v.strictObject({ vm: reference, name: v.optional(v.string()) }),
+    result: snapshotRecord,
+  }),
+  "snapshot.list": method({
+    kind: "unary",
+    summary: "Snapshots, newest first; of one VM when it is named.",
+    params: v.strictObject({ vm: v.optional(reference) }),
+    result: v.object({ snapshots: v.array(snapshotRecord) }),
+  }),
+  "snapshot.show": method({
+    kind: "unary",
+    summary: "One snapshot.",
+    params: v.strictObject({ snapshot: reference }),
+    result: snapshotRecord,
+  }),
+  "snapshot.delete": method({
+    kind: "unary",
+    summary: "Removes a snapshot. Disks that VMs still rest on stay until those are gone.",
+    params: v.strictObject({ snapshot: reference }),
+    result: done,
+  }),
+  "template.list": method({
+    kind: "unary",
+    summary: "Memory templates, last used first.",
+    params: none,
+    result: v.object({ templates: v.array(templateRecord) }),
+  }),
+  "template.show": method({
+    kind: "unary",
+    summary: "One template.",
+    params: v.strictObject({ template: reference }),
+    result: templateRecord,
+  }),
+  "template.prune": method({
+    kind: "unary",
+    summary: "Removes templates that no start can use any more; with all, every one. Running VMs go on.",
+    params: v.strictObject({ all: v.optional(v.boolean()), dryRun: v.optional(v.boolean()) }),
+    result: v.object({ templates: v.array(templateRecord), freedBytes: v.number() }),
+  }),
+  "template.warm": method({
+    kind: "operation",
+    summary: "Makes the template for VMs of this shape now, unless it is there.",
+    params: v.strictObject({
+      kernel: v.optional(reference),
+      vcpus: v.optional(count),
+      memoryMib: v.optional(count),
+    }),
+    result: templateRecord,
+  }),
+  "stats.starts": method({
+    kind: "unary",
+    summary: "How long the last starts took, for each kind.",
+    params: none,
+    result: v.object({
+      starts: v.array(
+        v.object({
+          kind: startKind,
+          count: v.number(),
+          p50Ms: v.number(),
+          p95Ms: v.number(),
+          /** Medians. */
+          phases: v.array(v.object({ name: v.string(), p50Ms: v.number() })),
+        }),
+      ),
+    }),
   }),
   "vm.hold": method({
     kind: "events",
@@ -280,6 +399,25 @@ export const methods = {
     summary: "Makes an image from a catalog recipe.",
     params: v.strictObject({ name: reference, force: v.optional(v.boolean()) }),
     result: imageRecord,
+  }),
+  "image.warm": method({
+    kind: "operation",
+    summary:
+      "Starts a VM of an image, runs a command in it that brings its services up, and keeps all that as a snapshot.",
+    params: v.strictObject({
+      image: reference,
+      /** Name of the snapshot; generated when left out. */
+      name: v.optional(v.string()),
+      /** Run to its end before the snapshot is taken; must exit with 0. Empty: nothing. */
+      argv: v.optional(v.pipe(v.array(v.string()), v.maxLength(10_000))),
+      environment: v.optional(v.array(v.string())),
+      kernel: v.optional(reference),
+      vcpus: v.optional(count),
+      memoryMib: v.optional(count),
+      diskBytes: v.optional(count),
+      overlayBytes: v.optional(count),
+    }),
+    result: snapshotRecord,
   }),
   "image.catalog": method({
     kind: "unary",

@@ -7,7 +7,7 @@ const bytes = v.pipe(v.number(), v.integer(), v.minValue(0), v.description("byte
 /** 1 to 63 of a-z 0-9 and "-", no "-" at either end. Nothing is normalised. */
 export const namePattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-export const vmState = v.picklist(["created", "starting", "running", "stopping", "stopped", "broken"]);
+export const vmState = v.picklist(["created", "starting", "running", "stopping", "stopped", "paused", "broken"]);
 export type VmState = v.InferOutput<typeof vmState>;
 
 export const vmSpec = v.object({
@@ -17,6 +17,25 @@ export const vmSpec = v.object({
   overlayBytes: v.pipe(bytes, v.description("size of the disk that holds changes to the root")),
 });
 export type VmSpec = v.InferOutput<typeof vmSpec>;
+
+export const startKind = v.pipe(
+  v.picklist(["cold", "template", "snapshot", "pause"]),
+  v.description("cold: a boot; the others: memory restored from a template, from a snapshot, or from a paused VM"),
+);
+export type StartKind = v.InferOutput<typeof startKind>;
+
+/** How a VM came to run the last time. */
+export const startRecord = v.object({
+  kind: startKind,
+  /** Why it was a boot although memory could have been restored; empty otherwise. */
+  reason: v.string(),
+  /** In order; a phase begins when the one before has ended. Cold: spawn, boot, configure; else: spawn, load, resume, hello, configure. */
+  phases: v.array(v.object({ name: v.string(), ms: v.number() })),
+  /** From the request until the guest could run a command. */
+  totalMs: v.number(),
+  at: timestamp,
+});
+export type StartRecord = v.InferOutput<typeof startRecord>;
 
 export const vmRecord = v.object({
   id: v.string(),
@@ -34,13 +53,49 @@ export const vmRecord = v.object({
   /** The VMM process, while it runs. */
   pid: v.nullable(v.number()),
   bootId: v.nullable(v.string()),
-  /** Bytes that the VM's disks take on the host. */
+  /** Bytes that the VM's own disks and, while it is paused, its memory take on the host; not those of snapshots below them. */
   diskUsedBytes: bytes,
+  /** Snapshot that the VM's disks rest on; null when they are all its own. */
+  baseSnapshot: v.nullable(v.string()),
+  lastStart: v.nullable(startRecord),
   dir: v.string(),
   createdAt: timestamp,
   startedAt: v.nullable(timestamp),
 });
 export type VmRecord = v.InferOutput<typeof vmRecord>;
+
+export const snapshotRecord = v.object({
+  id: v.string(),
+  name: v.string(),
+  /** The VM that it was taken of, which may be gone. */
+  vm: v.object({ id: v.string(), name: v.string() }),
+  image: v.object({ id: v.string(), name: v.string() }),
+  kernel: v.object({ id: v.string(), name: v.string() }),
+  spec: vmSpec,
+  memory: v.pipe(v.boolean(), v.description("false: taken of a stopped VM, so it holds disks only")),
+  warm: v.pipe(v.boolean(), v.description("made by image.warm")),
+  /** The snapshot that its disks rest on. */
+  parent: v.nullable(v.string()),
+  usedBytes: v.pipe(bytes, v.description("bytes that its own files take on the host")),
+  /** Names of the VMs whose disks rest on it. */
+  usedBy: v.array(v.string()),
+  /** How long the VM stood still for it, in milliseconds; 0 when it did not run. */
+  pausedMs: v.number(),
+  createdAt: timestamp,
+});
+export type SnapshotRecord = v.InferOutput<typeof snapshotRecord>;
+
+export const templateRecord = v.object({
+  id: v.pipe(v.string(), v.description("digest of all that a restored machine must have in common with it")),
+  kernel: v.object({ id: v.string(), name: v.string() }),
+  vcpus: v.number(),
+  memoryMib: v.number(),
+  vmm: v.pipe(v.string(), v.description("VMM, version and accelerator")),
+  usedBytes: bytes,
+  createdAt: timestamp,
+  lastUsedAt: timestamp,
+});
+export type TemplateRecord = v.InferOutput<typeof templateRecord>;
 
 export const imageRecord = v.object({
   id: v.pipe(v.string(), v.description("sha256 of the manifest: 64 hex digits")),
@@ -104,6 +159,13 @@ export const operationKind = v.picklist([
   "vm.stop",
   "vm.restart",
   "vm.delete",
+  "vm.pause",
+  "vm.resume",
+  "vm.restore",
+  "vm.fork",
+  "snapshot.create",
+  "template.warm",
+  "image.warm",
   "workspace.prepare",
   "image.pull",
   "image.import",

@@ -16,8 +16,11 @@ export interface Paths {
   imagesDir: string;
   kernelsDir: string;
   sshDir: string;
-  /** Rebuilt when lost: initramfs files, package downloads, probe results. */
+  /** Frozen disks and memory, one directory each. */
+  snapshotsDir: string;
+  /** Rebuilt when lost: initramfs files, package downloads, probe results, memory templates. */
   cacheDir: string;
+  templatesDir: string;
   /** Sockets and lock; 0700. */
   runDir: string;
   daemonSocket: string;
@@ -27,8 +30,8 @@ export interface Paths {
 /** Files of one VM, all below `vms/<id>/`. */
 export interface VmPaths {
   dir: string;
-  overlayDisk: string;
-  workDisk: string;
+  /** Memory of a paused VM, published whole: see src/vm/paused-memory.ts. */
+  pausedDir: string;
   consoleLog: string;
   vmmLog: string;
   /** Identity of the running VMM: pid, start time, boot id of the host. */
@@ -81,7 +84,9 @@ function layout(identity: string, configFile: string, stateDir: string, cacheDir
     imagesDir: join(stateDir, "images"),
     kernelsDir: join(stateDir, "kernels"),
     sshDir: join(stateDir, "ssh"),
+    snapshotsDir: join(stateDir, "snapshots"),
     cacheDir,
+    templatesDir: join(cacheDir, "templates"),
     runDir,
     daemonSocket: join(runDir, "bangerd.sock"),
     daemonLock: join(runDir, "bangerd.lock"),
@@ -93,8 +98,7 @@ export function vmPaths(paths: Paths, vmId: string): VmPaths {
   const dir = join(paths.vmsDir, vmId);
   return {
     dir,
-    overlayDisk: join(dir, "overlay.ext4"),
-    workDisk: join(dir, "work.ext4"),
+    pausedDir: join(dir, "paused"),
     consoleLog: join(dir, "console.log"),
     vmmLog: join(dir, "vmm.log"),
     vmmFile: join(dir, "vmm.json"),
@@ -111,7 +115,9 @@ export async function ensurePaths(paths: Paths): Promise<void> {
     paths.imagesDir,
     paths.kernelsDir,
     paths.sshDir,
+    paths.snapshotsDir,
     paths.cacheDir,
+    paths.templatesDir,
     paths.runDir,
   ]) {
     makeDirectory(path);

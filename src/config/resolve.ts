@@ -28,6 +28,7 @@ export interface Config {
     diskBytes: Setting<number>;
     overlayBytes: Setting<number>;
   };
+  templates: { enabled: Setting<boolean>; maxBytes: Setting<number> };
 }
 
 export interface Host {
@@ -40,6 +41,7 @@ export function thisHost(): Host {
 }
 
 const diskBytes = 8 * 1024 * mib;
+const templateBytes = 4 * 1024 * mib;
 
 /** Pure: `lines` says where in the file each key stands. */
 export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<string, number>, host: Host): Config {
@@ -61,6 +63,10 @@ export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<
       diskBytes: pick("vm_defaults.disk_size", vm.disk_size, diskBytes),
       overlayBytes: pick("vm_defaults.system_overlay_size", vm.system_overlay_size, diskBytes),
     },
+    templates: {
+      enabled: pick("templates.enabled", set.templates?.enabled, true),
+      maxBytes: pick("templates.max_size", set.templates?.max_size, templateBytes),
+    },
   };
 }
 
@@ -81,7 +87,7 @@ function isSetting<T>(value: T | Setting<T>): value is Setting<T> {
 }
 
 /** One line of `config.show`. */
-export interface ShownSetting extends Setting<string | number> {
+export interface ShownSetting extends Setting<string | number | boolean> {
   key: string;
 }
 
@@ -99,6 +105,8 @@ export function listSettings(config: Config): ShownSetting[] {
     { key: "vm_defaults.memory_mib", ...vmDefaults.memoryMib },
     { key: "vm_defaults.disk_size", ...size(vmDefaults.diskBytes) },
     { key: "vm_defaults.system_overlay_size", ...size(vmDefaults.overlayBytes) },
+    { key: "templates.enabled", ...config.templates.enabled },
+    { key: "templates.max_size", ...size(config.templates.maxBytes) },
   ];
 }
 

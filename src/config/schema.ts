@@ -47,6 +47,21 @@ const vmDefaults = v.strictObject({
   ),
 });
 
+const templates = v.strictObject({
+  enabled: v.exactOptional(
+    v.pipe(
+      v.boolean("true or false"),
+      v.description("Start VMs from memory templates. When false, every start is a boot."),
+    ),
+  ),
+  max_size: v.exactOptional(
+    v.pipe(
+      size(0, 16 * 1024 * gib, "0 to 16T"),
+      v.description("Room on the disk for memory templates. Those that were not used for the longest time go first."),
+    ),
+  ),
+});
+
 /** The file as it is read: keys as they are written, values checked and converted. */
 export const configSchema = v.strictObject({
   log_level: v.exactOptional(
@@ -76,6 +91,7 @@ export const configSchema = v.strictObject({
     ),
   ),
   vm_defaults: v.exactOptional(vmDefaults),
+  templates: v.exactOptional(templates),
 });
 
 export type ConfigFile = v.InferOutput<typeof configSchema>;
@@ -91,4 +107,6 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   "vm_defaults.memory_mib": "an eighth of the host's memory, at most 8192, at least 1024",
   "vm_defaults.disk_size": '`"8G"`',
   "vm_defaults.system_overlay_size": '`"8G"`',
+  "templates.enabled": "`true`",
+  "templates.max_size": '`"4G"`',
 };

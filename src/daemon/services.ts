@@ -1,5 +1,13 @@
 // What the routes need from the rest of the daemon. The object graph satisfies these interfaces; tests give small ones.
-import type { Check, ImageRecord, KernelRecord, Operation, VmRecord } from "../api/records.ts";
+import type {
+  Check,
+  ImageRecord,
+  KernelRecord,
+  Operation,
+  SnapshotRecord,
+  TemplateRecord,
+  VmRecord,
+} from "../api/records.ts";
 import type { ParamsOf, ResultOf } from "../api/methods.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import type { Progress } from "../lib/progress.ts";
@@ -14,9 +22,11 @@ export interface Vms {
   show(ref: string): VmRecord;
   /** `onNamed` is called once the VM is listed under its name. */
   create(params: ParamsOf<"vm.create">, progress: Progress, onNamed?: (name: string) => void): Promise<VmRecord>;
-  start(ref: string, progress: Progress): Promise<VmRecord>;
+  start(ref: string, options: StartOptions, progress: Progress): Promise<VmRecord>;
   stop(ref: string, progress: Progress): Promise<VmRecord>;
-  restart(ref: string, progress: Progress): Promise<VmRecord>;
+  restart(ref: string, options: StartOptions, progress: Progress): Promise<VmRecord>;
+  pause(ref: string, options: { keepRunning: boolean }, progress: Progress): Promise<VmRecord>;
+  resume(ref: string, progress: Progress): Promise<VmRecord>;
   delete(ref: string, progress: Progress): Promise<void>;
   kill(ref: string, options: SignalOptions): Promise<VmRecord>;
   /** The session with a running VM's agent; the VMs own it. Throws `vm.wrong-state`. */
@@ -32,6 +42,32 @@ export interface Vms {
   /** Lets go of the machines; they keep running. */
   close(): Promise<void>;
   runningCount(): number;
+}
+
+export interface StartOptions {
+  /** Boot, although memory could be restored. Default false. */
+  cold?: boolean | undefined;
+}
+
+/** Snapshots of VMs, and VMs that go on from them. References as for VMs; `snapshot.not-found`, `snapshot.ambiguous`. */
+export interface Snapshots {
+  create(params: ParamsOf<"snapshot.create">, progress: Progress): Promise<SnapshotRecord>;
+  list(vm?: string): SnapshotRecord[];
+  show(ref: string): SnapshotRecord;
+  delete(ref: string, options: SignalOptions): Promise<void>;
+  /** Puts a VM back, in place. */
+  restore(vm: string, snapshot: string, progress: Progress): Promise<VmRecord>;
+  fork(params: ParamsOf<"vm.fork">, progress: Progress): Promise<ResultOf<"vm.fork">>;
+  /** A snapshot of a fresh VM of an image, after a command ran in it. */
+  warm(params: ParamsOf<"image.warm">, progress: Progress): Promise<SnapshotRecord>;
+}
+
+/** Memory templates, by id or unambiguous prefix. */
+export interface Templates {
+  list(): TemplateRecord[];
+  show(ref: string): TemplateRecord;
+  prune(options: { all: boolean; dryRun: boolean }): Promise<ResultOf<"template.prune">>;
+  warm(params: ParamsOf<"template.warm">, progress: Progress): Promise<TemplateRecord>;
 }
 
 /** What both stores of downloadable things offer. References are names, ids or unambiguous prefixes. */
@@ -92,6 +128,10 @@ export interface Services extends AsyncDisposable {
   images: Images;
   kernels: Kernels;
   workspaces: Workspaces;
+  snapshots: Snapshots;
+  templates: Templates;
+  /** Summed up from the last starts. */
+  startStats(): ResultOf<"stats.starts">;
   operationStore: OperationStore;
   doctor: Doctor;
   /** Settings as they are now. */

@@ -1,7 +1,7 @@
 // The guest's agent as the rest of the daemon sees it: no generated types, every call bounded and cancellable.
 import type { Readable, Writable, Duplex } from "node:stream";
 
-export type GuestPhase = "waiting" | "configuring" | "running" | "failed" | "stopping";
+export type GuestPhase = "waiting" | "configuring" | "running" | "failed" | "stopping" | "frozen";
 
 export interface GuestHello {
   agentVersion: string;
@@ -24,7 +24,20 @@ export interface GuestConfig {
   environment: readonly string[];
   defaultUser: string;
   defaultWorkdir: string;
+  /** UUID that the guest shows as its boot id. */
+  bootId: string;
 }
+
+/** What makes a restored guest another machine than the one that was captured. */
+export interface GuestIdentity {
+  vmId: string;
+  hostname: string;
+  ssh: { hostKeyPem: string; authorizedKeys: readonly string[] };
+  bootId: string;
+}
+
+/** How long each step of a call took inside the guest. */
+export type GuestSteps = { name: string; durationMs: number }[];
 
 export interface TerminalSize {
   columns: number;
@@ -85,7 +98,17 @@ export interface GuestAgent extends AsyncDisposable {
   readonly closed: Promise<{ reason: string; protocol: boolean }>;
   hello(options: CallOptions): Promise<GuestHello>;
   /** Sends identity, disks, keys, clock and entropy (the last two are taken inside). Returns each step's duration. */
-  configure(config: GuestConfig, options: CallOptions): Promise<{ name: string; durationMs: number }[]>;
+  configure(config: GuestConfig, options: CallOptions): Promise<GuestSteps>;
+  /**
+   * Stops all processes of the guest but the agent, until `thaw`. `sync`: write caches to the disks first, while they still run.
+   * Throws `guest.failed` when they could not be stopped; then they run.
+   */
+  freeze(options: CallOptions & { sync: boolean }): Promise<void>;
+  /**
+   * Lets the processes run again, with the clock set and fresh entropy (both are taken inside); with an identity, after the guest
+   * has become that machine. Throws `guest.failed` when any of it could not be done; then the guest stays frozen.
+   */
+  thaw(options: CallOptions & { identity?: GuestIdentity }): Promise<GuestSteps>;
   health(options: CallOptions): Promise<{ healthy: boolean; reason: string; uptimeMs: number }>;
   stats(options: CallOptions): Promise<GuestStats>;
   /** Asks for a clean power-off; resolves when the agent has accepted. */

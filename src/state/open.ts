@@ -5,7 +5,9 @@ import { inspectState } from "./inspect.ts";
 import { type ManifestTable, manifestTable } from "./manifests.ts";
 import { migrate, migrations } from "./migrate.ts";
 import { type OperationTable, operationTable } from "./operations.ts";
+import { type SnapshotTable, snapshotTable } from "./snapshots.ts";
 import { fromSqlite, isBusy } from "./sqlite-error.ts";
+import { type StartTable, startTable } from "./starts.ts";
 import { type VmTable, vmTable } from "./vms.ts";
 
 export interface State extends Disposable {
@@ -13,6 +15,8 @@ export interface State extends Disposable {
   readonly images: ManifestTable;
   readonly kernels: ManifestTable;
   readonly operations: OperationTable;
+  readonly snapshots: SnapshotTable;
+  readonly starts: StartTable;
   /** All of `body` or nothing: what it wrote is undone when it throws. Synchronous, and may be nested. */
   transaction<T>(body: () => T): T;
 }
@@ -56,6 +60,8 @@ function stateOf(database: DatabaseSync, file: string): State {
     images: explained(manifestTable(database, "image"), file),
     kernels: explained(manifestTable(database, "kernel"), file),
     operations: explained(operationTable(database), file),
+    snapshots: explained(snapshotTable(database), file),
+    starts: explained(startTable(database), file),
     transaction(body) {
       const name = `nested_${depth}`;
       database.exec(depth === 0 ? "BEGIN IMMEDIATE" : `SAVEPOINT ${name}`);

@@ -1,7 +1,8 @@
 // Table of VMs: what should be, as the user asked for it. Whether a VMM runs is observed elsewhere, never believed from here.
-import type { DatabaseSync, SQLInputValue, SQLOutputValue } from "node:sqlite";
-import type { VmRecord, VmSpec, VmState } from "../api/records.ts";
+import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import type { StartRecord, VmRecord, VmSpec, VmState } from "../api/records.ts";
 import { BangerError } from "../lib/errors.ts";
+import { asIs, columnsOf, flag, json } from "./rows.ts";
 import { explaining } from "./sqlite-error.ts";
 
 export interface VmRow {
@@ -20,6 +21,11 @@ export interface VmRow {
   hostKeyPem: string;
   hostKeyPublic: string;
   bootId: string | null;
+  /** What the writable disks rest on; null while they are whole files of their own. */
+  baseSnapshotId: string | null;
+  /** Counts the top layers that the disks have had: part of their file names (src/vm/disk-files.ts). */
+  diskEpoch: number;
+  lastStart: StartRecord | null;
   createdAt: number;
   startedAt: number | null;
 }
@@ -37,25 +43,7 @@ export interface VmTable {
   remove(id: string): boolean;
 }
 
-interface Column {
-  name: string;
-  write(value: never): SQLInputValue;
-  read(value: SQLOutputValue): unknown;
-}
-
-const asIs = (name: string): Column => ({ name, write: (value: SQLInputValue) => value, read: (value) => value });
-const json = (name: string): Column => ({
-  name,
-  write: (value: unknown) => (value === null ? null : JSON.stringify(value)),
-  read: (value) => (value === null ? null : (JSON.parse(String(value)) as unknown)),
-});
-const flag = (name: string): Column => ({
-  name,
-  write: (value: boolean) => Number(value),
-  read: (value) => value === 1,
-});
-
-const columns: Record<keyof VmRow, Column> = {
+const columns = columnsOf<VmRow>({
   id: asIs("id"),
   name: asIs("name"),
   state: asIs("state"),
@@ -70,16 +58,19 @@ const columns: Record<keyof VmRow, Column> = {
   hostKeyPem: asIs("host_key_pem"),
   hostKeyPublic: asIs("host_key_public"),
   bootId: asIs("boot_id"),
+  baseSnapshotId: asIs("base_snapshot_id"),
+  diskEpoch: asIs("disk_epoch"),
+  lastStart: json("last_start"),
   createdAt: asIs("created_at"),
   startedAt: asIs("started_at"),
-};
-const fields = Object.keys(columns) as (keyof VmRow)[];
+});
+const { fields } = columns;
 
 export function vmTable(database: DatabaseSync): VmTable {
   const select = (rest: string) => database.prepare(`SELECT * FROM vms ${rest}`);
   const find = (where: string, value: string) => {
     const raw = select(`WHERE ${where} = ?`).get(value);
-    return raw === undefined ? undefined : fromRaw(raw);
+    return raw === undefined ? undefined : columns.read(raw);
   };
   const write = (sql: string, values: SQLInputValue[], name: string | undefined) =>
     explaining(() => database.prepare(sql).run(...values), {
@@ -89,22 +80,21 @@ export function vmTable(database: DatabaseSync): VmTable {
 
   return {
     insert(row) {
-      const names = fields.map((field) => columns[field].name).join(", ");
+      const names = columns.names(fields).join(", ");
       const marks = fields.map(() => "?").join(", ");
-      write(
-        `INSERT INTO vms (${names}) VALUES (${marks})`,
-        fields.map((field) => toRaw(field, row)),
-        row.name,
-      );
+      write(`INSERT INTO vms (${names}) VALUES (${marks})`, columns.write(fields, row), row.name);
     },
     get: (id) => find("id", id),
     byName: (name) => find("name", name),
-    list: () => select("ORDER BY created_at DESC, id").all().map(fromRaw),
+    list: () => select("ORDER BY created_at DESC, id").all().map(columns.read),
     update(id, change) {
       const changed = fields.filter((field) => field !== "id" && field in change);
       if (changed.length > 0) {
-        const set = changed.map((field) => `${columns[field].name} = ?`).join(", ");
-        write(`UPDATE vms SET ${set} WHERE id = ?`, [...changed.map((field) => toRaw(field, change)), id], change.name);
+        const set = columns
+          .names(changed)
+          .map((name) => `${name} = ?`)
+          .join(", ");
+        write(`UPDATE vms SET ${set} WHERE id = ?`, [...columns.write(changed, change), id], change.name);
       }
       const row = find("id", id);
       if (row === undefined)
@@ -113,14 +103,4 @@ export function vmTable(database: DatabaseSync): VmTable {
     },
     remove: (id) => database.prepare("DELETE FROM vms WHERE id = ?").run(id).changes === 1,
   };
-}
-
-function toRaw(field: keyof VmRow, row: Partial<VmRow>): SQLInputValue {
-  return columns[field].write(row[field] as never);
-}
-
-function fromRaw(raw: Record<string, SQLOutputValue>): VmRow {
-  return Object.fromEntries(
-    fields.map((field) => [field, columns[field].read(raw[columns[field].name] ?? null)]),
-  ) as unknown as VmRow;
 }

@@ -6,7 +6,7 @@ import type { Logger } from "../lib/log.ts";
 import type { KeyedMutex } from "../lib/mutex.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { State } from "../state/open.ts";
-import type { Driver } from "../vmm/driver.ts";
+import type { Driver, MachineCapture } from "../vmm/driver.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** The part of an image or kernel store that VMs need. */
@@ -28,6 +28,31 @@ export interface VmSettings {
   vmDefaults: VmSpec;
 }
 
+/** Memory of a guest that has said Hello and knows nothing yet: it fits every image and every VM of its shape. */
+export interface TemplateUse extends Disposable {
+  readonly id: string;
+  readonly capture: MachineCapture;
+}
+
+/** What a start needs of the templates. Dispose of a use once its machine runs: until then the files stay. */
+export interface Templates {
+  /** Undefined: there is none, or templates are switched off. Marks it as used. */
+  take(fingerprint: string): TemplateUse | undefined;
+  /** Has one made in the background, soon, unless it is there, under way, or switched off. Never throws. */
+  want(shape: TemplateShape): void;
+  /** For one that could not be restored: removes it and logs why. */
+  discard(id: string, reason: unknown): Promise<void>;
+}
+
+/** What a template is made of; `fingerprint` (src/vm/fingerprint.ts) stands for all of it. */
+export interface TemplateShape {
+  fingerprint: string;
+  kernel: KernelRecord;
+  initrd: string;
+  vcpus: number;
+  memoryMib: number;
+}
+
 export interface VmContext {
   paths: Paths;
   state: State;
@@ -37,6 +62,7 @@ export interface VmContext {
   /** The initramfs for a kernel and the agent of this build; cached. */
   initramfs(kernel: KernelRecord, options: { signal: AbortSignal }): Promise<string>;
   connectGuest: ConnectGuest;
+  templates: Templates;
   settings: VmSettings;
   log: Logger;
   sessions: Sessions;

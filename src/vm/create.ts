@@ -54,6 +54,9 @@ export async function createVm(
     hostKeyPem: hostKey.privatePem,
     hostKeyPublic: hostKey.publicLine,
     bootId: null,
+    baseSnapshotId: null,
+    diskEpoch: 0,
+    lastStart: null,
     createdAt: Date.now(),
     startedAt: null,
   };

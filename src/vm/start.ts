@@ -9,7 +9,7 @@ import { ensureClientKey } from "../ssh/client-key.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
-import { ensureDisk } from "./disks.ts";
+import { ensureDisk } from "../disk/blank.ts";
 import { bootError, powerOn } from "./power-on.ts";
 
 /** Virtio serials by which the guest finds its disks. */

@@ -7,6 +7,16 @@ export interface DiskSpec {
   serial: string;
   path: string;
   readOnly: boolean;
+  /** Never guessed from the content: that belongs to the guest. A qcow2 file names its backing file and that one's format. */
+  format: "raw" | "qcow2";
+}
+
+/** Memory and device state of a machine at one instant, as `Capture.finish` writes them. */
+export interface MachineCapture {
+  /** Guest memory, byte for byte, sparse. Restored machines map it copy on write: it must not be changed, and may be unlinked. */
+  memoryFile: string;
+  /** State of the devices, in the VMM's own form. */
+  stateFile: string;
 }
 
 /** Everything a VMM needs to start one machine. All paths are absolute. */
@@ -53,10 +63,40 @@ export interface Machine extends AsyncDisposable {
   controlChannel(options: { signal: AbortSignal }): Promise<Duplex>;
   /** Ends the VMM process now (KILL) and resolves when it is gone and its sockets and identity file are removed. Idempotent. */
   kill(): Promise<void>;
-  /** Stops and continues the virtual CPUs. */
+  /** Stops and continues the virtual CPUs. Idempotent. */
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Whether the virtual CPUs stand still because somebody paused them, as the VMM says now. */
+  isPaused(): Promise<boolean>;
+  /**
+   * Begins to capture memory and devices into two new files while the machine runs on: copies what is not going to change.
+   * The caller owns the files, also after a failure. Throws `snapshot.failed` (with a hint when the host forbids to read the
+   * memory of the VMM), `disk.full`, or the signal's reason.
+   */
+  beginCapture(target: MachineCapture, options: { signal: AbortSignal }): Promise<Capture>;
+  /**
+   * Gives the writable disks of a paused machine new top layers, all at one instant: from now on writes go to `path`, an empty
+   * qcow2 file of the disk's size, and the file that was written to is only read any more. Throws `snapshot.failed`; then
+   * every disk is as before.
+   */
+  switchDisks(tops: readonly { serial: string; path: string }[]): Promise<void>;
+  /** The files that the disks are written to now, by serial: what `switchDisks` gave last, also after a daemon restart. */
+  activeDisks(): Promise<Map<string, string>>;
   stats(): Promise<MachineStats>;
+}
+
+/** A capture under way; dispose lets go of what it holds open. */
+export interface Capture extends AsyncDisposable {
+  /** The rest, while the machine is paused: when it resolves, both files are complete, but not flushed to the disk. */
+  finish(options: { signal: AbortSignal }): Promise<{ copiedBytes: number }>;
+}
+
+/** When each part of a start was over, in milliseconds since the start. */
+export interface RestoreTimings {
+  /** The VMM answers. */
+  spawnMs: number;
+  /** Device state is in place. */
+  loadMs: number;
 }
 
 export interface DriverFeatures {
@@ -70,9 +110,26 @@ export interface Driver {
   features(options: { signal: AbortSignal }): Promise<DriverFeatures>;
   /**
    * Starts a machine in its own session. It outlives the daemon. Resolves when the VMM runs (the guest may not be up yet).
-   * Throws `vmm.missing`, `vmm.failed` (with the VMM's own words); then nothing is left running.
+   * Throws `vmm.missing`, `vmm.failed` (with the VMM's own words); then nothing is left running. `background`: others that want
+   * the host's processors go first.
    */
-  launch(spec: MachineSpec, options: { signal: AbortSignal }): Promise<Machine>;
+  launch(spec: MachineSpec, options: { signal: AbortSignal; background?: boolean }): Promise<Machine>;
+  /**
+   * Starts a machine from a capture instead of a boot; its CPUs stand still until `resume`. Memory is shared with all machines of
+   * the capture until it is written to. `spec` must have the shape that the captured one had (`shape`), but may name
+   * other disks. Throws as `launch` does, or `snapshot.incompatible` when the VMM refuses the state; then nothing is left running.
+   */
+  restore(
+    spec: MachineSpec,
+    capture: MachineCapture,
+    options: { signal: AbortSignal },
+  ): Promise<{ machine: Machine; timings: RestoreTimings }>;
+  /**
+   * Text that is equal for two machines exactly when a capture of one can be restored as the other: VMM and its version,
+   * accelerator and processor, machine options, CPUs, memory, number and kind of devices, and on what the guest's clock rests.
+   * Not in it: kernel and initrd, which a restored machine does not look at.
+   */
+  shape(spec: Pick<MachineSpec, "vcpus" | "memoryMib" | "disks">, options: { signal: AbortSignal }): Promise<string>;
   /**
    * The running machine of this VM after a daemon restart, or undefined when there is none. Believes an identity file only when host boot,
    * pid, process start time and command line agree; removes stale files.

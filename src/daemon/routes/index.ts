@@ -6,6 +6,8 @@ import type { RouteContext } from "./context.ts";
 import { imageRoutes } from "./image.ts";
 import { kernelRoutes } from "./kernel.ts";
 import { operationRoutes } from "./operation.ts";
+import { snapshotRoutes } from "./snapshot.ts";
+import { templateRoutes } from "./template.ts";
 import { vmRoutes } from "./vm.ts";
 import { vmFileRoutes } from "./vm-files.ts";
 import { workspaceRoutes } from "./workspace.ts";
@@ -24,5 +26,7 @@ export function buildRoutes(context: RouteContext): Routes {
     ...workspaceRoutes(context),
     ...imageRoutes(context),
     ...kernelRoutes(context),
+    ...snapshotRoutes(context),
+    ...templateRoutes(context),
   };
 }

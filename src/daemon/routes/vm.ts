@@ -11,6 +11,10 @@ type Names =
   | "vm.start"
   | "vm.stop"
   | "vm.restart"
+  | "vm.pause"
+  | "vm.resume"
+  | "vm.restore"
+  | "vm.fork"
   | "vm.kill"
   | "vm.delete"
   | "vm.hold"
@@ -19,7 +23,7 @@ type Names =
   | "vm.ssh";
 
 export function vmRoutes({ services, operations, holds }: RouteContext): RoutesOf<Names> {
-  const { vms } = services;
+  const { snapshots, vms } = services;
   const nameOf = (reference: string) => vmName(services, reference);
   return {
     "vm.list": () => ({ vms: vms.list() }),
@@ -31,9 +35,17 @@ export function vmRoutes({ services, operations, holds }: RouteContext): RoutesO
       holds.created(operation);
       return operation;
     },
-    "vm.start": ({ vm }) => operations.start("vm.start", nameOf(vm), (progress) => vms.start(vm, progress)),
+    "vm.start": ({ vm, ...options }) =>
+      operations.start("vm.start", nameOf(vm), (progress) => vms.start(vm, options, progress)),
     "vm.stop": ({ vm }) => operations.start("vm.stop", nameOf(vm), (progress) => vms.stop(vm, progress)),
-    "vm.restart": ({ vm }) => operations.start("vm.restart", nameOf(vm), (progress) => vms.restart(vm, progress)),
+    "vm.restart": ({ vm, ...options }) =>
+      operations.start("vm.restart", nameOf(vm), (progress) => vms.restart(vm, options, progress)),
+    "vm.pause": ({ vm, keepRunning = false }) =>
+      operations.start("vm.pause", nameOf(vm), (progress) => vms.pause(vm, { keepRunning }, progress)),
+    "vm.resume": ({ vm }) => operations.start("vm.resume", nameOf(vm), (progress) => vms.resume(vm, progress)),
+    "vm.restore": ({ vm, snapshot }) =>
+      operations.start("vm.restore", nameOf(vm), (progress) => snapshots.restore(vm, snapshot, progress)),
+    "vm.fork": (params) => operations.start("vm.fork", params.source, (progress) => snapshots.fork(params, progress)),
     "vm.kill": ({ vm }, { signal }) => vms.kill(vm, { signal }),
     "vm.delete": ({ vm }) => operations.start("vm.delete", nameOf(vm), (progress) => vms.delete(vm, progress)),
     "vm.hold": ({ operation }, { signal }) => holds.hold(operation, { signal }),

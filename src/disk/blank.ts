@@ -1,4 +1,4 @@
-// The two disks of a VM: sparse ext4 files, empty until the guest writes.
+// Blank disks: sparse ext4 files, empty until the guest writes.
 import { open, rename, rm, stat } from "node:fs/promises";
 import { BangerError, diskFull } from "../lib/errors.ts";
 import { run } from "../lib/run.ts";

@@ -10,7 +10,8 @@ import type { VmRow } from "../state/vms.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
 import { ensureDisk } from "../disk/blank.ts";
-import { bootError, powerOn } from "./power-on.ts";
+import { bootError } from "./boot-error.ts";
+import { powerOn } from "./power-on.ts";
 
 /** Virtio serials by which the guest finds its disks. */
 const serials = { base: "base", overlay: "overlay", work: "work" } as const;

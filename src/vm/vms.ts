@@ -12,6 +12,8 @@ import { hostAlias } from "../ssh/known-hosts.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
 import { createVm, type CreateRequest } from "./create.ts";
+import { vmDisk, writableSerials } from "./disk-files.ts";
+import { pausedMemoryBytes } from "./paused-memory.ts";
 import { reconnectGuest, recoverVms } from "./recover.ts";
 import { findVm } from "./reference.ts";
 import { removeVm } from "./remove.ts";
@@ -240,7 +242,12 @@ export class Vms {
       workspace: row.workspace,
       pid: this.#context.sessions.get(row.id)?.machine.pid ?? null,
       bootId: row.bootId,
-      diskUsedBytes: allocatedBytes(files.overlayDisk) + allocatedBytes(files.workDisk),
+      diskUsedBytes:
+        writableSerials
+          .map((serial) => allocatedBytes(vmDisk(this.#context.paths, row, serial).path))
+          .reduce((sum, bytes) => sum + bytes) + pausedMemoryBytes(this.#context.paths, row.id),
+      baseSnapshot: row.baseSnapshotId,
+      lastStart: row.lastStart,
       dir: files.dir,
       createdAt: row.createdAt,
       startedAt: row.startedAt,

@@ -5,7 +5,7 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
 
-packages="qemu-system-x86 mmdebstrap e2fsprogs uidmap openssh-client rsync git make kmod tar xz-utils zstd ca-certificates"
+packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap openssh-client rsync git make kmod tar xz-utils zstd ca-certificates"
 [ "$(uname -m)" = aarch64 ] && packages=$(echo "$packages" | sed s/qemu-system-x86/qemu-system-arm/)
 [ "${1:-}" = --test ] && packages="$packages tmux zsh fish shellcheck"
 command -v npm >/dev/null || packages="$packages nodejs npm"

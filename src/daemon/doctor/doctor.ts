@@ -12,7 +12,7 @@ import { guestAgent } from "./guest-agent.ts";
 import { qemu } from "./qemu.ts";
 import { stateReadable } from "./state-readable.ts";
 import { subordinateIds } from "./subordinate-ids.ts";
-import { e2fsprogs, git, mmdebstrap, sshClient } from "./tools.ts";
+import { e2fsprogs, git, mmdebstrap, qemuImg, sshClient } from "./tools.ts";
 
 /** In the order in which they are shown. */
 const checks: readonly DoctorCheck[] = [
@@ -23,6 +23,7 @@ const checks: readonly DoctorCheck[] = [
   accelerator,
   guestAgent,
   e2fsprogs,
+  qemuImg,
   mmdebstrap,
   subordinateIds,
   git,

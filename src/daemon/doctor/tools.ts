@@ -32,6 +32,13 @@ export const e2fsprogs = toolCheck({
   vital: true,
 });
 
+export const qemuImg = toolCheck({
+  name: "qemu-img",
+  programs: ["qemu-img"],
+  packageName: "qemu-utils",
+  needed: "snapshots and forks of many generations cannot be made, and blank disks are made more slowly",
+});
+
 export const mmdebstrap = toolCheck({
   name: "mmdebstrap",
   programs: ["mmdebstrap"],

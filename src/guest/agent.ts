@@ -96,6 +96,8 @@ export type DialTarget = { tcp: string } | { unix: string } | { service: "ssh" }
 export interface GuestAgent extends AsyncDisposable {
   /** Resolves when the session is over, with the reason. Never rejects. `protocol` says that the guest broke the rules. */
   readonly closed: Promise<{ reason: string; protocol: boolean }>;
+  /** Ends the session: calls under way fail with `guest.unreachable` and this reason. */
+  end(reason: string): void;
   hello(options: CallOptions): Promise<GuestHello>;
   /** Sends identity, disks, keys, clock and entropy (the last two are taken inside). Returns each step's duration. */
   configure(config: GuestConfig, options: CallOptions): Promise<GuestSteps>;

@@ -8,6 +8,7 @@ import type { Progress } from "../lib/progress.ts";
 import type { State } from "../state/open.ts";
 import type { Driver, MachineCapture } from "../vmm/driver.ts";
 import type { Sessions } from "./sessions.ts";
+import type { StartLog } from "./start-stats.ts";
 
 /** The part of an image or kernel store that VMs need. */
 export interface Store<R> {
@@ -40,7 +41,7 @@ export interface Templates {
   take(fingerprint: string): TemplateUse | undefined;
   /** Has one made in the background, soon, unless it is there, under way, or switched off. Never throws. */
   want(shape: TemplateShape): void;
-  /** For one that could not be restored: removes it and logs why. */
+  /** For one that could not be restored: removes it, and has it made anew only after a while. Never throws. */
   discard(id: string, reason: unknown): Promise<void>;
 }
 
@@ -63,6 +64,8 @@ export interface VmContext {
   initramfs(kernel: KernelRecord, options: { signal: AbortSignal }): Promise<string>;
   connectGuest: ConnectGuest;
   templates: Templates;
+  /** Every start is told here, after it is over. */
+  starts: StartLog;
   settings: VmSettings;
   log: Logger;
   sessions: Sessions;

@@ -3,13 +3,15 @@ import type { Params } from "../api/method.ts";
 import type { Methods } from "../api/methods.ts";
 import { vmPaths } from "../config/paths.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
-import { ensureDirectory } from "../lib/files.ts";
+import { ensureDirectory, removeInside } from "../lib/files.ts";
 import { newId, newName } from "../lib/ids.ts";
 import type { Progress } from "../lib/progress.ts";
 import { generateHostKey } from "../ssh/host-key.ts";
 import { writeKnownHosts } from "../ssh/known-hosts.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { Store, VmContext } from "./context.ts";
+import { ensureBlankDisks } from "./machine-spec.ts";
+import { PhaseClock } from "./phases.ts";
 import { removeVm } from "./remove.ts";
 import { checkName, resolveSpec } from "./spec.ts";
 import { startVm } from "./start.ts";
@@ -27,6 +29,7 @@ export async function createVm(
   progress: Progress,
   onNamed: (name: string) => void = () => {},
 ): Promise<VmRow> {
+  const clock = new PhaseClock();
   const spec = resolveSpec(request, context.settings.vmDefaults);
   if (request.name !== undefined) {
     checkName(request.name);
@@ -38,11 +41,13 @@ export async function createVm(
   const kernel = await findOrPull(context.kernels, request.kernel ?? context.settings.defaultKernel, pull, progress);
   progress.signal.throwIfAborted();
 
+  const start = request.start ?? true;
   const hostKey = generateHostKey();
   const row: VmRow = {
     id: newId(),
     name: request.name ?? freeName(context),
-    state: "created",
+    // Written once: there is nothing to do between this and the start.
+    state: start ? "starting" : "created",
     reason: "",
     imageId: image.id,
     imageName: image.name,
@@ -60,15 +65,27 @@ export async function createVm(
     createdAt: Date.now(),
     startedAt: null,
   };
-  context.state.vms.insert(row);
-  onNamed(row.name);
+  const { signal } = progress;
+  const { dir } = vmPaths(context.paths, row.id);
   using _lock = await context.locks.acquire(row.id, neverAborted);
+  await ensureDirectory(dir);
+  // Made while the record is written; nobody else knows the directory yet.
+  const pin = writeKnownHosts(dir, row.id, hostKey.publicLine);
+  const disks = start ? ensureBlankDisks(context, row, { signal }) : Promise.resolve();
+  const files = Promise.allSettled([pin, disks]);
   try {
-    const { dir } = vmPaths(context.paths, row.id);
-    await ensureDirectory(dir);
-    await writeKnownHosts(dir, row.id, hostKey.publicLine);
-    if (request.start ?? true) await startVm(context, row, progress);
+    context.state.vms.insert(row);
   } catch (error) {
+    await files;
+    await removeInside(context.paths.vmsDir, dir);
+    throw error;
+  }
+  onNamed(row.name);
+  try {
+    if (start) await startVm(context, row, progress, { cold: request.cold, disks, clock });
+    await pin;
+  } catch (error) {
+    await files;
     if (row.autoRemove) await removeVm(context, row);
     else throw keptError(error, row.name);
     throw error;

@@ -5,6 +5,7 @@ import type { MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import { consoleTail } from "./console-log.ts";
 import type { VmContext } from "./context.ts";
+import type { PhaseClock } from "./phases.ts";
 import { openGuest, type ReachedGuest } from "./reach-guest.ts";
 
 /**
@@ -15,25 +16,31 @@ const firstShare = 1 / 3;
 
 type Parts = Pick<VmContext, "driver" | "connectGuest" | "settings" | "log">;
 
+export interface PowerOnOptions {
+  consoleLog: string;
+  signal: AbortSignal;
+  /** Its phases spawn and boot are ended. */
+  clock?: PhaseClock;
+  /** Others that want the host's processors go first. Default false. */
+  background?: boolean;
+}
+
 /**
  * Launches the machine and waits for its guest, all in all `settings.bootTimeoutMs`. The caller owns both results.
  * Throws `vm.boot-timeout`, `vm.boot-failed` (the VMM ended), `guest.protocol`, what `launch` throws, or the signal's reason.
  */
-export async function powerOn(
-  parts: Parts,
-  spec: MachineSpec,
-  options: { consoleLog: string; signal: AbortSignal },
-): Promise<ReachedGuest> {
-  const { consoleLog } = options;
+export async function powerOn(parts: Parts, spec: MachineSpec, options: PowerOnOptions): Promise<ReachedGuest> {
+  const { consoleLog, clock } = options;
   const { bootTimeoutMs } = parts.settings;
   using whole = deadline(options.signal, bootTimeoutMs, () =>
     bootError("vm.boot-timeout", `the guest did not say Hello within ${bootTimeoutMs / 1000} s`, consoleLog),
   );
   const firstMs = bootTimeoutMs * firstShare;
   const silence = new BangerError("vm.boot-timeout", `no Hello within ${firstMs / 1000} s`);
+  const phases = clock?.count ?? 0;
   using first = deadline(whole.signal, firstMs, () => silence);
   try {
-    return await attempt(parts, spec, consoleLog, first.signal);
+    return await attempt(parts, spec, { ...options, signal: first.signal });
   } catch (error) {
     if (error !== silence) throw error;
     parts.log.warn("the guest is silent: powering it on once more", {
@@ -42,18 +49,18 @@ export async function powerOn(
       consoleTail: consoleTail(consoleLog),
     });
   }
-  return await attempt(parts, spec, consoleLog, whole.signal);
+  clock?.fold(phases, "silent boot");
+  return await attempt(parts, spec, { ...options, signal: whole.signal });
 }
 
-async function attempt(
-  parts: Parts,
-  spec: MachineSpec,
-  consoleLog: string,
-  signal: AbortSignal,
-): Promise<ReachedGuest> {
-  const machine = await parts.driver.launch(spec, { signal });
+async function attempt(parts: Parts, spec: MachineSpec, options: PowerOnOptions): Promise<ReachedGuest> {
+  const { consoleLog, signal, clock, background = false } = options;
+  const machine = await parts.driver.launch(spec, { signal, background });
+  clock?.end("spawn");
   try {
-    return { machine, agent: await openGuest(parts, machine, { consoleLog, signal }) };
+    const agent = await openGuest(parts, machine, { consoleLog, signal });
+    clock?.end("boot");
+    return { machine, agent };
   } catch (error) {
     await machine.kill();
     throw error;

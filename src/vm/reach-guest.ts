@@ -68,7 +68,6 @@ export async function restoreGuest(
     return { machine, agent: await openGuest(parts, machine, { consoleLog, signal }) };
   } catch (error) {
     await machine.kill();
-    await machine[Symbol.asyncDispose]();
     throw error;
   }
 }

@@ -1,33 +1,43 @@
-// Starts a VM: disks, initramfs, VMM, Hello, Configure. Each thing made is undone when a later one fails.
-import type { ImageRecord } from "../api/records.ts";
+// Starts a VM: from the memory of a template when there is one, else by a boot; then it is told who it is. Whatever way it
+// came up, a failure leaves nothing running and the reason in its record.
 import { vmPaths } from "../config/paths.ts";
-import type { GuestAgent } from "../guest/agent.ts";
-import { deadline } from "../lib/abort.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
-import { ensureClientKey } from "../ssh/client-key.ts";
 import type { VmRow } from "../state/vms.ts";
-import type { MachineSpec } from "../vmm/driver.ts";
+import { restoreOrBoot } from "./bring-up.ts";
 import type { VmContext } from "./context.ts";
-import { ensureDisk } from "../disk/blank.ts";
-import { bootError } from "./boot-error.ts";
-import { powerOn } from "./power-on.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+import { authorizedKeys, guestConfig, newIdentity } from "./guest-identity.ts";
+import { ensureBlankDisks, machineSpec } from "./machine-spec.ts";
+import { PhaseClock } from "./phases.ts";
 
-/** Virtio serials by which the guest finds its disks. */
-const serials = { base: "base", overlay: "overlay", work: "work" } as const;
+export interface StartOptions {
+  /** Boot, although memory could be restored. Default false. */
+  cold?: boolean | undefined;
+  /** Blank disks that are being made already; else they are made when they are missing. */
+  disks?: Promise<void>;
+  /** Runs since the request. */
+  clock?: PhaseClock;
+}
 
 /**
  * Starts the VM of `row`; the caller holds its lock and has checked that it does not run. On success it is "running".
  * On failure nothing runs, the VM is "stopped" (or "broken" when the guest broke the rules) with the reason, and the error
  * (`vm.boot-failed`, `vm.boot-timeout`, `vmm.failed`, a store's) carries the end of the console.
  */
-export async function startVm(context: VmContext, row: VmRow, progress: Progress): Promise<void> {
+export async function startVm(
+  context: VmContext,
+  row: VmRow,
+  progress: Progress,
+  options: StartOptions = {},
+): Promise<void> {
   const { state, starting } = context;
   const cut = new AbortController();
   starting.set(row.id, cut);
-  state.vms.update(row.id, { state: "starting", reason: "" });
   try {
-    await boot(context, row, withSignal(progress, AbortSignal.any([progress.signal, cut.signal])));
+    if (row.state !== "starting") state.vms.update(row.id, { state: "starting", reason: "" });
+    const both = AbortSignal.any([progress.signal, cut.signal]);
+    await bringUp(context, row, withSignal(progress, both), { clock: new PhaseClock(), ...options });
   } catch (thrown) {
     const error = toBangerError(thrown);
     const broken = error.code === "guest.protocol";
@@ -38,108 +48,52 @@ export async function startVm(context: VmContext, row: VmRow, progress: Progress
   }
 }
 
-async function boot(context: VmContext, row: VmRow, progress: Progress): Promise<void> {
-  const files = vmPaths(context.paths, row.id);
-  const image = context.images.resolve(row.imageId);
-  progress.stage("prepare", "disks and initramfs");
-  const [spec, authorizedKeys] = await Promise.all([
-    machineSpec(context, row, image, progress.signal),
-    clientKeys(context, progress.signal),
-  ]);
-
-  await using undo = new AsyncDisposableStack();
-  progress.stage("boot", `${row.spec.vcpus} vcpu, ${row.spec.memoryMib} MiB`);
-  const { machine, agent } = await powerOn(context, spec, { consoleLog: files.consoleLog, signal: progress.signal });
-  undo.defer(() => machine.kill());
-  undo.use(agent);
-
-  progress.stage("configure", image.name);
-  const { bootTimeoutMs } = context.settings;
-  using limit = deadline(progress.signal, bootTimeoutMs, () => {
-    const late = `the guest was up, but was not configured within ${bootTimeoutMs / 1000} s`;
-    return bootError("vm.boot-timeout", late, files.consoleLog);
-  });
-  // Asked together: both wait for the same preparations in the guest.
-  const [hello, steps] = await Promise.all([
-    agent.hello({ signal: limit.signal }),
-    configure(agent, row, image, authorizedKeys, files.consoleLog, limit.signal),
-  ]);
-  context.log.info("guest configured", {
-    vm: row.id,
-    readyUptimeMs: hello.readyUptimeMs,
-    steps: Object.fromEntries(steps.map((step) => [step.name, step.durationMs])),
-  });
-  progress.signal.throwIfAborted();
-  context.state.vms.update(row.id, { state: "running", reason: "", bootId: hello.bootId, startedAt: Date.now() });
-  undo.move();
-  context.sessions.adopt(machine, agent);
-  progress.stage("ready");
-}
-
-async function machineSpec(
+async function bringUp(
   context: VmContext,
   row: VmRow,
-  image: ImageRecord,
-  signal: AbortSignal,
-): Promise<MachineSpec> {
-  const files = vmPaths(context.paths, row.id);
-  const kernel = context.kernels.resolve(row.kernelId);
-  const [initrd] = await Promise.all([
-    context.initramfs(kernel, { signal }),
-    ensureDisk(files.overlayDisk, "overlay", row.spec.overlayBytes, signal),
-    ensureDisk(files.workDisk, "work", row.spec.diskBytes, signal),
+  progress: Progress,
+  options: StartOptions & { clock: PhaseClock },
+): Promise<void> {
+  const { signal } = progress;
+  const { clock } = options;
+  progress.stage("prepare", "disks and initramfs");
+  const described = machineSpec(context, row, { signal });
+  const [spec, fingerprint, keys] = await together([
+    described,
+    described.then((it) => fingerprintOf(context.driver, it, { signal })),
+    authorizedKeys(context, { signal }),
+    options.disks ?? ensureBlankDisks(context, row, { signal }),
   ]);
-  return {
-    vmId: row.id,
-    homeId: context.paths.homeId,
-    dir: files.dir,
-    kernel: kernel.kernelPath,
-    initrd,
-    kernelArguments: [],
-    vcpus: row.spec.vcpus,
-    memoryMib: row.spec.memoryMib,
-    disks: [
-      { serial: serials.base, path: image.rootfsPath, readOnly: true },
-      { serial: serials.overlay, path: files.overlayDisk, readOnly: false },
-      { serial: serials.work, path: files.workDisk, readOnly: false },
-    ],
-  };
-}
+  clock.end("prepare");
 
-/** Without OpenSSH's client on the host a VM starts all the same; only `vm ssh` needs the key. */
-async function clientKeys(context: VmContext, signal: AbortSignal): Promise<string[]> {
-  try {
-    return [(await ensureClientKey(context.paths.sshDir, { signal })).publicLine];
-  } catch (error) {
-    if (toBangerError(error).code !== "command.missing") throw error;
-    return [];
+  const image = context.images.resolve(row.imageId);
+  const identity = newIdentity(row, keys);
+  const { consoleLog } = vmPaths(context.paths, row.id);
+  const guest = { spec, config: guestConfig(identity, image), consoleLog, imageName: image.name };
+  await using undo = new AsyncDisposableStack();
+  const up = await restoreOrBoot(context, guest, progress, { fingerprint, cold: options.cold ?? false, clock });
+  undo.defer(() => up.machine.kill());
+  undo.use(up.agent);
+  signal.throwIfAborted();
+  const lastStart = clock.record(up.kind, up.reason);
+  const { bootId } = identity;
+  context.state.vms.update(row.id, { state: "running", reason: "", bootId, startedAt: Date.now(), lastStart });
+  undo.move();
+  context.sessions.adopt(up.machine, up.agent);
+  progress.stage("ready");
+
+  context.log.info("VM started", { vm: row.id, ...lastStart, phases: lastStart.phases, steps: up.steps });
+  context.starts.add(lastStart);
+  if (up.kind === "cold") {
+    const { vcpus, memoryMib, initrd } = spec;
+    const kernel = context.kernels.resolve(row.kernelId);
+    context.templates.want({ fingerprint, kernel, initrd, vcpus, memoryMib });
   }
 }
 
-async function configure(
-  agent: GuestAgent,
-  row: VmRow,
-  image: ImageRecord,
-  authorizedKeys: string[],
-  consoleLog: string,
-  signal: AbortSignal,
-): Promise<{ name: string; durationMs: number }[]> {
-  try {
-    return await agent.configure(
-      {
-        vmId: row.id,
-        hostname: row.name,
-        disks: serials,
-        ssh: { hostKeyPem: row.hostKeyPem, authorizedKeys },
-        environment: image.config.environment,
-        defaultUser: image.config.user,
-        defaultWorkdir: image.config.workdir,
-      },
-      { signal },
-    );
-  } catch (thrown) {
-    const error = toBangerError(thrown);
-    if (error.code !== "guest.failed") throw thrown;
-    throw bootError("vm.boot-failed", `the guest could not be configured: ${error.message}`, consoleLog, error);
-  }
+/** All results, or the first error once all have ended: what they make may be removed then. */
+async function together<T extends unknown[]>(work: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  const settled = await Promise.allSettled(work);
+  for (const one of settled) if (one.status === "rejected") throw one.reason;
+  return await Promise.all(work);
 }

@@ -74,6 +74,7 @@ beforeEach(async () => {
     state,
     driver: {
       launch: async ({ vmId }: { vmId: string }) => launch(vmId),
+      shape: async () => "shape",
       list: async () => new Map(),
       find: () => Promise.reject(new Error("its files cannot be read")),
     } as unknown as Driver,
@@ -81,6 +82,7 @@ beforeEach(async () => {
     kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
     initramfs: async () => "/x",
     connectGuest: async () => agent,
+    templates: { take: () => undefined, want() {}, async discard() {} },
     settings: {
       defaultImage: "thing",
       defaultKernel: "thing",
@@ -99,7 +101,7 @@ afterEach(async () => {
 
 test("a kill during a restart ends both: the VM does not come up again", async () => {
   await vms.create({ name: "one" }, quiet());
-  const restarted = vms.restart("one", quiet());
+  const restarted = vms.restart("one", {}, quiet());
   await asked.promise;
   const killed = vms.kill("one", { signal: new AbortController().signal });
   await assert.rejects(restarted, { code: "cancelled" });
@@ -121,10 +123,10 @@ test("a kill whose client goes away leaves no record of a machine that runs", as
 
 test("verbs that waited for a VM that is deleted meanwhile say so", async () => {
   await vms.create({ name: "one" }, quiet());
-  const restarted = vms.restart("one", quiet());
+  const restarted = vms.restart("one", {}, quiet());
   await asked.promise;
   const deleted = vms.delete("one", quiet());
-  const started = vms.start("one", quiet());
+  const started = vms.start("one", {}, quiet());
   await assert.rejects(restarted, { code: "cancelled" });
   await deleted;
   await assert.rejects(started, { code: "vm.not-found", message: 'VM "one" was deleted' });

@@ -18,10 +18,11 @@ import { reconnectGuest, recoverVms } from "./recover.ts";
 import { findVm } from "./reference.ts";
 import { removeVm } from "./remove.ts";
 import { Sessions } from "./sessions.ts";
-import { startVm } from "./start.ts";
+import { startVm, type StartOptions } from "./start.ts";
+import { StartLog, type StartStats } from "./start-stats.ts";
 import { killVm, stopVm } from "./stop.ts";
 
-export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting">;
+export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "starts">;
 
 export class Vms {
   readonly #context: VmContext;
@@ -35,7 +36,8 @@ export class Vms {
       },
       options.log,
     );
-    this.#context = { ...options, sessions, locks: new KeyedMutex(), starting: new Map() };
+    const starts = new StartLog(options.state.starts, options.log);
+    this.#context = { ...options, sessions, starts, locks: new KeyedMutex(), starting: new Map() };
   }
 
   /** Makes record and reality agree; the first call of a daemon. */
@@ -49,8 +51,14 @@ export class Vms {
   }
 
   /** Lets go of all machines; they go on running. */
-  close(): Promise<void> {
-    return this.#context.sessions.close();
+  async close(): Promise<void> {
+    await this.#context.sessions.close();
+    this.#context.starts[Symbol.dispose]();
+  }
+
+  /** How long the last starts took. */
+  startStats(): StartStats {
+    return this.#context.starts.stats();
   }
 
   runningCount(): number {
@@ -70,7 +78,7 @@ export class Vms {
     return this.#current(await createVm(this.#context, request, progress, onNamed));
   }
 
-  async start(reference: string, progress: Progress): Promise<VmRecord> {
+  async start(reference: string, options: StartOptions, progress: Progress): Promise<VmRecord> {
     const row = this.#find(reference);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
     const now = this.#byId(row);
@@ -80,7 +88,7 @@ export class Vms {
         hint: running ? `banger vm exec ${row.name} -- uname -a` : `banger vm restart ${row.name}`,
       });
     }
-    await startVm(this.#context, now, progress);
+    await startVm(this.#context, now, progress, { cold: options.cold });
     return this.#current(row);
   }
 
@@ -91,7 +99,7 @@ export class Vms {
     return this.#current(row);
   }
 
-  async restart(reference: string, progress: Progress): Promise<VmRecord> {
+  async restart(reference: string, options: StartOptions, progress: Progress): Promise<VmRecord> {
     const row = this.#find(reference);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
     // What ends the VM meanwhile ends the whole verb: it must not come up again.
@@ -103,7 +111,7 @@ export class Vms {
     } finally {
       this.#context.starting.delete(row.id);
     }
-    await startVm(this.#context, this.#byId(row), progress);
+    await startVm(this.#context, this.#byId(row), progress, { cold: options.cold });
     return this.#current(row);
   }
 

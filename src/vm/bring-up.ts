@@ -1,0 +1,131 @@
+// From a machine's specification to a guest that is the VM it should be: memory of a template, or a boot when there is none or it fails.
+import type { GuestConfig, GuestSteps } from "../guest/agent.ts";
+import { deadline } from "../lib/abort.ts";
+import { toBangerError } from "../lib/errors.ts";
+import { withSignal, type Progress } from "../lib/progress.ts";
+import type { MachineSpec } from "../vmm/driver.ts";
+import { bootError } from "./boot-error.ts";
+import type { TemplateUse, VmContext } from "./context.ts";
+import type { PhaseClock } from "./phases.ts";
+import { powerOn } from "./power-on.ts";
+import { greet, restoreGuest, type ReachedGuest } from "./reach-guest.ts";
+
+/** What is to come up. */
+export interface GuestPlan {
+  spec: MachineSpec;
+  config: GuestConfig;
+  consoleLog: string;
+  /** For people. */
+  imageName: string;
+}
+
+export interface ConfiguredGuest extends ReachedGuest {
+  kind: "template" | "cold";
+  /** Why it is a boot although memory could have been restored; else empty. */
+  reason: string;
+  steps: GuestSteps;
+}
+
+type Parts = Pick<VmContext, "driver" | "connectGuest" | "settings" | "log" | "templates">;
+
+/** A restore takes some tenths of a second: one that has not ended after this part of the boot timeout never will. */
+const restoreShare = 1 / 4;
+
+/**
+ * Restores the template of `fingerprint` and configures its guest; boots instead when there is no template, when `cold` asks for it, or
+ * when the restore fails in any way. The caller owns the results; after a failure nothing runs. Throws as `powerOn` does,
+ * `vm.boot-failed` and `vm.boot-timeout` with the console's end, or the signal's reason.
+ */
+export async function restoreOrBoot(
+  parts: Parts,
+  plan: GuestPlan,
+  progress: Progress,
+  options: { fingerprint: string; cold: boolean; clock: PhaseClock },
+): Promise<ConfiguredGuest> {
+  const { clock, cold, fingerprint } = options;
+  const template = cold ? undefined : parts.templates.take(fingerprint);
+  if (template === undefined) {
+    return { ...(await boot(parts, plan, progress, clock)), kind: "cold", reason: cold ? "it was asked for" : "" };
+  }
+  const phases = clock.count;
+  try {
+    return { ...(await fromTemplate(parts, template, plan, progress, clock)), kind: "template", reason: "" };
+  } catch (thrown) {
+    progress.signal.throwIfAborted();
+    clock.fold(phases, "failed restore");
+    const { code, message } = toBangerError(thrown);
+    const reason = `its template could not be restored: ${message.split("\n")[0] ?? ""}`;
+    parts.log.warn("a template could not be restored: booting instead", {
+      vm: plan.spec.vmId,
+      template: template.id,
+      code,
+      reason: message,
+    });
+    const booted = await boot(parts, plan, progress, clock);
+    // The same machine comes up by a boot, so it was the template.
+    await parts.templates.discard(template.id, thrown);
+    return { ...booted, kind: "cold", reason };
+  }
+}
+
+async function fromTemplate(
+  parts: Parts,
+  template: TemplateUse,
+  plan: GuestPlan,
+  progress: Progress,
+  clock: PhaseClock,
+): Promise<ReachedGuest & { steps: GuestSteps }> {
+  using use = template;
+  const { consoleLog, spec } = plan;
+  progress.stage("restore", `${spec.vcpus} vcpu, ${spec.memoryMib} MiB`);
+  const limitMs = parts.settings.bootTimeoutMs * restoreShare;
+  using limit = deadline(progress.signal, limitMs, () =>
+    bootError("vm.boot-timeout", `the restored guest was not configured within ${limitMs / 1000} s`, consoleLog),
+  );
+  const { signal } = limit;
+  const guest = await restoreGuest(parts, spec, use.capture, { clock, consoleLog, signal });
+  return await configured(guest, plan, withSignal(progress, signal), clock);
+}
+
+async function boot(
+  parts: Parts,
+  plan: GuestPlan,
+  progress: Progress,
+  clock: PhaseClock,
+): Promise<ReachedGuest & { steps: GuestSteps }> {
+  const { consoleLog, spec } = plan;
+  progress.stage("boot", `${spec.vcpus} vcpu, ${spec.memoryMib} MiB`);
+  const guest = await powerOn(parts, spec, { consoleLog, signal: progress.signal, clock });
+  const { bootTimeoutMs } = parts.settings;
+  using limit = deadline(progress.signal, bootTimeoutMs, () => {
+    const late = `the guest was up, but was not configured within ${bootTimeoutMs / 1000} s`;
+    return bootError("vm.boot-timeout", late, consoleLog);
+  });
+  return await configured(guest, plan, withSignal(progress, limit.signal), clock);
+}
+
+/** Tells the guest who it is. Owns the guest until it returns. */
+async function configured(
+  guest: ReachedGuest,
+  plan: GuestPlan,
+  progress: Progress,
+  clock: PhaseClock,
+): Promise<ReachedGuest & { steps: GuestSteps }> {
+  const { signal } = progress;
+  progress.stage("configure", plan.imageName);
+  try {
+    // Asked together: a guest that is in another phase refuses to be configured.
+    const [, steps] = await Promise.all([
+      greet(guest.agent, "waiting", { signal }).then(() => clock.end("hello")),
+      guest.agent.configure(plan.config, { signal }),
+    ]);
+    clock.end("configure");
+    return { ...guest, steps };
+  } catch (thrown) {
+    await guest.agent[Symbol.asyncDispose]();
+    await guest.machine.kill();
+    const error = toBangerError(thrown);
+    if (error.code !== "guest.failed") throw thrown;
+    throw bootError("vm.boot-failed", `the guest could not be configured: ${error.message}`, plan.consoleLog, error);
+  }
+}

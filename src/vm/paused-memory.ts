@@ -72,10 +72,10 @@ export async function spendPausedMemory(paths: Paths, vmId: string): Promise<boo
   return true;
 }
 
-/** Takes `spendPausedMemory` back: for a machine that ended before its CPUs ran. */
+/** Takes `spendPausedMemory` back, also one that failed: for a machine that ended before its CPUs ran. */
 export async function unspendPausedMemory(paths: Paths, vmId: string): Promise<void> {
   const { whole, spent } = directories(paths, vmId);
-  await publish(spent, whole);
+  if (!existsSync(whole)) await publish(spent, whole);
 }
 
 /** Whether memory was spent and its files are still there: a resume was under way. */

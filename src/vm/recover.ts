@@ -9,7 +9,9 @@ import { removeInside } from "../lib/files.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { Machine } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
+import { hasSpentMemory, readPausedMemory, removeLeftovers, spendPausedMemory } from "./paused-memory.ts";
 import { removeVm } from "./remove.ts";
+import { wakeGuest } from "./wake-guest.ts";
 
 /** How long an agent may take to answer a daemon that came back. */
 const reconnectTimeoutMs = 15_000;
@@ -55,18 +57,21 @@ async function orLogged(context: VmContext, vmId: string, work: Promise<void>): 
 }
 
 async function recoverVm(context: VmContext, row: VmRow, pid: number | undefined, signal: AbortSignal): Promise<void> {
-  const { log, state } = context;
-  if (row.state === "running" && !row.autoRemove) {
-    const machine = await context.driver.find(row.id, vmPaths(context.paths, row.id).dir, { signal });
+  const { driver, log, paths, state } = context;
+  if (!row.autoRemove && (row.state === "running" || row.state === "paused")) {
+    if ((await readPausedMemory(paths, row.id)) !== undefined) {
+      await recoverPaused(context, row, pid);
+      return;
+    }
+    const machine = await driver.find(row.id, vmPaths(paths, row.id).dir, { signal });
     if (machine !== undefined) {
-      log.info("found a running VM again", { vm: row.id, pid: machine.pid });
-      context.sessions.adopt(machine);
+      await adoptMachine(context, row, machine);
       return;
     }
   }
   if (pid !== undefined) {
     log.warn("ending a VMM that was left in between", { vm: row.id, pid, state: row.state });
-    await context.driver.killOrphan(row.id, context.paths.homeId, pid);
+    await driver.killOrphan(row.id, paths.homeId, pid);
   }
   if (row.autoRemove) {
     log.info("removing a VM whose client is gone", { vm: row.id });
@@ -78,16 +83,54 @@ async function recoverVm(context: VmContext, row: VmRow, pid: number | undefined
     log.info("VM is stopped", { vm: row.id, was: row.state, reason });
     state.vms.update(row.id, { state: "stopped", reason, bootId: null });
   }
+  await spendPausedMemory(paths, row.id);
+  await removeLeftovers(paths, row.id);
+}
+
+/**
+ * The memory is on the disk, whole and not used: a VMM that is there all the same was about to end, or was not allowed to run yet.
+ */
+async function recoverPaused(context: VmContext, row: VmRow, pid: number | undefined): Promise<void> {
+  const { log, paths, state } = context;
+  if (pid !== undefined) {
+    log.info("ending the VMM of a paused VM", { vm: row.id, pid });
+    await context.driver.killOrphan(row.id, paths.homeId, pid);
+  }
+  if (row.state !== "paused") state.vms.update(row.id, { state: "paused", reason: "" });
+  await removeLeftovers(paths, row.id);
+}
+
+/**
+ * Takes over a machine that runs. CPUs that stand still were stopped by a pause that keeps the VMM, which the record says; or for a
+ * capture that was not finished, or before a resume was over: then the VM goes on. So does a guest that is frozen (`reconnectGuest`).
+ */
+async function adoptMachine(context: VmContext, row: VmRow, machine: Machine): Promise<void> {
+  const { log, paths, sessions, state } = context;
+  const still = await machine.isPaused();
+  const keptStill = still && row.state === "paused" && !hasSpentMemory(paths, row.id);
+  log.info("found a running VM again", { vm: row.id, pid: machine.pid, still, keptStill });
+  if (keptStill) {
+    sessions.adoptStill(machine);
+  } else {
+    if (row.state === "paused") state.vms.update(row.id, { state: "running", reason: "" });
+    if (still) await machine.resume();
+    sessions.adopt(machine);
+  }
+  await removeLeftovers(paths, row.id);
 }
 
 const interruption: Partial<Record<VmRow["state"], string>> = {
   running: "its VMM was gone when the daemon started (host restart, or ended from outside)",
+  paused: "its VMM was gone when the daemon started, and the memory with it",
   starting: "the daemon ended while the VM was starting",
   stopping: "",
   broken: "it was broken when the daemon ended",
 };
 
-/** A new session with the agent of a machine that runs already. Throws when it is another VM's, or not in service. */
+/**
+ * A new session with the agent of a machine that runs already; a guest that was left frozen goes on. Throws when it is another VM's, or
+ * not in service.
+ */
 export async function reconnectGuest(
   context: Pick<VmContext, "connectGuest">,
   machine: Machine,
@@ -99,10 +142,7 @@ export async function reconnectGuest(
   const channel = await machine.controlChannel({ signal: limit.signal });
   await using undo = new AsyncDisposableStack();
   const agent = undo.use(await context.connectGuest(channel, { signal: limit.signal }));
-  const hello = await agent.hello({ signal: limit.signal });
-  if (hello.vmId !== machine.vmId || hello.phase !== "running") {
-    throw new BangerError("guest.protocol", `the guest says it is "${hello.vmId}" in phase "${hello.phase}"`);
-  }
+  await wakeGuest(agent, machine.vmId, { signal: limit.signal });
   undo.move();
   return agent;
 }

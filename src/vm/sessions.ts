@@ -1,6 +1,7 @@
 // Machines that run now, each with its agent. Watches both: a machine that ends by itself becomes "stopped" with the
 // reason, a guest that breaks the rules of the control channel becomes "broken".
 import type { GuestAgent } from "../guest/agent.ts";
+import { orAborted } from "../lib/abort.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Machine } from "../vmm/driver.ts";
@@ -31,6 +32,8 @@ interface Watched extends Session {
   readonly over: AbortController;
   /** When the channel was cut, by the monotonic clock; the last ones. */
   readonly cutsMs: number[];
+  /** There while the machine stands still: no agent answers until it is resolved. */
+  still: PromiseWithResolvers<void> | undefined;
 }
 
 export class Sessions {
@@ -54,18 +57,45 @@ export class Sessions {
 
   /** Takes over a running machine, with its agent or by connecting to it. */
   adopt(machine: Machine, agent?: GuestAgent): Session {
-    const over = new AbortController();
+    return this.#adopt(machine, agent, undefined);
+  }
+
+  /** Takes over a machine whose CPUs stand still; connects to its agent after `release`. */
+  adoptStill(machine: Machine): Session {
+    return this.#adopt(machine, undefined, Promise.withResolvers());
+  }
+
+  /** The CPUs are about to stand still: a channel that is cut is not taken up again before `release`. Idempotent. */
+  hold(vmId: string): void {
+    const session = this.#sessions.get(vmId);
+    if (session !== undefined) session.still ??= Promise.withResolvers();
+  }
+
+  /** The CPUs run again. Idempotent. */
+  release(vmId: string): void {
+    const session = this.#sessions.get(vmId);
+    session?.still?.resolve();
+    if (session !== undefined) session.still = undefined;
+  }
+
+  #adopt(machine: Machine, agent: GuestAgent | undefined, still: Watched["still"]): Session {
+    const parts = { machine, over: new AbortController(), still };
     const session: Watched = {
-      machine,
-      agent: agent === undefined ? this.#events.reconnect(machine, { signal: over.signal }) : Promise.resolve(agent),
+      ...parts,
+      agent: agent === undefined ? this.#reconnect(parts) : Promise.resolve(agent),
       ending: false,
-      over,
       cutsMs: [],
     };
     this.#sessions.set(machine.vmId, session);
     void machine.exited.then((exit) => this.#ended(session, exit.reason));
     this.#watchAgent(session);
     return session;
+  }
+
+  async #reconnect(session: Pick<Watched, "machine" | "over" | "still">): Promise<GuestAgent> {
+    const { signal } = session.over;
+    if (session.still !== undefined) await orAborted(session.still.promise, signal);
+    return await this.#events.reconnect(session.machine, { signal });
   }
 
   /** Forgets a machine that a verb has ended. */
@@ -105,7 +135,7 @@ export class Sessions {
   }
 
   #watchAgent(session: Watched): void {
-    const { machine, over, cutsMs } = session;
+    const { machine, cutsMs } = session;
     const { vmId } = machine;
     session.agent
       .then(async (agent) => {
@@ -121,7 +151,7 @@ export class Sessions {
           );
         }
         this.#log.warn("control channel was cut; reconnecting", { vm: vmId, reason: end.reason });
-        session.agent = this.#events.reconnect(machine, { signal: over.signal });
+        session.agent = this.#reconnect(session);
         this.#watchAgent(session);
       })
       .catch((error: unknown) => {

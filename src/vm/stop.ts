@@ -4,15 +4,19 @@ import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
+import { removeLeftovers, spendPausedMemory } from "./paused-memory.ts";
+import { resumeVm } from "./resume.ts";
 
 /** What still runs in the guest gets TERM, and KILL after this. */
 const graceMs = 2000;
 
 /**
- * Stops the VM: the agent ends processes, syncs, unmounts and powers off; a guest that does not manage in time is killed.
- * The caller holds the lock. Can be cancelled until the guest was asked; from then on it goes to its end. Idempotent.
+ * Stops the VM, which goes on for that when it is paused: the agent ends processes, syncs, unmounts and powers off; a guest that does not manage in time is killed.
+ * The caller holds the lock. Can be cancelled until the guest was asked; from then on it goes to its end. A VM that cannot be resumed
+ * stays paused: throws as `resumeVm` does. Idempotent.
  */
 export async function stopVm(context: VmContext, row: VmRow, progress: Progress): Promise<void> {
+  if (row.state === "paused") await resumeToStop(context, row, progress);
   const session = context.sessions.get(row.id);
   if (session !== undefined && row.state !== "broken") {
     progress.signal.throwIfAborted();
@@ -36,7 +40,21 @@ export async function stopVm(context: VmContext, row: VmRow, progress: Progress)
   await killVm(context, row);
 }
 
-/** Ends the VMM at once; the disks stay as they are. The caller holds the lock. Idempotent. */
+async function resumeToStop(context: VmContext, row: VmRow, progress: Progress): Promise<void> {
+  try {
+    await resumeVm(context, row, progress);
+  } catch (thrown) {
+    progress.signal.throwIfAborted();
+    if (context.state.vms.get(row.id)?.state !== "paused") return;
+    const { code, message } = toBangerError(thrown);
+    throw new BangerError(code, `VM "${row.name}" could not be resumed to shut down cleanly: ${message}`, {
+      hint: `banger vm kill ${row.name}  # ends it without a shutdown`,
+      cause: thrown,
+    });
+  }
+}
+
+/** Ends the VMM at once, and gives up the memory of a paused VM; the disks stay as they are. The caller holds the lock. Idempotent. */
 export async function killVm(context: VmContext, row: VmRow): Promise<void> {
   const session = context.sessions.get(row.id);
   if (session !== undefined) {
@@ -44,6 +62,9 @@ export async function killVm(context: VmContext, row: VmRow): Promise<void> {
     await session.machine.kill();
     context.sessions.drop(row.id);
   }
+  // Before the record: memory that is there belongs to a VM that is paused.
+  await spendPausedMemory(context.paths, row.id);
+  await removeLeftovers(context.paths, row.id);
   if (row.state !== "created") context.state.vms.update(row.id, { state: "stopped", reason: "", bootId: null });
 }
 

@@ -13,11 +13,13 @@ import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
 import { createVm, type CreateRequest } from "./create.ts";
 import { vmDisk, writableSerials } from "./disk-files.ts";
+import { pauseVm } from "./pause.ts";
 import { pausedMemoryBytes } from "./paused-memory.ts";
 import { reconnectGuest, recoverVms } from "./recover.ts";
 import { findVm } from "./reference.ts";
 import { removeVm } from "./remove.ts";
-import { Sessions } from "./sessions.ts";
+import { resumeOrBoot } from "./resume.ts";
+import { Sessions, type Session } from "./sessions.ts";
 import { startVm, type StartOptions } from "./start.ts";
 import { StartLog, type StartStats } from "./start-stats.ts";
 import { killVm, stopVm } from "./stop.ts";
@@ -82,6 +84,7 @@ export class Vms {
     const row = this.#find(reference);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
     const now = this.#byId(row);
+    if (now.state === "paused") throw pausedError(now);
     if (this.#context.sessions.get(row.id) !== undefined) {
       const running = now.state === "running";
       throw new BangerError("vm.wrong-state", `VM "${row.name}" is ${now.state} ${running ? "already" : "still"}`, {
@@ -115,6 +118,27 @@ export class Vms {
     return this.#current(row);
   }
 
+  async pause(reference: string, options: { keepRunning: boolean }, progress: Progress): Promise<VmRecord> {
+    const row = this.#find(reference);
+    using _lock = await this.#context.locks.acquire(row.id, progress.signal);
+    const now = this.#byId(row);
+    await pauseVm(this.#context, now, this.#running(now), options, progress);
+    return this.#current(row);
+  }
+
+  async resume(reference: string, progress: Progress): Promise<VmRecord> {
+    const row = this.#find(reference);
+    using _lock = await this.#context.locks.acquire(row.id, progress.signal);
+    const now = this.#byId(row);
+    if (now.state !== "paused") {
+      throw new BangerError("vm.wrong-state", `VM "${row.name}" is not paused (${now.state})`, {
+        hint: `banger vm show ${row.name}`,
+      });
+    }
+    await resumeOrBoot(this.#context, now, progress);
+    return this.#current(row);
+  }
+
   /** Does not wait for a start or stop that is under way: it cuts it short. */
   async kill(reference: string, options: { signal: AbortSignal }): Promise<VmRecord> {
     const row = this.#find(reference);
@@ -133,17 +157,7 @@ export class Vms {
   /** The agent of a running VM. Throws `vm.wrong-state` (not running), `vm.broken`, or why the guest does not answer. */
   async agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent }> {
     const row = this.#find(reference);
-    if (row.state === "broken") {
-      throw new BangerError("vm.broken", `VM "${row.name}" is broken: ${row.reason}`, {
-        hint: `banger vm restart ${row.name}`,
-      });
-    }
-    const session = this.#context.sessions.get(row.id);
-    if (session === undefined || row.state !== "running") {
-      throw new BangerError("vm.wrong-state", `VM "${row.name}" is not running (${row.state})`, {
-        hint: `banger vm start ${row.name}`,
-      });
-    }
+    const session = this.#running(row);
     return { record: this.#record(row), agent: await session.agent };
   }
 
@@ -214,6 +228,23 @@ export class Vms {
     await session.machine.kill();
   }
 
+  /** The session with a VM that runs. Throws `vm.wrong-state`, `vm.broken`. */
+  #running(row: VmRow): Session {
+    if (row.state === "broken") {
+      throw new BangerError("vm.broken", `VM "${row.name}" is broken: ${row.reason}`, {
+        hint: `banger vm restart ${row.name}`,
+      });
+    }
+    if (row.state === "paused") throw pausedError(row);
+    const session = this.#context.sessions.get(row.id);
+    if (session === undefined || row.state !== "running") {
+      throw new BangerError("vm.wrong-state", `VM "${row.name}" is not running (${row.state})`, {
+        hint: `banger vm start ${row.name}`,
+      });
+    }
+    return session;
+  }
+
   #ended(vmId: string, state: "stopped" | "broken", reason: string): void {
     if (this.#context.state.vms.get(vmId) === undefined) return;
     if (reason !== "") this.#context.log.warn(`VM is ${state}`, { vm: vmId, reason });
@@ -261,6 +292,10 @@ export class Vms {
       startedAt: row.startedAt,
     };
   }
+}
+
+function pausedError({ name }: VmRow): BangerError {
+  return new BangerError("vm.wrong-state", `VM "${name}" is paused`, { hint: `banger vm resume ${name}` });
 }
 
 /** Bytes that a sparse file takes on the host; 0 when it does not exist yet. */

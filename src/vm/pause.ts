@@ -1,0 +1,109 @@
+// Pauses a running VM: its memory goes to the disk and its VMM ends, or only its CPUs stop. Until the record says "paused" everything
+// can be undone, and the VM runs on.
+import { deadline, orAborted } from "../lib/abort.ts";
+import { BangerError, toBangerError } from "../lib/errors.ts";
+import type { Progress } from "../lib/progress.ts";
+import type { VmRow } from "../state/vms.ts";
+import type { VmContext } from "./context.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+import { machineSpec } from "./machine-spec.ts";
+import { publishPausedMemory, removeLeftovers, spendPausedMemory, stagePausedMemory } from "./paused-memory.ts";
+import type { Session } from "./sessions.ts";
+import { wakeGuest } from "./wake-guest.ts";
+
+/** How long a guest may take to go on after a pause that failed, in milliseconds. */
+const wakeTimeoutMs = 30_000;
+
+/**
+ * Pauses the VM of `row`, which runs; the caller holds its lock. `keepRunning`: the VMM stays, with the memory in it. Otherwise the
+ * memory is on the disk, durable, when it resolves, and no process is left. After a failure (`snapshot.failed`, `disk.full`,
+ * `guest.failed`, the signal's reason) the VM runs on as before; when it does not, it is "broken" with the reason.
+ */
+export async function pauseVm(
+  context: VmContext,
+  row: VmRow,
+  session: Session,
+  options: { keepRunning: boolean },
+  progress: Progress,
+): Promise<void> {
+  try {
+    if (options.keepRunning) await stopCpus(context, row, session, progress);
+    else await moveToDisk(context, row, session, progress);
+  } catch (error) {
+    await undoPause(context, row, session);
+    throw error;
+  }
+}
+
+async function stopCpus(context: VmContext, row: VmRow, session: Session, progress: Progress): Promise<void> {
+  const { signal } = progress;
+  progress.stage("freeze");
+  const agent = await orAborted(session.agent, signal);
+  context.sessions.hold(row.id);
+  await agent.freeze({ sync: false, signal });
+  await session.machine.pause();
+  signal.throwIfAborted();
+  context.state.vms.update(row.id, { state: "paused", reason: "" });
+}
+
+async function moveToDisk(context: VmContext, row: VmRow, session: Session, progress: Progress): Promise<void> {
+  const { paths } = context;
+  const { machine } = session;
+  const { signal } = progress;
+  progress.stage("copy", `${row.spec.memoryMib} MiB`);
+  const spec = await machineSpec(context, row, { signal });
+  const fingerprint = await fingerprintOf(context.driver, spec, { signal });
+  const agent = await orAborted(session.agent, signal);
+  {
+    // Begun while the guest runs: what does not change any more is copied before it has to stand still.
+    await using capture = await machine.beginCapture(await stagePausedMemory(paths, row.id), { signal });
+    progress.stage("freeze");
+    context.sessions.hold(row.id);
+    await agent.freeze({ sync: true, signal });
+    progress.stage("save");
+    // Stopping flushes the disks, too: what the guest believes to be written is.
+    await machine.pause();
+    await capture.finish({ signal });
+  }
+  await publishPausedMemory(paths, row.id, { fingerprint, at: Date.now() });
+  signal.throwIfAborted();
+  context.state.vms.update(row.id, { state: "paused", reason: "" });
+
+  session.ending = true;
+  agent.end(`VM "${row.name}" was paused; it goes on with: banger vm resume ${row.name}`);
+  // Dropped first: the end of its machine is no end of the VM.
+  context.sessions.drop(row.id);
+  await machine.kill();
+}
+
+/** The memory must be gone before the CPUs run, else a later resume would put it above disks that have moved on. */
+async function undoPause(context: VmContext, row: VmRow, session: Session): Promise<void> {
+  const { log, paths, sessions, state } = context;
+  try {
+    await spendPausedMemory(paths, row.id);
+    await goOn(context, row, session);
+  } catch (thrown) {
+    // A machine that has ended, or is being ended, has told so already.
+    if (sessions.get(row.id) === session && !session.ending) {
+      const reason = `it could not go on after a pause that failed: ${toBangerError(thrown).message}`;
+      log.error("a VM could not go on", { vm: row.id, error: thrown });
+      state.vms.update(row.id, { state: "broken", reason });
+    }
+  }
+  try {
+    await removeLeftovers(paths, row.id);
+  } catch (error) {
+    log.error("the remains of a pause could not be removed", { vm: row.id, error });
+  }
+}
+
+async function goOn(context: VmContext, row: VmRow, session: Session): Promise<void> {
+  using limit = deadline(neverAborted, wakeTimeoutMs, () => {
+    return new BangerError("guest.unreachable", `the guest did not answer within ${wakeTimeoutMs / 1000} s`);
+  });
+  await session.machine.resume();
+  context.sessions.release(row.id);
+  await wakeGuest(await orAborted(session.agent, limit.signal), row.id, { signal: limit.signal });
+}
+
+const neverAborted = new AbortController().signal;

@@ -12,7 +12,8 @@ import {
 } from "@stricli/core";
 import type { LoadedCommand } from "./command.ts";
 import type { CliContext } from "./context.ts";
-import { type Group, type Leaf, tree } from "./tree.ts";
+import type { Group, Leaf } from "./entry.ts";
+import { tree } from "./tree.ts";
 
 export interface AppEvents {
   /** Prints the page of the target that was asked for. */

@@ -5,6 +5,9 @@ import type { CliContext, NameKind } from "./context.ts";
 
 const briefs: Record<NameKind, [placeholder: string, brief: string]> = {
   vm: ["vm", "name or id of a VM, or the beginning of either"],
+  snapshot: ["snapshot", "name or id of a snapshot, or the beginning of either"],
+  "vm-or-snapshot": ["vm|snapshot", "name or id of a VM or of a snapshot"],
+  template: ["template", "id of a template, or its beginning"],
   image: ["image", "name or id of an image"],
   kernel: ["kernel", "name or id of a kernel"],
   "image-catalog": ["name", "name in the image catalog"],
@@ -30,12 +33,17 @@ export function oneReference(kind: NameKind) {
   return { kind: "tuple", parameters: [reference(kind)] } as const;
 }
 
+/** None or one. */
+export function optionalReference(kind: NameKind) {
+  return { kind: "tuple", parameters: [{ ...reference(kind), optional: true }] } as const;
+}
+
 /** One or more such operands. */
 export function manyReferences(kind: NameKind) {
   return { kind: "array", parameter: reference(kind), minimum: 1 } as const;
 }
 
-/** An option whose value is the name of an image or kernel. */
+/** An option whose value is the name of a thing of the daemon. */
 export function referenceOption(kind: NameKind, brief: string) {
   return { ...reference(kind), kind: "parsed", optional: true, brief } as const;
 }

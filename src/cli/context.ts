@@ -43,7 +43,16 @@ export interface Streams {
   stderr: Writable & { readonly isTTY?: boolean };
 }
 
-export type NameKind = "vm" | "image" | "kernel" | "image-catalog" | "kernel-catalog" | "operation";
+export type NameKind =
+  | "vm"
+  | "snapshot"
+  | "vm-or-snapshot"
+  | "template"
+  | "image"
+  | "kernel"
+  | "image-catalog"
+  | "kernel-catalog"
+  | "operation";
 
 /** What can be completed: live names of the daemon, or file names, which the shell itself knows. */
 export type CompletionKind = NameKind | "file";

@@ -3,7 +3,7 @@ import type { Command } from "@stricli/core";
 import type { Example, LoadedCommand } from "./command.ts";
 import { globalFlags } from "./command.ts";
 import type { CliContext } from "./context.ts";
-import type { Group, Leaf } from "./tree.ts";
+import type { Group, Leaf } from "./entry.ts";
 
 type Row = readonly [string, string];
 const globalNames = new Set(Object.keys(globalFlags));

@@ -38,6 +38,12 @@ describe("usage", () => {
       [["vm", "run", "-d", "--rm"], "--detach and --rm exclude each other", "banger vm run"],
       [["vm", "run", "-d", "--", "true"], "--detach takes no command", "banger vm run"],
       [["vm", "exec", "-e", "1A=b", "box", "true"], '--env "1A=b" is not KEY=VALUE', "banger vm exec"],
+      [["vm", "run", "--warm-from", "s", "--cold"], "--warm-from and --cold exclude each other", "banger vm run"],
+      [
+        ["vm", "create", "--warm-from", "s", "--image", "i", "--disk-size", "1G"],
+        "--warm-from and --image, --disk-size exclude each other: a snapshot has its image, kernel and sizes",
+        "banger vm create",
+      ],
       [["cp", "a", "b"], "one of source and destination", "banger cp [options] <source> <destination>"],
       [["completion", "tcsh"], "write bash, zsh, fish", "banger completion"],
     ] as const) {
@@ -102,6 +108,13 @@ describe("errors of the daemon", () => {
 describe("lists", () => {
   const vms = [fakeVm("web"), fakeVm("db", { state: "stopped" })];
   const replies = { "vm.list": () => ({ vms }) };
+
+  test("ps shows paused VMs, too: they are where they were", async () => {
+    const paused = { "vm.list": () => ({ vms: [...vms, fakeVm("aside", { state: "paused", pid: null })] }) };
+    const ran = await runFake(["ps"], { replies: paused });
+    assert.match(ran.stdout, /^id-web +web +running .*\nid-aside +aside +paused .*\n$/m);
+    assert.doesNotMatch(ran.stdout, /stopped/);
+  });
 
   test("ps shows running VMs, --all the others too, -q ids, --json records", async () => {
     const table = (await runFake(["ps"], { replies })).stdout;

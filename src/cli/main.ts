@@ -7,7 +7,8 @@ import type { LoadedCommand } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { renderError, renderInterrupt } from "./output/errors.ts";
 import { splitWords } from "./split.ts";
-import { findRoute, type Group, type Leaf, type Route, tree } from "./tree.ts";
+import type { Group, Leaf } from "./entry.ts";
+import { findRoute, type Route, tree } from "./tree.ts";
 import { describeParseError, didYouMean, usageError } from "./usage.ts";
 
 /** What `main` needs besides the words; the context's rest and exit code are its own business. */

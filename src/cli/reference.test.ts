@@ -7,7 +7,8 @@ import type { Example } from "./command.ts";
 import { readCommandLine } from "./main.ts";
 import { commandReference } from "./reference.ts";
 import { runFake } from "./testing/run-fake.ts";
-import { type Group, tree } from "./tree.ts";
+import type { Group } from "./entry.ts";
+import { tree } from "./tree.ts";
 
 test("docs/commands.md is what the command tree says", async () => {
   const page = readFileSync(join(import.meta.dirname, "../../docs/commands.md"), "utf8");

@@ -1,6 +1,7 @@
 // The page docs/commands.md, made from the command tree. `node scripts/command-docs.ts` writes it; a test compares.
 import { aliasesOf, commandPage, groupPage } from "./help.ts";
-import { type Group, tree } from "./tree.ts";
+import type { Group } from "./entry.ts";
+import { tree } from "./tree.ts";
 
 /** The help pages of every command that is not hidden, as one Markdown page. */
 export async function commandReference(): Promise<string> {

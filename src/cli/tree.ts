@@ -1,71 +1,6 @@
 // Every command and group, with one line each. A command's file is loaded only when it is the one that was asked for.
-import type { Example, LoadedCommand, Page } from "./command.ts";
-
-export interface Leaf {
-  kind: "leaf";
-  summary: string;
-  hidden?: boolean;
-  load: () => Promise<{ default: LoadedCommand }>;
-}
-
-export interface Group extends Page {
-  kind: "group";
-  summary: string;
-  hidden?: boolean;
-  entries: Readonly<Record<string, Leaf | Group>>;
-  /** Other name -> name in `entries`. */
-  aliases: Readonly<Record<string, string>>;
-}
-
-function leaf(summary: string, load: Leaf["load"], hidden = false): Leaf {
-  return { kind: "leaf", summary, load, hidden };
-}
-
-function group(
-  summary: string,
-  about: string,
-  examples: readonly Example[],
-  entries: Group["entries"],
-  aliases: Group["aliases"] = {},
-  hidden = false,
-): Group {
-  return { kind: "group", summary, about, examples, entries, aliases, hidden };
-}
-
-const vm = group(
-  "make, use and remove sandboxes",
-  `A VM is a disposable Linux machine with its own kernel, root file system and /root disk. You are root in it.
-
-Most of the time one command is enough: "vm run" makes a VM, ships a repository into it when you name one, and runs a
-command or opens a shell. Later, "vm exec" runs further commands, "vm cp" moves files, "vm delete" removes it.
-
-Near-twins: "start" boots a stopped VM; "stop" shuts down cleanly and keeps the disks; "restart" is stop, then start (a
-fresh boot); "kill" ends it at once when stop hangs (like pulling the plug); "delete" stops it and removes its disks
-(cannot be undone).`,
-  [
-    ["banger vm run --rm -- uname -a", "run one command in a fresh VM, then remove the VM"],
-    ["banger vm run ./repo -- make test", "ship a git repository into a VM and run its tests there"],
-    ["banger vm run --name sandbox", "make a VM and open a shell in it"],
-    ["banger vm list --all", "see what is there"],
-    ["banger vm delete sandbox", "remove it"],
-  ],
-  {
-    run: leaf("make a VM and run a command or a shell in it", () => import("./commands/vm/run.ts")),
-    create: leaf("make a VM without opening a session", () => import("./commands/vm/create.ts")),
-    list: leaf("list running VMs (--all: every VM)", () => import("./commands/vm/list.ts")),
-    show: leaf("show all that is known of one VM", () => import("./commands/vm/show.ts")),
-    exec: leaf("run a command in a running VM", () => import("./commands/vm/exec.ts")),
-    ssh: leaf("open an SSH session with the system's ssh", () => import("./commands/vm/ssh.ts")),
-    cp: leaf("copy files between the host and a VM", () => import("./commands/vm/cp.ts")),
-    logs: leaf("print a VM's console", () => import("./commands/vm/logs.ts")),
-    start: leaf("boot stopped VMs", () => import("./commands/vm/start.ts")),
-    stop: leaf("shut VMs down cleanly; disks stay", () => import("./commands/vm/stop.ts")),
-    restart: leaf("stop and start VMs: a fresh boot", () => import("./commands/vm/restart.ts")),
-    kill: leaf("end VMs at once, when stop hangs", () => import("./commands/vm/kill.ts")),
-    delete: leaf("stop VMs and remove their disks for good", () => import("./commands/vm/delete.ts")),
-  },
-  { ls: "list", ps: "list", rm: "delete" },
-);
+import { type Group, group, type Leaf, leaf } from "./entry.ts";
+import { vm } from "./vm-group.ts";
 
 const image = group(
   "root file systems that VMs start from",
@@ -78,12 +13,14 @@ own (a tar of it, for example from mmdebstrap or "docker export").`,
     ["banger image catalog", "images that can be pulled"],
     ["banger image pull debian-bookworm", "make one of them"],
     ["banger image import ./rootfs.tar --name mine", "make an image from a tar of a root file system"],
+    ["banger image warm mine --name ready", "a snapshot of it, up and running, for vm run --warm-from"],
   ],
   {
     list: leaf("list local images", () => import("./commands/image/list.ts")),
     show: leaf("show one image", () => import("./commands/image/show.ts")),
     pull: leaf("make an image from a catalog recipe", () => import("./commands/image/pull.ts")),
     import: leaf("make an image from a root file system tar", () => import("./commands/image/import.ts")),
+    warm: leaf("keep a VM of an image, with its services up", () => import("./commands/image/warm.ts")),
     delete: leaf("remove images that no VM uses", () => import("./commands/image/delete.ts")),
     catalog: leaf("list images that can be pulled", () => import("./commands/image/catalog.ts")),
   },
@@ -110,9 +47,32 @@ of your own: a Debian kernel package (.deb) or a directory with vmlinuz and lib/
   { ls: "list", delete: "rm" },
 );
 
+const template = group(
+  "memory that VMs start from instead of booting",
+  `A template is the memory of a guest that has booted and knows nothing yet: no image, no VM, no key is in it. One serves every VM with
+the same kernel, CPUs and memory, of whatever image; they share it until they write to it.
+
+You need not do anything: the first VM of a shape boots, its template is made in the background, and all later starts use it. Those
+not used for the longest time go when they take more room than "templates.max_size" in config.toml. One that does not fit any
+more (another QEMU, kernel or processor) is not used: the start is a boot then.`,
+  [
+    ["banger template list", "which there are"],
+    ["banger template warm --vcpu 4 --memory 4G", "make one before its first VM"],
+    ["banger template prune", "remove those that no start can use any more"],
+    ["banger vm run --cold", "a boot in spite of them"],
+  ],
+  {
+    list: leaf("list templates, last used first", () => import("./commands/template/list.ts")),
+    show: leaf("show one template", () => import("./commands/template/show.ts")),
+    warm: leaf("make the template of a shape of VM now", () => import("./commands/template/warm.ts")),
+    prune: leaf("remove templates that are of no use", () => import("./commands/template/prune.ts")),
+  },
+  { ls: "list" },
+);
+
 const operation = group(
   "long work under way in the daemon",
-  `Everything that takes long (create, start, pull, import) is an operation of the daemon: it goes on when the command that
+  `Everything that takes long (create, start, fork, pull, import) is an operation of the daemon: it goes on when the command that
 started it is gone, can be watched by any other, and can be cancelled. Its id also stands in error messages and in the log.`,
   [
     ["banger operation list", "what runs, and what ran lately"],
@@ -163,7 +123,7 @@ export const tree: Group = group(
   `banger gives you a disposable Linux machine with one command: a microVM with its own kernel, root file system and disk.
 Nothing in it can touch your files; you are root inside.
 
-Start with "banger vm run". The first run pulls a default image and kernel (a minute or two), later runs take seconds.
+Start with "banger vm run". The first run pulls a default image and kernel (a minute or two), later VMs are ready in an instant.
 "banger doctor" says whether this host is ready. Every command takes --help and --json.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted. "vm run", "vm exec" and "vm ssh" exit with the code of the
@@ -172,16 +132,19 @@ command that ran in the VM, and with 127 when the VM has no such command.`,
     ["banger vm run", "make a VM and open a shell in it"],
     ["banger vm run ./repo -- make test", "run a repository's tests in a fresh VM"],
     ["banger vm run --rm -- sh -c 'id; uname -r'", "run a command in a VM that is removed afterwards"],
-    ["banger ps", "list running VMs"],
+    ["banger vm fork sandbox --count 10", "ten VMs that go on from where one is"],
+    ["banger ps", "list VMs"],
     ["banger doctor", "check this host"],
   ],
   {
     vm,
-    ps: leaf("list running VMs (same as vm list)", () => import("./commands/vm/list.ts")),
+    ps: leaf("list running and paused VMs (same as vm list)", () => import("./commands/vm/list.ts")),
     cp: leaf("copy files between the host and a VM (same as vm cp)", () => import("./commands/vm/cp.ts")),
     image,
     kernel,
+    template,
     operation,
+    stats: leaf("how long VMs take to start, and with what", () => import("./commands/stats.ts")),
     daemon,
     config,
     doctor: leaf("check this host and banger's own state", () => import("./commands/doctor.ts")),

@@ -1,38 +1,104 @@
-// The options that "vm run" and "vm create" share: what the VM is made of.
+// The options that say what a VM is made of: shared by "vm run", "vm create" and "image warm".
 import type { ParamsOf } from "../api/methods.ts";
+import { BangerError } from "../lib/errors.ts";
 import { mib } from "../lib/units.ts";
-import { option } from "./command.ts";
+import { flag, option } from "./command.ts";
 import { countOption, referenceOption, sizeOption } from "./arguments.ts";
 
-export type VmFlags = {
-  readonly name?: string;
-  readonly image?: string;
+export type ShapeFlags = {
   readonly kernel?: string;
   readonly vcpu?: number;
   readonly memory?: number;
+};
+
+export type SizeFlags = ShapeFlags & {
   readonly diskSize?: number;
   readonly systemOverlaySize?: number;
 };
 
-export const vmFlags = {
-  name: option("name of the VM: 1 to 63 of a-z 0-9 and -; generated when left out", "name"),
-  image: referenceOption("image", "image to start from; pulled when it is missing and in the catalog"),
+export type VmFlags = SizeFlags & {
+  readonly name?: string;
+  readonly image?: string;
+  readonly cold?: boolean;
+  readonly warmFrom?: string;
+};
+
+/** What a memory template is made for. */
+export const shapeFlags = {
   kernel: referenceOption("kernel", "kernel to boot; pulled when it is missing and in the catalog"),
   vcpu: countOption("vcpu", "number of virtual CPUs"),
   memory: sizeOption("memory", "memory, e.g. 512M or 4G; a bare number means MiB"),
+};
+
+export const sizeFlags = {
+  ...shapeFlags,
   diskSize: sizeOption("disk-size", "size of the disk on /root, e.g. 8G; takes space only as it fills"),
   systemOverlaySize: sizeOption("system-overlay-size", "size of the disk that keeps changes outside /root, e.g. 8G"),
 };
 
-/** The daemon's parameters; what was not given is left to its settings. */
+export const coldFlag = flag("boot the kernel, although memory of a booted guest could be restored");
+
+export const vmFlags = {
+  name: option("name of the VM: 1 to 63 of a-z 0-9 and -; generated when left out", "name"),
+  image: referenceOption("image", "image to start from; pulled when it is missing and in the catalog"),
+  ...sizeFlags,
+  cold: coldFlag,
+  warmFrom: referenceOption("snapshot", "go on from this snapshot; image, kernel and sizes are the snapshot's"),
+};
+
+/** The daemon's parameters; what was not given is left to its settings. Refuses what a snapshot has fixed already. */
 export function vmParams(flags: VmFlags): ParamsOf<"vm.create"> {
+  if (flags.warmFrom !== undefined) checkWarmFrom(flags);
   return {
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.image === undefined ? {} : { image: flags.image }),
-    ...(flags.kernel === undefined ? {} : { kernel: flags.kernel }),
-    ...(flags.vcpu === undefined ? {} : { vcpus: flags.vcpu }),
-    ...(flags.memory === undefined ? {} : { memoryMib: Math.ceil(flags.memory / mib) }),
+    ...sizeParams(flags),
+    ...(flags.cold === true ? { cold: true } : {}),
+    ...(flags.warmFrom === undefined ? {} : { from: flags.warmFrom }),
+  };
+}
+
+/** Sizes and kernel alone. */
+export function sizeParams(flags: SizeFlags): ShapeParams & { diskBytes?: number; overlayBytes?: number } {
+  return {
+    ...shapeParams(flags),
     ...(flags.diskSize === undefined ? {} : { diskBytes: flags.diskSize }),
     ...(flags.systemOverlaySize === undefined ? {} : { overlayBytes: flags.systemOverlaySize }),
   };
 }
+
+type ShapeParams = { kernel?: string; vcpus?: number; memoryMib?: number };
+
+export function shapeParams(flags: ShapeFlags): ShapeParams {
+  return {
+    ...(flags.kernel === undefined ? {} : { kernel: flags.kernel }),
+    ...(flags.vcpu === undefined ? {} : { vcpus: flags.vcpu }),
+    ...(flags.memory === undefined ? {} : { memoryMib: Math.ceil(flags.memory / mib) }),
+  };
+}
+
+function checkWarmFrom(flags: VmFlags): void {
+  const given = fixed.filter(([, key]) => flags[key] !== undefined).map(([name]) => name);
+  if (given.length > 0) {
+    throw new BangerError(
+      "usage",
+      `--warm-from and ${given.join(", ")} exclude each other: a snapshot has its image, kernel and sizes`,
+    );
+  }
+  if (flags.cold === true) {
+    throw new BangerError(
+      "usage",
+      "--warm-from and --cold exclude each other: a boot knows nothing of a snapshot's memory",
+    );
+  }
+}
+
+/** What a snapshot has fixed. */
+const fixed = [
+  ["--image", "image"],
+  ["--kernel", "kernel"],
+  ["--vcpu", "vcpu"],
+  ["--memory", "memory"],
+  ["--disk-size", "diskSize"],
+  ["--system-overlay-size", "systemOverlaySize"],
+] as const;

@@ -1,21 +1,25 @@
-// The verbs on several VMs that are one operation each: start, stop, restart, delete.
+// The verbs on several VMs that are one operation each: start, stop, restart, pause, resume, delete.
+import type { ParamsOf } from "../api/methods.ts";
 import type { CliContext } from "./context.ts";
 import { operate } from "./operate.ts";
 import { ProgressView } from "./output/progress.ts";
 import { forTargets } from "./targets.ts";
 
-/** Runs the operation on each VM; a deleted VM's JSON is its last record. */
-export async function operateOnVms(
+type Verb = "vm.start" | "vm.stop" | "vm.restart" | "vm.pause" | "vm.resume" | "vm.delete";
+
+/** Runs the operation on each VM, with `params` beside its id; a deleted VM's JSON is its last record. */
+export async function operateOnVms<N extends Verb>(
   context: CliContext,
-  method: "vm.start" | "vm.stop" | "vm.restart" | "vm.delete",
+  method: N,
   references: readonly string[],
+  params: Partial<Omit<ParamsOf<N>, "vm">> = {},
 ): Promise<void> {
   await using client = await context.connect();
   using view = new ProgressView(context.terminal);
   await forTargets(context, references, {
     find: (vm) => client.call("vm.show", { vm }),
     act: async (record) => {
-      const result = await operate(context, client, method, { vm: record.id }, { view });
+      const result = await operate(context, client, method, { ...params, vm: record.id }, { view });
       return method === "vm.delete" ? record : result;
     },
   });

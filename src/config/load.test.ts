@@ -50,6 +50,8 @@ test("no file: every setting has its default", () => {
       ["vm_defaults.memory_mib", 2048, "host", null],
       ["vm_defaults.disk_size", "8G", "default", null],
       ["vm_defaults.system_overlay_size", "8G", "default", null],
+      ["templates.enabled", true, "default", null],
+      ["templates.max_size", "4G", "default", null],
     ],
   );
 });
@@ -97,6 +99,18 @@ test("a listed size can be written into the file and means the same", () => {
   }
 });
 
+test("templates can be switched off and bounded", () => {
+  writeFileSync(file, '[templates]\nenabled = false\nmax_size = "512M"\n');
+  assert.deepEqual(loadConfig(file, host).templates, {
+    enabled: { value: false, origin: "file", line: 2 },
+    maxBytes: { value: gib / 2, origin: "file", line: 3 },
+  });
+  assert.deepEqual(problemsOf("[templates]\nenabled = 1\nmax_size = 0\n"), [
+    "2: [templates] enabled: expected true or false, got 1",
+    "3: [templates] max_size: expected a size such as 512M or 4G (1M to 16T), got 0",
+  ]);
+});
+
 test("the size of the host decides between floor and cap", () => {
   const of = (cpus: number, memoryGib: number) => {
     const { vcpus, memoryMib } = loadConfig(file, { cpus, memoryBytes: memoryGib * gib }).vmDefaults;
@@ -127,7 +141,7 @@ colour = [
 `),
     [
       '1: log_level: expected one of "debug", "info", "warn", "error", got "loud"',
-      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, boot_timeout_s, stop_timeout_s, vm_defaults",
+      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, boot_timeout_s, stop_timeout_s, vm_defaults, templates",
       "3: boot_timeout_s: expected a whole number of seconds (1 to 3600), got 0",
       "4: stop_timeout_s: expected a whole number of seconds (0 to 3600), got 1.5",
       '5: default_kernel: expected the name of a kernel, got ""',

@@ -4,7 +4,7 @@ import { configSchema, defaultTexts } from "./schema.ts";
 
 /** The whole page, as Markdown. */
 export function configReference(): string {
-  const { vm_defaults: vmDefaults, ...top } = configSchema.entries;
+  const { vm_defaults: vmDefaults, templates, ...top } = configSchema.entries;
   return `# config.toml
 
 banger reads \`~/.config/banger/config.toml\` (\`$XDG_CONFIG_HOME/banger/config.toml\`; \`$BANGER_HOME/config.toml\` when
@@ -20,7 +20,13 @@ ${section(top, "")}
 What a VM gets when \`vm run\` or \`vm create\` does not say. Sizes are written as \`512M\`, \`4G\` or \`4GiB\`; a bare number
 means MiB.
 
-${section(vmDefaults.wrapped.entries, "vm_defaults.")}`;
+${section(vmDefaults.wrapped.entries, "vm_defaults.")}
+## [templates]
+
+Memory of a guest that has booted and knows nothing yet: VMs start from it instead of booting. Sizes as above.
+[instant-vms.md](instant-vms.md) says more.
+
+${section(templates.wrapped.entries, "templates.")}`;
 }
 
 function section(entries: Record<string, v.GenericSchema>, prefix: string): string {

@@ -56,7 +56,7 @@ const templates = v.strictObject({
   ),
   max_size: v.exactOptional(
     v.pipe(
-      size(0, 16 * 1024 * gib, "0 to 16T"),
+      size(gib / 1024, 16 * 1024 * gib, "1M to 16T"),
       v.description("Room on the disk for memory templates. Those that were not used for the longest time go first."),
     ),
   ),

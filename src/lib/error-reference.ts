@@ -52,6 +52,22 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   "exec.failed": ["the command could not be started in the VM", "the message has the guest's reason"],
   "file.not-found": ["a file or directory is not there", "check the path; a guest's path stands behind `<vm>:`"],
   "file.failed": ["a file could not be read or written", "the message has the reason"],
+  "snapshot.not-found": ["no snapshot has that name or id", "`banger vm snapshot list`"],
+  "snapshot.ambiguous": ["the start of an id fits several snapshots", "write more of it, or the name"],
+  "snapshot.name-taken": ["a snapshot of that name exists", "take another name, or delete that snapshot"],
+  "snapshot.failed": [
+    "memory or disks of a VM could not be captured or put back",
+    "the message has the reason; a VM that was captured goes on as it was",
+  ],
+  "snapshot.incompatible": [
+    "memory was taken with another QEMU, processor, kernel or agent than there is now",
+    "take it anew; `banger vm start --cold` boots a VM with its disks as they are, a paused one too",
+  ],
+  "template.not-found": ["no memory template has that id", "`banger template list`"],
+  "template.failed": [
+    "a memory template could not be made",
+    "the message has the reason; VMs boot until `banger template warm` works",
+  ],
   "image.not-found": ["no image has that name or id", "`banger image list`, `banger image catalog`"],
   "image.ambiguous": ["the start of an id fits several images", "write more of it, or the name"],
   "image.exists": ["an image of that name exists", "take another name, or `--force`"],

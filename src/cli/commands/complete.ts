@@ -4,7 +4,8 @@ import { buildApp } from "../app.ts";
 import { defineCommand } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { readCommandLine } from "../main.ts";
-import { findRoute, type Group } from "../tree.ts";
+import type { Group } from "../entry.ts";
+import { findRoute } from "../tree.ts";
 
 export default defineCommand({
   about:

@@ -20,10 +20,23 @@ export async function liveNames(connect: CliContext["connect"], kind: Completion
   }
 }
 
+async function vmNames(client: Client, signal: AbortSignal): Promise<string[]> {
+  return (await client.call("vm.list", {}, { signal })).vms.map((vm) => vm.name);
+}
+
+async function snapshotNames(client: Client, signal: AbortSignal): Promise<string[]> {
+  return (await client.call("snapshot.list", {}, { signal })).snapshots.map((snapshot) => snapshot.name);
+}
+
 type LookUp = (client: Client, signal: AbortSignal) => Promise<string[]>;
 
 const lookUp: Record<Exclude<CompletionKind, "file">, LookUp> = {
-  vm: async (client, signal) => (await client.call("vm.list", {}, { signal })).vms.map((vm) => vm.name),
+  vm: vmNames,
+  snapshot: snapshotNames,
+  "vm-or-snapshot": async (client, signal) =>
+    (await Promise.all([vmNames(client, signal), snapshotNames(client, signal)])).flat(),
+  template: async (client, signal) =>
+    (await client.call("template.list", {}, { signal })).templates.map((template) => template.id.slice(0, 12)),
   image: async (client, signal) => (await client.call("image.list", {}, { signal })).images.map((image) => image.name),
   kernel: async (client, signal) => (await client.call("kernel.list", {}, { signal })).kernels.map((one) => one.name),
   "image-catalog": async (client, signal) =>

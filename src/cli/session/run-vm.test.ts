@@ -65,6 +65,34 @@ describe("vm run", () => {
     assert.deepEqual(names(ran.calls), ["vm.create", "vm.exec"]);
   });
 
+  test("--timings names the parts in order, on stderr, also when the command cannot be run", async () => {
+    const parts = async (...words: string[]) => {
+      const ran = await run(["--timings", "--json", ...words, "--", "true"], { replies: broken });
+      const json = ran.stderr.slice(ran.stderr.indexOf('{\n  "timings"'));
+      const [text = ""] = json.split(/(?<=\n\})\n/);
+      const { timings } = JSON.parse(text) as { timings: { vm: string; phases: { name: string }[] } };
+      assert.equal(timings.vm, "box");
+      return timings.phases.map(({ name }) => name);
+    };
+    let broken: NonNullable<FakeOptions["replies"]> = {};
+    assert.deepEqual(await parts("--rm", "sub"), ["client", "create", "ship", "exec", "command", "delete"]);
+    assert.deepEqual(await parts(), ["client", "create", "exec", "command"]);
+    broken = {
+      "vm.exec": () => {
+        throw new BangerError("exec.not-found", "nope");
+      },
+    };
+    assert.deepEqual(await parts("--rm"), ["client", "create", "delete"]);
+    assert.match((await run(["--timings", "--quiet", "--", "true"])).stderr, /^errtimings of box\n {2}client /);
+    assert.doesNotMatch((await run(["--", "true"])).stderr, /timings/);
+  });
+
+  test("--cold and --warm-from reach the daemon", async () => {
+    const sent = async (...words: string[]) => (await run([...words, "--", "true"])).calls[0]?.params;
+    assert.deepEqual(await sent("--cold"), { cold: true });
+    assert.deepEqual(await sent("--warm-from", "ready", "--name", "x"), { from: "ready", name: "x" });
+  });
+
   test("--detach prints the name and runs nothing; --json prints the record", async () => {
     const ran = await run(["-d"]);
     assert.deepEqual([ran.code, ran.stdout], [0, "box\n"]);

@@ -8,6 +8,7 @@ import type { CliContext } from "../context.ts";
 import { createVm } from "../create-vm.ts";
 import { operate } from "../operate.ts";
 import { renderError } from "../output/errors.ts";
+import type { Timings } from "./timings.ts";
 import { isInteractive, runSession, type SessionRequest } from "./session.ts";
 
 export interface RunRequest {
@@ -16,7 +17,9 @@ export interface RunRequest {
   rm: boolean;
   detach: boolean;
   vm: ParamsOf<"vm.create">;
-  session: Omit<SessionRequest, "vm" | "argv">;
+  session: Omit<SessionRequest, "vm" | "argv" | "onStarted">;
+  /** Told what takes how long, and printed at the end. Absent: nobody asked. */
+  timings?: Timings | undefined;
 }
 
 /** Refuses combinations that make no sense, before anything is made or started. */
@@ -36,6 +39,7 @@ export function checkRunRequest(request: RunRequest): void {
 export async function runVm(context: CliContext, client: Client, request: RunRequest): Promise<void> {
   const path = request.path === undefined ? undefined : resolve(context.cwd, request.path);
   if (path !== undefined) await inspect(context, client, path);
+  request.timings?.mark("client");
   // The hold lives until this function ends: however this process goes, the daemon sees it and removes the VM.
   using hold = request.rm ? new Hold(client) : undefined;
   const record = await createVm(
@@ -44,12 +48,18 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
     { ...request.vm, ...(request.rm ? { autoRemove: true } : {}) },
     (operation) => hold?.take(operation.id),
   );
+  request.timings?.mark("create");
   try {
     const workdir = path === undefined ? undefined : await prepare(context, client, record, path);
+    if (path !== undefined) request.timings?.mark("ship");
     if (request.detach) await announce(context, client, record);
     else await session(context, client, record, request, workdir);
   } finally {
-    if (request.rm) await remove(context, client, record);
+    if (request.rm) {
+      await remove(context, client, record);
+      request.timings?.mark("delete");
+    }
+    request.timings?.report(context.terminal, record);
   }
 }
 
@@ -79,13 +89,15 @@ async function session(
   request: RunRequest,
   workdir: string | undefined,
 ): Promise<void> {
-  const { argv } = request;
+  const { argv, timings } = request;
   context.exitCode = await runSession(context, client, {
     ...request.session,
     vm: record.id,
     argv,
     cwd: request.session.cwd ?? workdir,
+    onStarted: () => timings?.mark("exec"),
   });
+  timings?.mark("command");
   if (request.rm || argv.length > 0 || !isInteractive(context, { tty: request.session.tty })) return;
   const now = await client.call("vm.show", { vm: record.id });
   if (now.state !== "running") return;

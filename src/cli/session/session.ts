@@ -16,6 +16,8 @@ export interface SessionRequest {
   tty?: boolean | undefined;
   /** `-i`: forward stdin although it is a terminal. */
   interactive?: boolean | undefined;
+  /** Called once the command runs. */
+  onStarted?: (() => void) | undefined;
 }
 
 const interruptNumber = 2;
@@ -46,6 +48,7 @@ export async function runSession(context: CliContext, client: Client, request: S
     stderr: streams.stderr,
     signal: interrupts.signal,
   });
+  request.onStarted?.();
   using _resize = terminal ? followResize(context, remote) : undefined;
   using _interrupt = interrupts.handleOnce(() => remote.kill(interruptNumber));
   const { code } = await remote.exited;

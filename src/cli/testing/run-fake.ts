@@ -1,7 +1,7 @@
 // Runs a command line against a fake daemon: canned replies by method name, every call recorded. For tests.
 import { PassThrough } from "node:stream";
 import type { ReadStream } from "node:tty";
-import type { Operation, VmRecord } from "../../api/records.ts";
+import type { Operation, SnapshotRecord, TemplateRecord, VmRecord } from "../../api/records.ts";
 import { BangerError, fromErrorBody } from "../../lib/errors.ts";
 import type { Client } from "../../sdk/client.ts";
 import { Interrupts } from "../interrupts.ts";
@@ -130,9 +130,47 @@ export function fakeVm(name: string, changes: Partial<VmRecord> = {}): VmRecord 
     pid: 1,
     bootId: "b",
     diskUsedBytes: 0,
+    baseSnapshot: null,
+    lastStart: null,
     dir: "/vms/x",
     createdAt: 0,
     startedAt: 0,
+    ...changes,
+  };
+}
+
+/** A snapshot with memory. */
+export function fakeSnapshot(name: string, changes: Partial<SnapshotRecord> = {}): SnapshotRecord {
+  const { image, kernel, spec } = fakeVm("box");
+  return {
+    id: `id-${name}`,
+    name,
+    vm: { id: "id-box", name: "box" },
+    image,
+    kernel,
+    spec,
+    memory: true,
+    warm: false,
+    parent: null,
+    usedBytes: 64 * 1024 ** 2,
+    usedBy: ["box"],
+    pausedMs: 41.3,
+    createdAt: 0,
+    ...changes,
+  };
+}
+
+/** A memory template; `digit` fills its id. */
+export function fakeTemplate(digit: string, changes: Partial<TemplateRecord> = {}): TemplateRecord {
+  return {
+    id: digit.repeat(64),
+    kernel: { id: "k1", name: "debian" },
+    vcpus: 2,
+    memoryMib: 1024,
+    vmm: "qemu 7.2.22 tcg",
+    usedBytes: 26 * 1024 ** 2,
+    createdAt: 0,
+    lastUsedAt: 0,
     ...changes,
   };
 }
@@ -143,6 +181,6 @@ export function vmNotFound(name: unknown): never {
 }
 
 function targetOf(params: Record<string, unknown>): string {
-  const target = params["vm"] ?? params["name"];
+  const target = params["vm"] ?? params["source"] ?? params["image"] ?? params["name"];
   return typeof target === "string" ? target : "";
 }

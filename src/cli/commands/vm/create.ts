@@ -11,7 +11,8 @@ what this host has. Next: "vm exec <name> -- command", "vm ssh <name>", "vm cp".
   examples: [
     ["banger vm create --name box", "a VM with the default image and sizes"],
     ["banger vm create --name big --vcpu 4 --memory 8G --disk-size 40G", "a larger one"],
-    ["banger vm create --name later --no-start", "made but not booted; vm start boots it"],
+    ["banger vm create --name later --no-start", "made but not started; vm start does that"],
+    ["banger vm create --name db --warm-from database-up", "one that goes on from a snapshot"],
   ],
   parameters: { flags: { ...vmFlags, noStart: flag("make the VM but do not start it") } },
   async run(context, { noStart, ...flags }) {

@@ -2,6 +2,7 @@
 import { defineCommand, flag, option } from "../../command.ts";
 import { environmentOption, pathOperand } from "../../arguments.ts";
 import { checkRunRequest, runVm } from "../../session/run-vm.ts";
+import { Timings } from "../../session/timings.ts";
 import { type VmFlags, vmFlags, vmParams } from "../../vm-options.ts";
 
 type Flags = VmFlags & {
@@ -13,6 +14,7 @@ type Flags = VmFlags & {
   readonly tty?: boolean;
   readonly noTty?: boolean;
   readonly interactive?: boolean;
+  readonly timings?: boolean;
 };
 
 export default defineCommand<Flags, [string?]>({
@@ -26,11 +28,22 @@ The VM stays afterwards unless --rm is given: "vm list --all" shows it, "vm ssh 
 removes it. With --rm it is removed when the command or shell ends, also after Ctrl-C. With --detach the command returns as
 soon as the VM is ready and prints its name.
 
-Sizes that are left out come from config.toml or from what this host has. The first run pulls an image and a kernel.`,
+Sizes that are left out come from config.toml or from what this host has. The first run pulls an image and a kernel.
+
+The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones start from a memory template that is made of it
+("template --help"). --warm-from goes on from a snapshot: of "image warm", with services that are up, or of any VM.
+
+--timings says on stderr, at the end, where the time went; with --json as one object: {"timings": {"vm", "start", "phases",
+"totalMs"}}.`,
   examples: [
     ["banger vm run --rm -- uname -a", "one command in a fresh VM that is removed afterwards"],
     ["banger vm run ./repo -- make test", "run a repository's tests; the VM stays for a look"],
     ["banger vm run --name sandbox --memory 4G --vcpu 4", "a shell in a larger VM with a name"],
+    [
+      "banger vm run --rm --warm-from toolchain-ready ./repo -- make test",
+      "the same, from a state with all tools in it",
+    ],
+    ["banger vm run --rm --timings -- true", "where the time of a run goes"],
     ["banger vm run --detach --name box ./repo", "prepare a VM and come back later: banger vm ssh box"],
   ],
   rest: "dashes",
@@ -50,11 +63,12 @@ Sizes that are left out come from config.toml or from what this host has. The fi
       tty: flag("give the command a terminal (default when stdin, stdout and stderr are terminals)"),
       noTty: flag("never give the command a terminal: its stdout and stderr stay apart, byte for byte"),
       interactive: flag("pass stdin on although it is a terminal"),
+      timings: flag("print on stderr, at the end, how long each part took"),
     },
     aliases: { d: "detach", e: "env", t: "tty", T: "noTty", i: "interactive" },
   },
   async run(context, flags, path) {
-    const { rm = false, detach = false, user, env, workdir, tty, noTty, interactive, ...vm } = flags;
+    const { rm = false, detach = false, user, env, workdir, tty, noTty, interactive, timings, ...vm } = flags;
     const request = {
       path,
       argv: context.rest ?? [],
@@ -62,6 +76,7 @@ Sizes that are left out come from config.toml or from what this host has. The fi
       detach,
       vm: vmParams(vm),
       session: { environment: env, cwd: workdir, user, tty: noTty === true ? false : tty, interactive },
+      timings: timings === true ? new Timings() : undefined,
     };
     checkRunRequest(request);
     await using client = await context.connect();

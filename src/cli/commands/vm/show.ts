@@ -4,10 +4,11 @@ import { defineCommand } from "../../command.ts";
 
 export default defineCommand<NonNullable<unknown>, [string]>({
   about: `Prints the whole record of one VM as JSON: state (and why, when nobody asked for it), image, kernel, sizes, process,
-directory, times. With --quiet only the id.`,
+directory, times, the snapshot that its disks rest on, and how its last start went (lastStart). With --quiet only the id.`,
   examples: [
     ["banger vm show sandbox", "everything about one VM"],
     ["banger vm show sandbox | jq -r .state", "one field"],
+    ["banger vm show sandbox | jq .lastStart", "whether it booted or was restored, why, and how long each phase took"],
   ],
   parameters: { positional: oneReference("vm") },
   async run(context, _flags, vm) {

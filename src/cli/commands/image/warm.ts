@@ -1,0 +1,49 @@
+// banger image warm
+import { environmentOption, oneReference } from "../../arguments.ts";
+import { defineCommand, option } from "../../command.ts";
+import { operate } from "../../operate.ts";
+import { type SizeFlags, sizeFlags, sizeParams } from "../../vm-options.ts";
+
+type Flags = SizeFlags & { readonly name?: string; readonly env?: readonly string[] };
+
+export default defineCommand<Flags, [string]>({
+  about: `Makes a snapshot of a VM whose work is already begun: starts a VM of the image, runs the command in it to its end (it must exit
+with 0), keeps memory and disks, and removes the VM. What the command started in the background, a database for example, is up at
+once in every VM that is made with "vm run --warm-from <snapshot>".
+
+Kernel and sizes are fixed with the snapshot. Prints its name; "vm snapshot list" shows it, "vm snapshot delete" removes it.`,
+  examples: [
+    ["banger image warm debian-bookworm --name base", "an image that is up, with nothing run in it"],
+    [
+      "banger image warm mine --name db --memory 2G -- /usr/local/bin/start-database",
+      "an image whose database is up already",
+    ],
+    ["banger vm run --rm --warm-from db -- make test", "then: a run that starts there"],
+  ],
+  rest: "dashes",
+  operands: "<image> [-- <command> [argument...]]",
+  parameters: {
+    positional: oneReference("image"),
+    flags: {
+      name: option("name of the snapshot: 1 to 63 of a-z 0-9 and -; generated when left out", "name"),
+      ...sizeFlags,
+      env: environmentOption,
+    },
+    aliases: { e: "env" },
+  },
+  async run(context, { name, env, ...sizes }, image) {
+    await using client = await context.connect();
+    const argv = context.rest ?? [];
+    const record = await operate(context, client, "image.warm", {
+      image,
+      ...(name === undefined ? {} : { name }),
+      ...(argv.length === 0 ? {} : { argv: [...argv] }),
+      ...(env === undefined ? {} : { environment: [...env] }),
+      ...sizeParams(sizes),
+    });
+    const { terminal } = context;
+    if (terminal.json) return terminal.printJson(record);
+    terminal.print(terminal.quiet ? record.id : record.name);
+    terminal.notice(`next: banger vm run --warm-from ${record.name}`, "dim");
+  },
+});

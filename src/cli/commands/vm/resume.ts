@@ -1,0 +1,14 @@
+// banger vm resume
+import { manyReferences } from "../../arguments.ts";
+import { defineCommand } from "../../command.ts";
+import { operateOnVms } from "../../vm-targets.ts";
+
+export default defineCommand<NonNullable<unknown>, string[]>({
+  about: `Lets paused VMs go on where they were: processes, open files and unsaved work are as they were, and the clock is right.
+
+When the memory does not fit this host any more (another QEMU or processor), the VM stays paused and the error says so: "vm start
+--cold" then boots it with its disks. Several VMs are resumed in parallel. With --json: an array of their records.`,
+  examples: [["banger vm resume sandbox", "go on with a VM"]],
+  parameters: { positional: manyReferences("vm") },
+  run: (context, _flags, ...vms) => operateOnVms(context, "vm.resume", vms),
+});

@@ -1,5 +1,5 @@
-// What a blank ext4 file consists of: its few runs of data, small enough to be read and written faster than mke2fs starts.
-// A recipe file holds one line of JSON (sizes, offsets, digest) and the data of the runs after it.
+// What a blank ext4 file consists of: its few runs of data, small enough to be read and written faster than
+// mke2fs starts.
 import { createHash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
 import { run } from "../lib/run.ts";
@@ -11,7 +11,7 @@ export interface Recipe {
 
 /** More is no blank disk that this is meant for. */
 const maxDataBytes = 16 * 1024 * 1024;
-const maxHeaderBytes = 256 * 1024;
+const digestBytes = 32;
 const pageBytes = 4096;
 
 /** Finds out what a sparse file consists of. Undefined when it is too much to keep. Throws `command.missing` without qemu-img. */
@@ -38,31 +38,30 @@ export async function applyRecipe(file: FileHandle, recipe: Recipe): Promise<voi
   }
 }
 
-/** The content of a recipe file. */
+/** The content of a recipe file: a digest of what follows, a line of JSON, the data. */
 export function encodeRecipe({ sizeBytes, runs }: Recipe): Buffer {
-  const data = Buffer.concat(runs.map((each) => each.data));
-  const header = { sizeBytes, runs: runs.map((each) => [each.offset, each.data.length]), digest: digest(data) };
-  return Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), data]);
+  const header: Header = { sizeBytes, runs: runs.map(({ offset, data }) => [offset, data.length]) };
+  const body = Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), ...runs.map(({ data }) => data)]);
+  return Buffer.concat([digest(body), body]);
 }
 
 /** The inverse of `encodeRecipe`; undefined when the file was damaged. */
 export function decodeRecipe(content: Buffer): Recipe | undefined {
-  const end = content.subarray(0, maxHeaderBytes).indexOf("\n");
-  if (end < 0) return undefined;
-  const data = content.subarray(end + 1);
-  let header: { sizeBytes: number; runs: [number, number][]; digest: string };
-  try {
-    header = JSON.parse(content.toString("utf8", 0, end)) as typeof header;
-  } catch {
-    return undefined;
-  }
-  if (header.digest !== digest(data)) return undefined;
-  let at = 0;
-  const runs = header.runs.map(([offset, length]) => ({ offset, data: data.subarray(at, (at += length)) }));
+  const body = content.subarray(digestBytes);
+  if (!content.subarray(0, digestBytes).equals(digest(body))) return undefined;
+  const end = body.indexOf("\n");
+  const header = JSON.parse(body.toString("utf8", 0, end)) as Header;
+  let at = end + 1;
+  const runs = header.runs.map(([offset, length]) => ({ offset, data: body.subarray(at, (at += length)) }));
   return { sizeBytes: header.sizeBytes, runs };
 }
 
-const digest = (data: Buffer) => createHash("sha256").update(data).digest("hex");
+interface Header {
+  sizeBytes: number;
+  runs: [offset: number, length: number][];
+}
+
+const digest = (data: Buffer) => createHash("sha256").update(data).digest();
 
 /** Node has no SEEK_DATA, and reading the holes of a large file would take seconds. */
 async function dataExtents(path: string, signal: AbortSignal): Promise<{ start: number; length: number }[]> {

@@ -5,7 +5,7 @@
 // a client of our own could win less than a millisecond.
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
-import type { CallOptions, ConnectGuest, GuestAgent, GuestPhase } from "./agent.ts";
+import type { CallOptions, ConnectGuest, GuestAgent, GuestIdentity, GuestPhase, GuestSteps } from "./agent.ts";
 import { BangerError } from "../lib/errors.ts";
 import { dial } from "./dial.ts";
 import { exec } from "./exec.ts";
@@ -28,6 +28,7 @@ const phases: Partial<Record<Phase, GuestPhase>> = {
   [Phase.RUNNING]: "running",
   [Phase.FAILED]: "failed",
   [Phase.STOPPING]: "stopping",
+  [Phase.FROZEN]: "frozen",
 };
 
 /** See the type. The handshake has no deadline of its own: give a signal that has one. */
@@ -42,10 +43,33 @@ export const connectGuest: ConnectGuest = async (channel: Duplex, options: CallO
   return guestAgent(new GuestSession(channel));
 };
 
+/** Clock and entropy, taken when the call is sent. */
+function thisMoment(): { wallClockUnixNanos: bigint; entropy: Uint8Array<ArrayBuffer> } {
+  return {
+    wallClockUnixNanos: BigInt(Date.now()) * 1_000_000n,
+    entropy: randomBytes(entropyBytes),
+  };
+}
+
+function sshOf(ssh: GuestIdentity["ssh"]) {
+  return { hostKeyPem: Buffer.from(ssh.hostKeyPem), authorizedKeys: [...ssh.authorizedKeys] };
+}
+
+function identityOf({ vmId, hostname, ssh, bootId }: GuestIdentity) {
+  return { vmId, hostname, ssh: sshOf(ssh), bootId };
+}
+
+function stepsOf(reply: { steps: { name: string; durationUs: number }[] }): GuestSteps {
+  return reply.steps
+    .slice(0, maxListed)
+    .map((step) => ({ name: label(step.name), durationMs: step.durationUs / 1000 }));
+}
+
 function guestAgent(session: GuestSession): GuestAgent {
   const { agent } = session.clients;
   return {
     closed: session.closed,
+    end: (reason) => session.close({ reason, protocol: false }),
 
     async hello(options) {
       const reply = await unary(session, guestFailure, options, (call) => agent.hello({}, call));
@@ -80,22 +104,29 @@ function guestAgent(session: GuestSession): GuestAgent {
               overlaySerial: config.disks.overlay,
               workSerial: config.disks.work,
             },
-            ssh: {
-              hostKeyPem: Buffer.from(config.ssh.hostKeyPem),
-              authorizedKeys: [...config.ssh.authorizedKeys],
-            },
-            wallClockUnixNanos: BigInt(Date.now()) * 1_000_000n,
-            entropy: randomBytes(entropyBytes),
+            ssh: sshOf(config.ssh),
+            ...thisMoment(),
             environment: [...config.environment],
             defaultUser: config.defaultUser,
             defaultWorkdir: config.defaultWorkdir,
+            bootId: config.bootId,
           },
           call,
         ),
       );
-      return reply.steps
-        .slice(0, maxListed)
-        .map((step) => ({ name: label(step.name), durationMs: step.durationUs / 1000 }));
+      return stepsOf(reply);
+    },
+
+    async freeze(options) {
+      await unary(session, guestFailure, options, (call) => agent.freeze({ sync: options.sync }, call));
+    },
+
+    async thaw(options) {
+      const identity = options.identity === undefined ? undefined : identityOf(options.identity);
+      const reply = await unary(session, guestFailure, options, (call) =>
+        agent.thaw({ ...thisMoment(), ...(identity && { identity }) }, call),
+      );
+      return stepsOf(reply);
     },
 
     async health(options) {

@@ -7,7 +7,11 @@ import { reasonOf } from "./failure.ts";
 
 /** Bytes that are dropped at most while waiting for the ACK. */
 const maxStaleBytes = 1024 * 1024;
-const repeatMs = 1000;
+/**
+ * Pauses before each repetition of the SYN; the last holds for all further ones. A guest that was just restored may lose the
+ * first. 300 ms are more than the silence that lets a SYN count inside a frame of an old session.
+ */
+const repeatMs = [20, 50, 130, 300, 1000];
 
 /**
  * Writes SYN lines until the guest has acknowledged the last of them. Waits as long as the signal allows: before a guest
@@ -21,12 +25,14 @@ export async function shakeHands(channel: Duplex, signal: AbortSignal): Promise<
   let staleBytes = 0;
   let tail: Buffer = Buffer.alloc(0);
   let blocked = false;
+  let timer: NodeJS.Timeout | undefined;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
 
   const greet = () => {
     // A guest that does not read gets one line: the rest would only pile up here.
-    if (blocked) return;
+    if (blocked) return void (timer = setTimeout(greet, repeatMs.at(-1)));
     count += 1;
+    timer = setTimeout(greet, repeatMs[Math.min(count, repeatMs.length) - 1]);
     blocked = !channel.write(`\nBANGER/1 SYN ${nonce} ${count}\n`);
   };
   const onDrain = () => {
@@ -57,13 +63,12 @@ export async function shakeHands(channel: Duplex, signal: AbortSignal): Promise<
 
   channel.on("drain", onDrain).on("data", onData).on("end", onEnd).on("close", onEnd).on("error", onError);
   signal.addEventListener("abort", onAbort, { once: true });
-  const timer = setInterval(greet, repeatMs);
   greet();
   try {
     if (channel.destroyed || channel.readableEnded) onEnd();
     await promise;
   } finally {
-    clearInterval(timer);
+    clearTimeout(timer);
     channel.off("drain", onDrain).off("data", onData).off("end", onEnd).off("close", onEnd).off("error", onError);
     signal.removeEventListener("abort", onAbort);
   }

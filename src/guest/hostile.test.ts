@@ -180,6 +180,7 @@ test("what a guest calls itself is cut and stripped before it is stored", async 
       environment: [],
       defaultUser: "root",
       defaultWorkdir: "/",
+      bootId: "",
     },
     { signal: never },
   );

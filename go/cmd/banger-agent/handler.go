@@ -31,7 +31,9 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 	services := map[string]func(net.Conn){"ssh": ssh.serveConn}
 	mux := http.NewServeMux()
 	mux.Handle(agentv1connect.NewAgentServiceHandler(service, options))
-	mux.Handle(agentv1connect.NewProcessServiceHandler(process.NewService(state), options))
+	processes := process.NewService(state)
+	service.EndBeforeThaw(processes.EndAbandoned)
+	mux.Handle(agentv1connect.NewProcessServiceHandler(processes, options))
 	mux.Handle(agentv1connect.NewFileServiceHandler(files.NewService(), options))
 	mux.Handle(agentv1connect.NewPortServiceHandler(ports.NewService(services), options))
 	return mux

@@ -14,6 +14,7 @@ import (
 	"banger.dev/banger/internal/boot"
 	"banger.dev/banger/internal/channel"
 	"banger.dev/banger/internal/guest"
+	"banger.dev/banger/internal/identity"
 	"banger.dev/banger/internal/life"
 	"banger.dev/banger/internal/network"
 	"banger.dev/banger/internal/reaper"
@@ -85,7 +86,13 @@ func serveWhenOpen(state *guest.State, prepared <-chan struct{}) func(*channel.P
 
 // prepare does, while the host is awaited, what is the same for every guest.
 func prepare(deviceModules []string) error {
-	return errors.Join(boot.LoadModules(deviceModules), boot.MountRuntime(), boot.Limits(), network.Loopback())
+	return errors.Join(
+		boot.LoadModules(deviceModules),
+		boot.MountRuntime(),
+		identity.CoverBootID("/run"),
+		boot.Limits(),
+		network.Loopback(),
+	)
 }
 
 // obeySignals does what the guest's own poweroff, reboot and halt ask of an init. Other signals must be caught too:

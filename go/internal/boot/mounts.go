@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"banger.dev/banger/internal/cgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,10 +54,11 @@ func MountRuntime() error {
 func mountCgroups() {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	for _, data := range []string{"nsdelegate,memory_recursiveprot", "nsdelegate", ""} {
-		if unix.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", flags, data) != unix.EINVAL {
-			return
+		if unix.Mount("cgroup2", cgroup.MountPoint, "cgroup2", flags, data) != unix.EINVAL {
+			break
 		}
 	}
+	cgroup.Prepare()
 }
 
 func mountAll(mounts []fsMount) error {

@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -14,6 +15,8 @@ import (
 type Config struct {
 	// VMID is the host's identity of this VM.
 	VMID string
+	// BootID is the UUID that the guest shows as its boot's. Empty: as the kernel has it.
+	BootID string
 	// Hostname without a domain.
 	Hostname string
 	// Environment of every process, NAME=value.
@@ -35,6 +38,10 @@ type State struct {
 	phase   agentv1.Phase
 	failure string
 	config  Config
+	// thawed is closed when a guest that is frozen is not any more; nil in every other phase.
+	thawed chan struct{}
+	// starting is held for reading while a process is being started: a freeze begins between two starts.
+	starting sync.RWMutex
 }
 
 // NewWaiting returns the state of a guest that nothing personal is known about.
@@ -89,6 +96,83 @@ func (s *State) Running() {
 	}
 }
 
+// BeginFreeze takes a running guest to phase FROZEN, once every start of a process under way is over.
+func (s *State) BeginFreeze() error {
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.phase {
+	case agentv1.Phase_PHASE_FROZEN:
+		return nil
+	case agentv1.Phase_PHASE_RUNNING:
+		s.phase = agentv1.Phase_PHASE_FROZEN
+		s.thawed = make(chan struct{})
+		return nil
+	}
+	return errors.New("guest is in phase " + PhaseName(s.phase) + ", not running")
+}
+
+// CheckFrozen fails outside phase FROZEN.
+func (s *State) CheckFrozen() error {
+	if phase := s.Phase(); phase != agentv1.Phase_PHASE_FROZEN {
+		return errors.New("guest is in phase " + PhaseName(phase) + ", not frozen")
+	}
+	return nil
+}
+
+// Thawed ends phase FROZEN. A shutdown that began meanwhile stands.
+func (s *State) Thawed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == agentv1.Phase_PHASE_FROZEN {
+		s.phase = agentv1.Phase_PHASE_RUNNING
+		s.leaveFrozen()
+	}
+}
+
+func (s *State) leaveFrozen() {
+	if s.thawed != nil {
+		close(s.thawed)
+		s.thawed = nil
+	}
+}
+
+// Become makes the guest another machine, as far as what is known here goes.
+func (s *State) Become(vmID, hostname, bootID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.config.VMID, s.config.Hostname, s.config.BootID = vmID, hostname, bootID
+}
+
+// AwaitThaw returns at once unless the guest is frozen; then when it is not any more, or with the error of ctx.
+func (s *State) AwaitThaw(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		thawed := s.thawed
+		s.mu.Unlock()
+		if thawed == nil {
+			return ctx.Err()
+		}
+		select {
+		case <-thawed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Starting is called before the start of a process, and what it returns after it. It fails when the guest is frozen: a process
+// that was started then would stop before its program runs, and its starter with it.
+func (s *State) Starting() (started func(), err error) {
+	s.starting.RLock()
+	if phase := s.Phase(); phase == agentv1.Phase_PHASE_FROZEN {
+		s.starting.RUnlock()
+		return nil, errors.New("guest is in phase " + PhaseName(phase) + ", not running")
+	}
+	return s.starting.RUnlock, nil
+}
+
 // Fail says that this guest will never run, with the reason that Hello shows.
 func (s *State) Fail(reason string) {
 	s.mu.Lock()
@@ -108,6 +192,7 @@ func (s *State) BeginStop() bool {
 		return false
 	}
 	s.phase = agentv1.Phase_PHASE_STOPPING
+	s.leaveFrozen()
 	return true
 }
 
@@ -124,6 +209,8 @@ func PhaseName(phase agentv1.Phase) string {
 		return "failed"
 	case agentv1.Phase_PHASE_STOPPING:
 		return "stopping"
+	case agentv1.Phase_PHASE_FROZEN:
+		return "frozen"
 	default:
 		return "unknown"
 	}

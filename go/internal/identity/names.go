@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,8 +39,8 @@ func SetHostname(etc, name string) error {
 		return err
 	}
 	hosts := filepath.Join(etc, "hosts")
-	old, err := os.ReadFile(hosts)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	old, err := readFile(hosts)
+	if err != nil {
 		return err
 	}
 	return writeFile(hosts, []byte(PlanHosts(string(old), name)), 0o644)
@@ -70,9 +71,18 @@ func PlanHosts(old, name string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// SetMachineID writes /etc/machine-id, the same for the same VM at each boot and different for each VM.
-func SetMachineID(etc, vmID string) error {
-	return writeFile(filepath.Join(etc, "machine-id"), []byte(MachineID(vmID)+"\n"), 0o444)
+// SetMachineID writes /etc/machine-id, the same for the same VM at each boot and different for each VM. A copy that D-Bus keeps
+// as a file of its own below lib (/var/lib) follows it.
+func SetMachineID(etc, lib, vmID string) error {
+	content := []byte(MachineID(vmID) + "\n")
+	if err := writeFile(filepath.Join(etc, "machine-id"), content, 0o444); err != nil {
+		return err
+	}
+	copied := filepath.Join(lib, "dbus/machine-id")
+	if info, err := os.Lstat(copied); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	return writeFile(copied, content, 0o444)
 }
 
 // MachineID derives 32 hex digits, formed as a random UUID, from the VM's id.
@@ -93,12 +103,34 @@ func SetNameServers(etc string, servers []string) error {
 	return writeFile(filepath.Join(etc, "resolv.conf"), []byte(text.String()), 0o644)
 }
 
+const maxFileBytes = 1 << 20
+
+// readFile reads a small file of the image; what is no regular file counts as empty, because reading it could last for ever.
+func readFile(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ELOOP) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	if info.Size() > maxFileBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFileBytes)
+	}
+	return io.ReadAll(io.LimitReader(file, maxFileBytes))
+}
+
 // writeFile gives a file its content. A link in its place is replaced, because what it names may not exist in this
 // guest, and a file that says the same already is left alone: a write would copy it up into the overlay.
 func writeFile(path string, content []byte, mode os.FileMode) error {
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode().IsRegular() {
-		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+		if old, err := readFile(path); err == nil && bytes.Equal(old, content) {
 			return nil
 		}
 	} else if err == nil {

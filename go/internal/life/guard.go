@@ -10,8 +10,8 @@ import (
 	"connectrpc.com/connect"
 )
 
-// Guard refuses calls that the guest's phase does not allow: before Configure nothing can run, and after a failed one
-// or during a shutdown nothing may.
+// Guard refuses calls that the guest's phase does not allow: before Configure nothing can run, and after a failed one,
+// in a frozen guest or during a shutdown nothing may.
 func Guard(state *guest.State) connect.Interceptor {
 	return guard{state}
 }
@@ -20,8 +20,10 @@ type guard struct{ state *guest.State }
 
 func (g guard) check(procedure string) error {
 	switch procedure {
-	case agentv1connect.AgentServiceHelloProcedure, agentv1connect.AgentServiceConfigureProcedure, agentv1connect.AgentServiceShutdownProcedure:
-		return nil
+	case agentv1connect.AgentServiceHelloProcedure, agentv1connect.AgentServiceConfigureProcedure,
+		agentv1connect.AgentServiceFreezeProcedure, agentv1connect.AgentServiceThawProcedure,
+		agentv1connect.AgentServiceShutdownProcedure:
+		return nil // They look at the phase themselves.
 	}
 	phase := g.state.Phase()
 	if phase == agentv1.Phase_PHASE_RUNNING {

@@ -17,6 +17,21 @@ func (Hosted) Configure(*Plan, *step.Log) error {
 	return errors.New("a hosted agent is not configured")
 }
 
+// Sync implements Machine.
+func (Hosted) Sync() error { return nil }
+
+// Freeze implements Machine. Only the phase changes: the machine around it goes on.
+func (Hosted) Freeze() (int, error) { return 0, nil }
+
+// Prepare implements Machine.
+func (Hosted) Prepare(*ThawPlan, *step.Log) error { return nil }
+
+// Thaw implements Machine.
+func (Hosted) Thaw() error { return nil }
+
+// Kill implements Machine.
+func (Hosted) Kill() {}
+
 // Stop implements Machine.
 func (Hosted) Stop(time.Duration) {}
 

@@ -36,7 +36,7 @@ const (
 func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 	plan := &Plan{
 		Guest: guest.Config{
-			VMID: request.VmId, Hostname: request.Hostname, Environment: request.Environment,
+			VMID: request.VmId, Hostname: request.Hostname, BootID: request.BootId, Environment: request.Environment,
 			DefaultUser: request.DefaultUser, DefaultWorkdir: request.DefaultWorkdir,
 		},
 		Serials: rootfs.Serials{
@@ -50,17 +50,11 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 	if request.Init != "" {
 		return plan, errors.New("init: an init of the image is not supported")
 	}
-	if plan.Guest.VMID == "" {
-		return plan, errors.New("vm_id: must be given")
-	}
-	if err := identity.CheckHostname(plan.Guest.Hostname); err != nil {
+	if err := checkNames(plan.Guest.VMID, plan.Guest.Hostname, plan.Guest.BootID); err != nil {
 		return plan, err
 	}
-	if err := identity.CheckClock(plan.WallClockNanos); err != nil {
+	if err := checkMoment(plan.WallClockNanos, plan.Entropy); err != nil {
 		return plan, err
-	}
-	if n := len(plan.Entropy); n < minEntropyBytes || n > maxEntropyBytes {
-		return plan, fmt.Errorf("entropy: %d bytes, want %d to %d", n, minEntropyBytes, maxEntropyBytes)
 	}
 	if err := checkEnvironment(plan.Guest.Environment); err != nil {
 		return plan, err
@@ -76,6 +70,27 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 		plan.Network, plan.NameServers = &wanted, request.Network.DnsServers
 	}
 	return plan, nil
+}
+
+func checkNames(vmID, hostname, bootID string) error {
+	if vmID == "" {
+		return errors.New("vm_id: must be given")
+	}
+	if err := identity.CheckHostname(hostname); err != nil {
+		return err
+	}
+	return identity.CheckBootID(bootID)
+}
+
+// checkMoment checks what a guest gets each time that it begins or goes on.
+func checkMoment(wallClockNanos int64, entropy []byte) error {
+	if err := identity.CheckClock(wallClockNanos); err != nil {
+		return err
+	}
+	if n := len(entropy); n < minEntropyBytes || n > maxEntropyBytes {
+		return fmt.Errorf("entropy: %d bytes, want %d to %d", n, minEntropyBytes, maxEntropyBytes)
+	}
+	return nil
 }
 
 func checkEnvironment(environment []string) error {

@@ -2,16 +2,17 @@
 package life
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"os"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"banger.dev/banger/internal/channel"
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
 	"banger.dev/banger/internal/guest"
+	"banger.dev/banger/internal/identity"
 	"banger.dev/banger/internal/rootfs"
 	"banger.dev/banger/internal/step"
 	"connectrpc.com/connect"
@@ -25,6 +26,16 @@ const Protocol = 1
 type Machine interface {
 	// Configure makes a waiting guest a running one. It is called at most once.
 	Configure(plan *Plan, log *step.Log) error
+	// Sync writes what lies in caches to the disks.
+	Sync() error
+	// Freeze stops every process but the agent, and says how many. When it fails everything runs.
+	Freeze() (processes int, err error)
+	// Prepare puts everything of the plan in place, in a frozen machine.
+	Prepare(plan *ThawPlan, log *step.Log) error
+	// Thaw undoes Freeze.
+	Thaw() error
+	// Kill ends every process of a frozen machine at once.
+	Kill()
 	// Stop ends processes and leaves the disks clean, within the grace and a few seconds.
 	Stop(grace time.Duration)
 	// End ends the machine. It does not return.
@@ -42,16 +53,25 @@ type Service struct {
 	ready    atomic.Int64
 	bootID   string
 	uname    unix.Utsname
+	// freezing is held by calls that freeze or thaw.
+	freezing sync.Mutex
+	// endAbandoned ends what runs for callers of sessions that are over.
+	endAbandoned func(limit time.Duration) error
 }
 
 // NewService makes the service. Hello waits for prepared: a host may take a template as soon as Hello is answered.
 func NewService(state *guest.State, machine Machine, version string, prepared <-chan struct{}) *Service {
 	s := &Service{state: state, machine: machine, version: version, prepared: prepared}
+	s.endAbandoned = func(time.Duration) error { return nil }
 	// Read once: while the root is being entered, /proc has no path.
-	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	s.bootID = strings.TrimSpace(string(id))
+	s.bootID = identity.BootID()
 	_ = unix.Uname(&s.uname)
 	return s
+}
+
+// EndBeforeThaw sets what ends the processes of callers that are gone. Set it before the first call is served.
+func (s *Service) EndBeforeThaw(endAbandoned func(limit time.Duration) error) {
+	s.endAbandoned = endAbandoned
 }
 
 // Listening notes the moment at which the guest can take calls.
@@ -63,15 +83,16 @@ func (s *Service) Hello(ctx context.Context, _ *connect.Request[agentv1.HelloReq
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	config := s.state.Config()
 	return connect.NewResponse(&agentv1.HelloResponse{
 		AgentVersion:  s.version,
 		Protocol:      Protocol,
 		Phase:         s.state.Phase(),
-		BootId:        s.bootID,
+		BootId:        cmp.Or(config.BootID, s.bootID),
 		KernelRelease: unix.ByteSliceToString(s.uname.Release[:]),
 		Architecture:  unix.ByteSliceToString(s.uname.Machine[:]),
 		Failure:       s.state.Failure(),
-		VmId:          s.state.Config().VMID,
+		VmId:          config.VMID,
 		ReadyUptimeMs: uint64(time.Duration(s.ready.Load()).Milliseconds()),
 	}), nil
 }
@@ -125,12 +146,17 @@ const (
 
 // Shutdown answers when the disks are clean: what remains then can be cut off without harm.
 func (s *Service) Shutdown(ctx context.Context, request *connect.Request[agentv1.ShutdownRequest]) (*connect.Response[agentv1.ShutdownResponse], error) {
+	frozen := s.state.Phase() == agentv1.Phase_PHASE_FROZEN
 	if !s.state.BeginStop() {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("guest is stopping already"))
 	}
 	grace := time.Duration(request.Msg.GraceMs) * time.Millisecond
 	if grace == 0 {
 		grace = defaultGrace
+	}
+	if frozen {
+		// They cannot be asked, and must not run in a guest that is not thawed.
+		s.machine.Kill()
 	}
 	s.machine.Stop(min(grace, maxGrace))
 	channel.AfterReply(ctx, replyLimit, s.machine.End)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"banger.dev/banger/internal/boot"
+	"banger.dev/banger/internal/freezer"
 	"banger.dev/banger/internal/guest"
 	"banger.dev/banger/internal/identity"
 	"banger.dev/banger/internal/network"
@@ -17,7 +18,11 @@ import (
 	"banger.dev/banger/internal/step"
 )
 
-const etc = "/etc"
+const (
+	etc              = "/etc"
+	varLib           = "/var/lib"
+	runtimeDirectory = "/run"
+)
 
 // VM is the Machine of a microVM whose PID 1 is this program.
 type VM struct {
@@ -25,6 +30,8 @@ type VM struct {
 	StartSSH func(hostKeyPEM []byte, authorizedKeys []string) error
 
 	root atomic.Pointer[rootfs.Root]
+	// freezer is made by the first Freeze.
+	freezer *freezer.Freezer
 }
 
 // Configure carries the plan out: what does not depend on one another runs at the same time.
@@ -65,7 +72,11 @@ func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
 	go startFirstProcess(plan.Guest)
 	return together(
 		func() error { return log.Run("volumes", root.AttachVolumes) },
-		func() error { return log.Run("names", func() error { return setNames(plan) }) },
+		func() error {
+			return log.Run("names", func() error {
+				return setNames(names{plan.Guest.VMID, plan.Guest.Hostname, plan.Guest.BootID, plan.NameServers})
+			})
+		},
 	)
 }
 
@@ -82,17 +93,26 @@ func startFirstProcess(config guest.Config) {
 	first.Output(discard, discard)
 }
 
-func setNames(plan *Plan) error {
-	if err := identity.SetHostname(etc, plan.Guest.Hostname); err != nil {
+// names is what a guest calls itself, and whom it asks for others.
+type names struct {
+	vmID, hostname, bootID string
+	servers                []string
+}
+
+func setNames(wanted names) error {
+	if err := identity.SetBootID(runtimeDirectory, wanted.bootID); err != nil {
 		return err
 	}
-	if err := identity.SetMachineID(etc, plan.Guest.VMID); err != nil {
+	if err := identity.SetHostname(etc, wanted.hostname); err != nil {
 		return err
 	}
-	if len(plan.NameServers) == 0 {
+	if err := identity.SetMachineID(etc, varLib, wanted.vmID); err != nil {
+		return err
+	}
+	if len(wanted.servers) == 0 {
 		return nil
 	}
-	return identity.SetNameServers(etc, plan.NameServers)
+	return identity.SetNameServers(etc, wanted.servers)
 }
 
 // together runs the functions at the same time, waits for all, and returns their errors.

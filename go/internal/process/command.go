@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"banger.dev/banger/internal/account"
+	"banger.dev/banger/internal/cgroup"
 	"banger.dev/banger/internal/guest"
 	"banger.dev/banger/internal/terminal"
 )
@@ -76,16 +77,9 @@ func (c Command) prepare(config guest.Config) (*exec.Cmd, account.Account, error
 	if c.Argv0 != "" {
 		args[0] = c.Argv0
 	}
-	return &exec.Cmd{
-		Path: program,
-		Args: args,
-		Env:  environment,
-		Dir:  cwd,
-		SysProcAttr: &syscall.SysProcAttr{
-			Setsid:     true,
-			Credential: credential(user),
-		},
-	}, user, nil
+	attributes := &syscall.SysProcAttr{Setsid: true, Credential: credential(user)}
+	cgroup.Place(attributes)
+	return &exec.Cmd{Path: program, Args: args, Env: environment, Dir: cwd, SysProcAttr: attributes}, user, nil
 }
 
 // workingDirectory returns the directory that was asked for, which must exist, or the first default that exists.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // killRounds bounds the hunt for processes that fork while they are hunted.
@@ -28,6 +29,39 @@ func (r *Running) Kill() {
 			return
 		}
 	}
+}
+
+// end kills as Kill does and waits until all of it is dead.
+func (r *Running) end(deadline time.Time) bool {
+	family := map[int]bool{r.child.PID: true}
+	addRelatives(family, r.child.PID)
+	r.Kill()
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		if !r.killRest(family) {
+			return true
+		}
+		if !time.Now().Before(deadline) {
+			return false
+		}
+		time.Sleep(pause)
+	}
+}
+
+// killRest kills again what is alive of the family, and reports whether there was any.
+func (r *Running) killRest(family map[int]bool) bool {
+	alive := false
+	for _, entry := range listProcesses() {
+		if !family[entry.pid] {
+			continue
+		}
+		alive = true
+		if entry.pid == r.child.PID {
+			_ = r.child.Signal(syscall.SIGKILL)
+		} else {
+			_ = syscall.Kill(entry.pid, syscall.SIGKILL)
+		}
+	}
+	return alive
 }
 
 // addRelatives adds the living members of the session and the children of those in family, and reports whether any was new.

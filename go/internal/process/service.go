@@ -22,17 +22,19 @@ const stdinQueueChunks = 16
 
 type execStream = connect.BidiStream[agentv1.ExecRequest, agentv1.ExecResponse]
 
-type service struct {
+// Service implements agentv1connect.ProcessServiceHandler.
+type Service struct {
 	state *guest.State
+	calls calls
 }
+
+var _ agentv1connect.ProcessServiceHandler = (*Service)(nil)
 
 // NewService returns the handler of ProcessService. Exec is refused (failed_precondition) until the guest runs.
-func NewService(state *guest.State) agentv1connect.ProcessServiceHandler {
-	return &service{state: state}
-}
+func NewService(state *guest.State) *Service { return &Service{state: state} }
 
 // Exec implements ProcessService.
-func (s *service) Exec(ctx context.Context, stream *execStream) error {
+func (s *Service) Exec(ctx context.Context, stream *execStream) error {
 	first, err := stream.Receive()
 	if err != nil {
 		return err
@@ -44,10 +46,11 @@ func (s *service) Exec(ctx context.Context, stream *execStream) error {
 	if phase := s.state.Phase(); phase != agentv1.Phase_PHASE_RUNNING {
 		return connect.NewError(connect.CodeFailedPrecondition, errors.New("guest is in phase "+guest.PhaseName(phase)+", not running"))
 	}
-	running, err := Start(s.state.Config(), commandOf(start))
+	running, err := s.start(ctx, commandOf(start))
 	if err != nil {
 		return err
 	}
+	defer s.calls.remove(running)
 	defer running.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -81,6 +84,20 @@ func (s *service) Exec(ctx context.Context, stream *execStream) error {
 	return send(&agentv1.ExecResponse{Message: &agentv1.ExecResponse_Exit{
 		Exit: &agentv1.ExecExit{Code: int32(exit.Code), Signal: int32(exit.Signal)},
 	}})
+}
+
+// start starts the command of a call that lasts as long as ctx. The caller removes it from the calls.
+func (s *Service) start(ctx context.Context, command Command) (*Running, error) {
+	started, err := s.state.Starting()
+	if err != nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+	defer started()
+	running, err := Start(s.state.Config(), command)
+	if err == nil {
+		s.calls.add(running, ctx)
+	}
+	return running, err
 }
 
 // receive carries out the client's requests until the stream or the process ends. It ends itself: the stream fails when

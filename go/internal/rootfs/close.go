@@ -15,6 +15,20 @@ func (r *Root) Close() error {
 	return errors.Join(freeze("work", r.work), freeze("overlay", r.overlay))
 }
 
+// Sync writes everything out while the disks stay in use.
+func (r *Root) Sync() error {
+	var failures []error
+	for role, directory := range map[string]*os.File{"work": r.work, "overlay": r.overlay} {
+		if directory == nil {
+			continue
+		}
+		if err := unix.Syncfs(int(directory.Fd())); err != nil {
+			failures = append(failures, fmt.Errorf("sync the %s disk: %w", role, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
 func freeze(role string, directory *os.File) error {
 	if directory == nil {
 		return nil

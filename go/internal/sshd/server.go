@@ -3,10 +3,12 @@
 package sshd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -81,7 +83,8 @@ func lookupUser(name string) (account.Account, error) {
 	return user, err
 }
 
-// ServeConn serves one client until the connection ends, and closes it. What the client's sessions still run gets SIGHUP.
+// ServeConn serves one client until the connection ends, and closes it. When it
+// returns, what the client's sessions still run has got SIGHUP.
 func (s *Server) ServeConn(conn net.Conn) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
@@ -94,16 +97,26 @@ func (s *Server) ServeConn(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	peer := &peer{conn: client, user: user, state: s.state, forwards: newForwards(client, user)}
+	ctx, over := context.WithCancel(context.Background())
+	peer := &peer{ctx: ctx, conn: client, user: user, state: s.state, forwards: newForwards(client, user)}
 	defer peer.forwards.close()
 	go peer.serveRequests(requests)
 	for channel := range channels {
-		go peer.serveChannel(channel)
+		if channel.ChannelType() == "session" {
+			peer.sessions.Go(func() { peer.serveChannel(channel) })
+		} else {
+			go peer.serveChannel(channel)
+		}
 	}
+	over()
+	peer.sessions.Wait()
 }
 
 // peer is one authenticated client.
 type peer struct {
+	// ctx is done when the connection is over.
+	ctx      context.Context
+	sessions sync.WaitGroup
 	conn     *ssh.ServerConn
 	user     account.Account
 	state    *guest.State

@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 	"golang.org/x/crypto/ssh"
 
+	"banger.dev/banger/internal/guest"
 	"banger.dev/banger/internal/process"
 	"banger.dev/banger/internal/terminal"
 )
@@ -148,12 +149,27 @@ func (s *session) startCommand(command process.Command) (ok bool, then func()) {
 	// A login starts in the user's home, not in the image's working directory.
 	config := s.peer.state.Config()
 	config.DefaultWorkdir = ""
-	running, err := process.Start(config, command)
+	running, err := s.begin(config, command)
 	if err != nil {
 		return true, func() { s.fail(err) }
 	}
 	s.running = running
 	return true, func() { s.run(running) }
+}
+
+// begin starts a command, in a frozen guest once it is thawed. It fails when the connection is over then.
+func (s *session) begin(config guest.Config, command process.Command) (*process.Running, error) {
+	for {
+		if err := s.peer.state.AwaitThaw(s.peer.ctx); err != nil {
+			return nil, err
+		}
+		started, err := s.peer.state.Starting()
+		if err != nil {
+			continue
+		}
+		defer started()
+		return process.Start(config, command)
+	}
 }
 
 // shellCommand runs text through the user's shell; an image without any shell gets it as plain words.

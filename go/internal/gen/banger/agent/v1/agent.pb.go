@@ -42,6 +42,8 @@ const (
 	Phase_PHASE_FAILED Phase = 4
 	// Shutdown was called.
 	Phase_PHASE_STOPPING Phase = 5
+	// Freeze was called: no process but the agent runs.
+	Phase_PHASE_FROZEN Phase = 6
 )
 
 // Enum value maps for Phase.
@@ -53,6 +55,7 @@ var (
 		3: "PHASE_RUNNING",
 		4: "PHASE_FAILED",
 		5: "PHASE_STOPPING",
+		6: "PHASE_FROZEN",
 	}
 	Phase_value = map[string]int32{
 		"PHASE_UNSPECIFIED": 0,
@@ -61,6 +64,7 @@ var (
 		"PHASE_RUNNING":     3,
 		"PHASE_FAILED":      4,
 		"PHASE_STOPPING":    5,
+		"PHASE_FROZEN":      6,
 	}
 )
 
@@ -461,8 +465,11 @@ type ConfigureRequest struct {
 	// Default user and working directory of processes, from the image's config. Empty: root, its home.
 	DefaultUser    string `protobuf:"bytes,10,opt,name=default_user,json=defaultUser,proto3" json:"default_user,omitempty"`
 	DefaultWorkdir string `protobuf:"bytes,11,opt,name=default_workdir,json=defaultWorkdir,proto3" json:"default_workdir,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// UUID that the guest shows as its boot id: guests that were restored from one template would all show the template's.
+	// Empty: as the kernel has it.
+	BootId        string `protobuf:"bytes,12,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConfigureRequest) Reset() {
@@ -572,6 +579,13 @@ func (x *ConfigureRequest) GetDefaultWorkdir() string {
 	return ""
 }
 
+func (x *ConfigureRequest) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
 type ConfigureResponse struct {
 	state         protoimpl.MessageState    `protogen:"open.v1"`
 	Steps         []*ConfigureResponse_Step `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
@@ -616,6 +630,283 @@ func (x *ConfigureResponse) GetSteps() []*ConfigureResponse_Step {
 	return nil
 }
 
+type FreezeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Write the file systems' caches to the disks first, while processes still run: the disks alone can then be booted from.
+	Sync          bool `protobuf:"varint,1,opt,name=sync,proto3" json:"sync,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeRequest) Reset() {
+	*x = FreezeRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeRequest) ProtoMessage() {}
+
+func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
+func (*FreezeRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *FreezeRequest) GetSync() bool {
+	if x != nil {
+		return x.Sync
+	}
+	return false
+}
+
+type FreezeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Processes that were stopped.
+	Processes     uint32 `protobuf:"varint,1,opt,name=processes,proto3" json:"processes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeResponse) Reset() {
+	*x = FreezeResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeResponse) ProtoMessage() {}
+
+func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
+func (*FreezeResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FreezeResponse) GetProcesses() uint32 {
+	if x != nil {
+		return x.Processes
+	}
+	return 0
+}
+
+// What makes a restored guest another machine than the one that was captured.
+type Identity struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	VmId     string                 `protobuf:"bytes,1,opt,name=vm_id,json=vmId,proto3" json:"vm_id,omitempty"`
+	Hostname string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	// Replaces host key and authorized keys; sessions of the old ones end.
+	Ssh *SshConfig `protobuf:"bytes,3,opt,name=ssh,proto3" json:"ssh,omitempty"`
+	// Absent: the network stays as it is.
+	Network *NetworkConfig `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
+	// UUID that the guest shows as its boot id.
+	BootId        string `protobuf:"bytes,5,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Identity) Reset() {
+	*x = Identity{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Identity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Identity) ProtoMessage() {}
+
+func (x *Identity) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Identity.ProtoReflect.Descriptor instead.
+func (*Identity) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Identity) GetVmId() string {
+	if x != nil {
+		return x.VmId
+	}
+	return ""
+}
+
+func (x *Identity) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *Identity) GetSsh() *SshConfig {
+	if x != nil {
+		return x.Ssh
+	}
+	return nil
+}
+
+func (x *Identity) GetNetwork() *NetworkConfig {
+	if x != nil {
+		return x.Network
+	}
+	return nil
+}
+
+func (x *Identity) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+type ThawRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Host wall clock at sending, nanoseconds since 1970.
+	WallClockUnixNanos int64 `protobuf:"varint,1,opt,name=wall_clock_unix_nanos,json=wallClockUnixNanos,proto3" json:"wall_clock_unix_nanos,omitempty"`
+	// 32 to 4096 random bytes, mixed in, credited and used before any process runs.
+	Entropy []byte `protobuf:"bytes,2,opt,name=entropy,proto3" json:"entropy,omitempty"`
+	// Absent: the guest stays who it is.
+	Identity      *Identity `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawRequest) Reset() {
+	*x = ThawRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawRequest) ProtoMessage() {}
+
+func (x *ThawRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawRequest.ProtoReflect.Descriptor instead.
+func (*ThawRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ThawRequest) GetWallClockUnixNanos() int64 {
+	if x != nil {
+		return x.WallClockUnixNanos
+	}
+	return 0
+}
+
+func (x *ThawRequest) GetEntropy() []byte {
+	if x != nil {
+		return x.Entropy
+	}
+	return nil
+}
+
+func (x *ThawRequest) GetIdentity() *Identity {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
+type ThawResponse struct {
+	state         protoimpl.MessageState    `protogen:"open.v1"`
+	Steps         []*ConfigureResponse_Step `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawResponse) Reset() {
+	*x = ThawResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawResponse) ProtoMessage() {}
+
+func (x *ThawResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawResponse.ProtoReflect.Descriptor instead.
+func (*ThawResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ThawResponse) GetSteps() []*ConfigureResponse_Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
 type HealthRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -624,7 +915,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +927,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +940,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 type HealthResponse struct {
@@ -663,7 +954,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +966,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +979,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HealthResponse) GetHealthy() bool {
@@ -720,7 +1011,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +1023,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +1036,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 type StatsResponse struct {
@@ -762,7 +1053,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -774,7 +1065,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -787,7 +1078,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StatsResponse) GetUptimeMs() uint64 {
@@ -842,7 +1133,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +1145,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +1158,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ShutdownRequest) GetGraceMs() uint32 {
@@ -885,7 +1176,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1188,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1201,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 type TerminalSize struct {
@@ -923,7 +1214,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1226,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1239,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TerminalSize) GetColumns() uint32 {
@@ -985,7 +1276,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1288,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1301,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExecStart) GetArgv() []string {
@@ -1071,7 +1362,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1374,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1387,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExecRequest) GetMessage() isExecRequest_Message {
@@ -1200,7 +1491,7 @@ type ExecExit struct {
 
 func (x *ExecExit) Reset() {
 	*x = ExecExit{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1503,7 @@ func (x *ExecExit) String() string {
 func (*ExecExit) ProtoMessage() {}
 
 func (x *ExecExit) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1516,7 @@ func (x *ExecExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExit.ProtoReflect.Descriptor instead.
 func (*ExecExit) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExecExit) GetCode() int32 {
@@ -1257,7 +1548,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1560,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1573,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -1374,7 +1665,7 @@ type FileInfo struct {
 
 func (x *FileInfo) Reset() {
 	*x = FileInfo{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1677,7 @@ func (x *FileInfo) String() string {
 func (*FileInfo) ProtoMessage() {}
 
 func (x *FileInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1690,7 @@ func (x *FileInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileInfo.ProtoReflect.Descriptor instead.
 func (*FileInfo) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FileInfo) GetName() []byte {
@@ -1462,7 +1753,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1474,7 +1765,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,7 +1778,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StatRequest) GetPath() string {
@@ -1513,7 +1804,7 @@ type StatResponse struct {
 
 func (x *StatResponse) Reset() {
 	*x = StatResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1816,7 @@ func (x *StatResponse) String() string {
 func (*StatResponse) ProtoMessage() {}
 
 func (x *StatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1829,7 @@ func (x *StatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatResponse.ProtoReflect.Descriptor instead.
 func (*StatResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StatResponse) GetInfo() *FileInfo {
@@ -1557,7 +1848,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1860,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1873,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListRequest) GetPath() string {
@@ -1602,7 +1893,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1905,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1918,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListResponse) GetEntries() []*FileInfo {
@@ -1653,7 +1944,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1956,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1969,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReadRequest) GetPath() string {
@@ -1697,7 +1988,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +2000,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +2013,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReadResponse) GetData() []byte {
@@ -1745,7 +2036,7 @@ type WriteOpen struct {
 
 func (x *WriteOpen) Reset() {
 	*x = WriteOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +2048,7 @@ func (x *WriteOpen) String() string {
 func (*WriteOpen) ProtoMessage() {}
 
 func (x *WriteOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +2061,7 @@ func (x *WriteOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteOpen.ProtoReflect.Descriptor instead.
 func (*WriteOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WriteOpen) GetPath() string {
@@ -1814,7 +2105,7 @@ type WriteRequest struct {
 
 func (x *WriteRequest) Reset() {
 	*x = WriteRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +2117,7 @@ func (x *WriteRequest) String() string {
 func (*WriteRequest) ProtoMessage() {}
 
 func (x *WriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +2130,7 @@ func (x *WriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteRequest.ProtoReflect.Descriptor instead.
 func (*WriteRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WriteRequest) GetMessage() isWriteRequest_Message {
@@ -1892,7 +2183,7 @@ type WriteResponse struct {
 
 func (x *WriteResponse) Reset() {
 	*x = WriteResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2195,7 @@ func (x *WriteResponse) String() string {
 func (*WriteResponse) ProtoMessage() {}
 
 func (x *WriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2208,7 @@ func (x *WriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponse.ProtoReflect.Descriptor instead.
 func (*WriteResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WriteResponse) GetWrittenBytes() uint64 {
@@ -1936,7 +2227,7 @@ type ReadTarRequest struct {
 
 func (x *ReadTarRequest) Reset() {
 	*x = ReadTarRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2239,7 @@ func (x *ReadTarRequest) String() string {
 func (*ReadTarRequest) ProtoMessage() {}
 
 func (x *ReadTarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2252,7 @@ func (x *ReadTarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTarRequest.ProtoReflect.Descriptor instead.
 func (*ReadTarRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReadTarRequest) GetPath() string {
@@ -1980,7 +2271,7 @@ type ReadTarResponse struct {
 
 func (x *ReadTarResponse) Reset() {
 	*x = ReadTarResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +2283,7 @@ func (x *ReadTarResponse) String() string {
 func (*ReadTarResponse) ProtoMessage() {}
 
 func (x *ReadTarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +2296,7 @@ func (x *ReadTarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTarResponse.ProtoReflect.Descriptor instead.
 func (*ReadTarResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{29}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReadTarResponse) GetData() []byte {
@@ -2029,7 +2320,7 @@ type WriteTarOpen struct {
 
 func (x *WriteTarOpen) Reset() {
 	*x = WriteTarOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2332,7 @@ func (x *WriteTarOpen) String() string {
 func (*WriteTarOpen) ProtoMessage() {}
 
 func (x *WriteTarOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2345,7 @@ func (x *WriteTarOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarOpen.ProtoReflect.Descriptor instead.
 func (*WriteTarOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{30}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WriteTarOpen) GetDirectory() string {
@@ -2098,7 +2389,7 @@ type WriteTarRequest struct {
 
 func (x *WriteTarRequest) Reset() {
 	*x = WriteTarRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2401,7 @@ func (x *WriteTarRequest) String() string {
 func (*WriteTarRequest) ProtoMessage() {}
 
 func (x *WriteTarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2414,7 @@ func (x *WriteTarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarRequest.ProtoReflect.Descriptor instead.
 func (*WriteTarRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{31}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WriteTarRequest) GetMessage() isWriteTarRequest_Message {
@@ -2177,7 +2468,7 @@ type WriteTarResponse struct {
 
 func (x *WriteTarResponse) Reset() {
 	*x = WriteTarResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2480,7 @@ func (x *WriteTarResponse) String() string {
 func (*WriteTarResponse) ProtoMessage() {}
 
 func (x *WriteTarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2493,7 @@ func (x *WriteTarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarResponse.ProtoReflect.Descriptor instead.
 func (*WriteTarResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{32}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WriteTarResponse) GetEntries() uint64 {
@@ -2233,7 +2524,7 @@ type DialTarget struct {
 
 func (x *DialTarget) Reset() {
 	*x = DialTarget{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2536,7 @@ func (x *DialTarget) String() string {
 func (*DialTarget) ProtoMessage() {}
 
 func (x *DialTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2549,7 @@ func (x *DialTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialTarget.ProtoReflect.Descriptor instead.
 func (*DialTarget) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{33}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DialTarget) GetTarget() isDialTarget_Target {
@@ -2334,7 +2625,7 @@ type DialRequest struct {
 
 func (x *DialRequest) Reset() {
 	*x = DialRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2637,7 @@ func (x *DialRequest) String() string {
 func (*DialRequest) ProtoMessage() {}
 
 func (x *DialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2650,7 @@ func (x *DialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialRequest.ProtoReflect.Descriptor instead.
 func (*DialRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{34}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DialRequest) GetMessage() isDialRequest_Message {
@@ -2432,7 +2723,7 @@ type DialResponse struct {
 
 func (x *DialResponse) Reset() {
 	*x = DialResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2735,7 @@ func (x *DialResponse) String() string {
 func (*DialResponse) ProtoMessage() {}
 
 func (x *DialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2748,7 @@ func (x *DialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialResponse.ProtoReflect.Descriptor instead.
 func (*DialResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{35}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DialResponse) GetMessage() isDialResponse_Message {
@@ -2527,7 +2818,7 @@ type ConfigureResponse_Step struct {
 
 func (x *ConfigureResponse_Step) Reset() {
 	*x = ConfigureResponse_Step{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2830,7 @@ func (x *ConfigureResponse_Step) String() string {
 func (*ConfigureResponse_Step) ProtoMessage() {}
 
 func (x *ConfigureResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2871,7 @@ type StatsResponse_Disk struct {
 
 func (x *StatsResponse_Disk) Reset() {
 	*x = StatsResponse_Disk{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2883,7 @@ func (x *StatsResponse_Disk) String() string {
 func (*StatsResponse_Disk) ProtoMessage() {}
 
 func (x *StatsResponse_Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2896,7 @@ func (x *StatsResponse_Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse_Disk.ProtoReflect.Descriptor instead.
 func (*StatsResponse_Disk) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{10, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{15, 0}
 }
 
 func (x *StatsResponse_Disk) GetMountPoint() string {
@@ -2663,7 +2954,7 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\tSshConfig\x12 \n" +
 	"\fhost_key_pem\x18\x01 \x01(\fR\n" +
 	"hostKeyPem\x12'\n" +
-	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xad\x03\n" +
+	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xc6\x03\n" +
 	"\x10ConfigureRequest\x12\x13\n" +
 	"\x05vm_id\x18\x01 \x01(\tR\x04vmId\x12\x1a\n" +
 	"\bhostname\x18\x02 \x01(\tR\bhostname\x121\n" +
@@ -2676,13 +2967,30 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\x04init\x18\t \x01(\tR\x04init\x12!\n" +
 	"\fdefault_user\x18\n" +
 	" \x01(\tR\vdefaultUser\x12'\n" +
-	"\x0fdefault_workdir\x18\v \x01(\tR\x0edefaultWorkdir\"\x8f\x01\n" +
+	"\x0fdefault_workdir\x18\v \x01(\tR\x0edefaultWorkdir\x12\x17\n" +
+	"\aboot_id\x18\f \x01(\tR\x06bootId\"\x8f\x01\n" +
 	"\x11ConfigureResponse\x12=\n" +
 	"\x05steps\x18\x01 \x03(\v2'.banger.agent.v1.ConfigureResponse.StepR\x05steps\x1a;\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vduration_us\x18\x02 \x01(\rR\n" +
-	"durationUs\"\x0f\n" +
+	"durationUs\"#\n" +
+	"\rFreezeRequest\x12\x12\n" +
+	"\x04sync\x18\x01 \x01(\bR\x04sync\".\n" +
+	"\x0eFreezeResponse\x12\x1c\n" +
+	"\tprocesses\x18\x01 \x01(\rR\tprocesses\"\xbc\x01\n" +
+	"\bIdentity\x12\x13\n" +
+	"\x05vm_id\x18\x01 \x01(\tR\x04vmId\x12\x1a\n" +
+	"\bhostname\x18\x02 \x01(\tR\bhostname\x12,\n" +
+	"\x03ssh\x18\x03 \x01(\v2\x1a.banger.agent.v1.SshConfigR\x03ssh\x128\n" +
+	"\anetwork\x18\x04 \x01(\v2\x1e.banger.agent.v1.NetworkConfigR\anetwork\x12\x17\n" +
+	"\aboot_id\x18\x05 \x01(\tR\x06bootId\"\x91\x01\n" +
+	"\vThawRequest\x121\n" +
+	"\x15wall_clock_unix_nanos\x18\x01 \x01(\x03R\x12wallClockUnixNanos\x12\x18\n" +
+	"\aentropy\x18\x02 \x01(\fR\aentropy\x125\n" +
+	"\bidentity\x18\x03 \x01(\v2\x19.banger.agent.v1.IdentityR\bidentity\"M\n" +
+	"\fThawResponse\x12=\n" +
+	"\x05steps\x18\x01 \x03(\v2'.banger.agent.v1.ConfigureResponse.StepR\x05steps\"\x0f\n" +
 	"\rHealthRequest\"_\n" +
 	"\x0eHealthResponse\x12\x18\n" +
 	"\ahealthy\x18\x01 \x01(\bR\ahealthy\x12\x16\n" +
@@ -2800,17 +3108,20 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\tconnected\x18\x01 \x01(\bH\x00R\tconnected\x12\x14\n" +
 	"\x04data\x18\x02 \x01(\fH\x00R\x04data\x12\x12\n" +
 	"\x03eof\x18\x03 \x01(\bH\x00R\x03eofB\t\n" +
-	"\amessage*\x81\x01\n" +
+	"\amessage*\x93\x01\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_WAITING\x10\x01\x12\x15\n" +
 	"\x11PHASE_CONFIGURING\x10\x02\x12\x11\n" +
 	"\rPHASE_RUNNING\x10\x03\x12\x10\n" +
 	"\fPHASE_FAILED\x10\x04\x12\x12\n" +
-	"\x0ePHASE_STOPPING\x10\x052\x8e\x03\n" +
+	"\x0ePHASE_STOPPING\x10\x05\x12\x10\n" +
+	"\fPHASE_FROZEN\x10\x062\x9e\x04\n" +
 	"\fAgentService\x12F\n" +
 	"\x05Hello\x12\x1d.banger.agent.v1.HelloRequest\x1a\x1e.banger.agent.v1.HelloResponse\x12R\n" +
 	"\tConfigure\x12!.banger.agent.v1.ConfigureRequest\x1a\".banger.agent.v1.ConfigureResponse\x12I\n" +
+	"\x06Freeze\x12\x1e.banger.agent.v1.FreezeRequest\x1a\x1f.banger.agent.v1.FreezeResponse\x12C\n" +
+	"\x04Thaw\x12\x1c.banger.agent.v1.ThawRequest\x1a\x1d.banger.agent.v1.ThawResponse\x12I\n" +
 	"\x06Health\x12\x1e.banger.agent.v1.HealthRequest\x1a\x1f.banger.agent.v1.HealthResponse\x12F\n" +
 	"\x05Stats\x12\x1d.banger.agent.v1.StatsRequest\x1a\x1e.banger.agent.v1.StatsResponse\x12O\n" +
 	"\bShutdown\x12 .banger.agent.v1.ShutdownRequest\x1a!.banger.agent.v1.ShutdownResponse2Y\n" +
@@ -2839,7 +3150,7 @@ func file_banger_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_banger_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(Phase)(0),                     // 0: banger.agent.v1.Phase
 	(*HelloRequest)(nil),           // 1: banger.agent.v1.HelloRequest
@@ -2849,85 +3160,98 @@ var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(*SshConfig)(nil),              // 5: banger.agent.v1.SshConfig
 	(*ConfigureRequest)(nil),       // 6: banger.agent.v1.ConfigureRequest
 	(*ConfigureResponse)(nil),      // 7: banger.agent.v1.ConfigureResponse
-	(*HealthRequest)(nil),          // 8: banger.agent.v1.HealthRequest
-	(*HealthResponse)(nil),         // 9: banger.agent.v1.HealthResponse
-	(*StatsRequest)(nil),           // 10: banger.agent.v1.StatsRequest
-	(*StatsResponse)(nil),          // 11: banger.agent.v1.StatsResponse
-	(*ShutdownRequest)(nil),        // 12: banger.agent.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),       // 13: banger.agent.v1.ShutdownResponse
-	(*TerminalSize)(nil),           // 14: banger.agent.v1.TerminalSize
-	(*ExecStart)(nil),              // 15: banger.agent.v1.ExecStart
-	(*ExecRequest)(nil),            // 16: banger.agent.v1.ExecRequest
-	(*ExecExit)(nil),               // 17: banger.agent.v1.ExecExit
-	(*ExecResponse)(nil),           // 18: banger.agent.v1.ExecResponse
-	(*FileInfo)(nil),               // 19: banger.agent.v1.FileInfo
-	(*StatRequest)(nil),            // 20: banger.agent.v1.StatRequest
-	(*StatResponse)(nil),           // 21: banger.agent.v1.StatResponse
-	(*ListRequest)(nil),            // 22: banger.agent.v1.ListRequest
-	(*ListResponse)(nil),           // 23: banger.agent.v1.ListResponse
-	(*ReadRequest)(nil),            // 24: banger.agent.v1.ReadRequest
-	(*ReadResponse)(nil),           // 25: banger.agent.v1.ReadResponse
-	(*WriteOpen)(nil),              // 26: banger.agent.v1.WriteOpen
-	(*WriteRequest)(nil),           // 27: banger.agent.v1.WriteRequest
-	(*WriteResponse)(nil),          // 28: banger.agent.v1.WriteResponse
-	(*ReadTarRequest)(nil),         // 29: banger.agent.v1.ReadTarRequest
-	(*ReadTarResponse)(nil),        // 30: banger.agent.v1.ReadTarResponse
-	(*WriteTarOpen)(nil),           // 31: banger.agent.v1.WriteTarOpen
-	(*WriteTarRequest)(nil),        // 32: banger.agent.v1.WriteTarRequest
-	(*WriteTarResponse)(nil),       // 33: banger.agent.v1.WriteTarResponse
-	(*DialTarget)(nil),             // 34: banger.agent.v1.DialTarget
-	(*DialRequest)(nil),            // 35: banger.agent.v1.DialRequest
-	(*DialResponse)(nil),           // 36: banger.agent.v1.DialResponse
-	(*ConfigureResponse_Step)(nil), // 37: banger.agent.v1.ConfigureResponse.Step
-	(*StatsResponse_Disk)(nil),     // 38: banger.agent.v1.StatsResponse.Disk
+	(*FreezeRequest)(nil),          // 8: banger.agent.v1.FreezeRequest
+	(*FreezeResponse)(nil),         // 9: banger.agent.v1.FreezeResponse
+	(*Identity)(nil),               // 10: banger.agent.v1.Identity
+	(*ThawRequest)(nil),            // 11: banger.agent.v1.ThawRequest
+	(*ThawResponse)(nil),           // 12: banger.agent.v1.ThawResponse
+	(*HealthRequest)(nil),          // 13: banger.agent.v1.HealthRequest
+	(*HealthResponse)(nil),         // 14: banger.agent.v1.HealthResponse
+	(*StatsRequest)(nil),           // 15: banger.agent.v1.StatsRequest
+	(*StatsResponse)(nil),          // 16: banger.agent.v1.StatsResponse
+	(*ShutdownRequest)(nil),        // 17: banger.agent.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),       // 18: banger.agent.v1.ShutdownResponse
+	(*TerminalSize)(nil),           // 19: banger.agent.v1.TerminalSize
+	(*ExecStart)(nil),              // 20: banger.agent.v1.ExecStart
+	(*ExecRequest)(nil),            // 21: banger.agent.v1.ExecRequest
+	(*ExecExit)(nil),               // 22: banger.agent.v1.ExecExit
+	(*ExecResponse)(nil),           // 23: banger.agent.v1.ExecResponse
+	(*FileInfo)(nil),               // 24: banger.agent.v1.FileInfo
+	(*StatRequest)(nil),            // 25: banger.agent.v1.StatRequest
+	(*StatResponse)(nil),           // 26: banger.agent.v1.StatResponse
+	(*ListRequest)(nil),            // 27: banger.agent.v1.ListRequest
+	(*ListResponse)(nil),           // 28: banger.agent.v1.ListResponse
+	(*ReadRequest)(nil),            // 29: banger.agent.v1.ReadRequest
+	(*ReadResponse)(nil),           // 30: banger.agent.v1.ReadResponse
+	(*WriteOpen)(nil),              // 31: banger.agent.v1.WriteOpen
+	(*WriteRequest)(nil),           // 32: banger.agent.v1.WriteRequest
+	(*WriteResponse)(nil),          // 33: banger.agent.v1.WriteResponse
+	(*ReadTarRequest)(nil),         // 34: banger.agent.v1.ReadTarRequest
+	(*ReadTarResponse)(nil),        // 35: banger.agent.v1.ReadTarResponse
+	(*WriteTarOpen)(nil),           // 36: banger.agent.v1.WriteTarOpen
+	(*WriteTarRequest)(nil),        // 37: banger.agent.v1.WriteTarRequest
+	(*WriteTarResponse)(nil),       // 38: banger.agent.v1.WriteTarResponse
+	(*DialTarget)(nil),             // 39: banger.agent.v1.DialTarget
+	(*DialRequest)(nil),            // 40: banger.agent.v1.DialRequest
+	(*DialResponse)(nil),           // 41: banger.agent.v1.DialResponse
+	(*ConfigureResponse_Step)(nil), // 42: banger.agent.v1.ConfigureResponse.Step
+	(*StatsResponse_Disk)(nil),     // 43: banger.agent.v1.StatsResponse.Disk
 }
 var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: banger.agent.v1.HelloResponse.phase:type_name -> banger.agent.v1.Phase
 	3,  // 1: banger.agent.v1.ConfigureRequest.disks:type_name -> banger.agent.v1.DiskLayout
 	4,  // 2: banger.agent.v1.ConfigureRequest.network:type_name -> banger.agent.v1.NetworkConfig
 	5,  // 3: banger.agent.v1.ConfigureRequest.ssh:type_name -> banger.agent.v1.SshConfig
-	37, // 4: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
-	38, // 5: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
-	14, // 6: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
-	15, // 7: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
-	14, // 8: banger.agent.v1.ExecRequest.resize:type_name -> banger.agent.v1.TerminalSize
-	17, // 9: banger.agent.v1.ExecResponse.exit:type_name -> banger.agent.v1.ExecExit
-	19, // 10: banger.agent.v1.StatResponse.info:type_name -> banger.agent.v1.FileInfo
-	19, // 11: banger.agent.v1.ListResponse.entries:type_name -> banger.agent.v1.FileInfo
-	26, // 12: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
-	31, // 13: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
-	34, // 14: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
-	1,  // 15: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
-	6,  // 16: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
-	8,  // 17: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
-	10, // 18: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
-	12, // 19: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
-	16, // 20: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
-	20, // 21: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
-	22, // 22: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
-	24, // 23: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
-	27, // 24: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
-	29, // 25: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
-	32, // 26: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
-	35, // 27: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
-	2,  // 28: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
-	7,  // 29: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
-	9,  // 30: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
-	11, // 31: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
-	13, // 32: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
-	18, // 33: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
-	21, // 34: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
-	23, // 35: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
-	25, // 36: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
-	28, // 37: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
-	30, // 38: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
-	33, // 39: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
-	36, // 40: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
-	28, // [28:41] is the sub-list for method output_type
-	15, // [15:28] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	42, // 4: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	5,  // 5: banger.agent.v1.Identity.ssh:type_name -> banger.agent.v1.SshConfig
+	4,  // 6: banger.agent.v1.Identity.network:type_name -> banger.agent.v1.NetworkConfig
+	10, // 7: banger.agent.v1.ThawRequest.identity:type_name -> banger.agent.v1.Identity
+	42, // 8: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	43, // 9: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
+	19, // 10: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
+	20, // 11: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
+	19, // 12: banger.agent.v1.ExecRequest.resize:type_name -> banger.agent.v1.TerminalSize
+	22, // 13: banger.agent.v1.ExecResponse.exit:type_name -> banger.agent.v1.ExecExit
+	24, // 14: banger.agent.v1.StatResponse.info:type_name -> banger.agent.v1.FileInfo
+	24, // 15: banger.agent.v1.ListResponse.entries:type_name -> banger.agent.v1.FileInfo
+	31, // 16: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
+	36, // 17: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
+	39, // 18: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
+	1,  // 19: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
+	6,  // 20: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
+	8,  // 21: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
+	11, // 22: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
+	13, // 23: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
+	15, // 24: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
+	17, // 25: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
+	21, // 26: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
+	25, // 27: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
+	27, // 28: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
+	29, // 29: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
+	32, // 30: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
+	34, // 31: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
+	37, // 32: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
+	40, // 33: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
+	2,  // 34: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
+	7,  // 35: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
+	9,  // 36: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
+	12, // 37: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
+	14, // 38: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
+	16, // 39: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
+	18, // 40: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
+	23, // 41: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
+	26, // 42: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
+	28, // 43: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
+	30, // 44: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
+	33, // 45: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
+	35, // 46: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
+	38, // 47: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
+	41, // 48: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
+	34, // [34:49] is the sub-list for method output_type
+	19, // [19:34] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_banger_agent_v1_agent_proto_init() }
@@ -2935,38 +3259,38 @@ func file_banger_agent_v1_agent_proto_init() {
 	if File_banger_agent_v1_agent_proto != nil {
 		return
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[15].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[20].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Stdin)(nil),
 		(*ExecRequest_StdinEof)(nil),
 		(*ExecRequest_Resize)(nil),
 		(*ExecRequest_Signal)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[17].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[22].OneofWrappers = []any{
 		(*ExecResponse_StartedPid)(nil),
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exit)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[26].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[31].OneofWrappers = []any{
 		(*WriteRequest_Open)(nil),
 		(*WriteRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[31].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[36].OneofWrappers = []any{
 		(*WriteTarRequest_Open)(nil),
 		(*WriteTarRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[33].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[38].OneofWrappers = []any{
 		(*DialTarget_Tcp)(nil),
 		(*DialTarget_Unix)(nil),
 		(*DialTarget_Service)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[34].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[39].OneofWrappers = []any{
 		(*DialRequest_Target)(nil),
 		(*DialRequest_Data)(nil),
 		(*DialRequest_Eof)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[35].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[40].OneofWrappers = []any{
 		(*DialResponse_Connected)(nil),
 		(*DialResponse_Data)(nil),
 		(*DialResponse_Eof)(nil),
@@ -2977,7 +3301,7 @@ func file_banger_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banger_agent_v1_agent_proto_rawDesc), len(file_banger_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -264,6 +264,14 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
    * @generated from field: string default_workdir = 11;
    */
   defaultWorkdir: string;
+
+  /**
+   * UUID that the guest shows as its boot id: guests that were restored from one template would all show the template's.
+   * Empty: as the kernel has it.
+   *
+   * @generated from field: string boot_id = 12;
+   */
+  bootId: string;
 };
 
 /**
@@ -310,6 +318,134 @@ export declare type ConfigureResponse_Step = Message<"banger.agent.v1.ConfigureR
  * Use `create(ConfigureResponse_StepSchema)` to create a new message.
  */
 export declare const ConfigureResponse_StepSchema: GenMessage<ConfigureResponse_Step>;
+
+/**
+ * @generated from message banger.agent.v1.FreezeRequest
+ */
+export declare type FreezeRequest = Message<"banger.agent.v1.FreezeRequest"> & {
+  /**
+   * Write the file systems' caches to the disks first, while processes still run: the disks alone can then be booted from.
+   *
+   * @generated from field: bool sync = 1;
+   */
+  sync: boolean;
+};
+
+/**
+ * Describes the message banger.agent.v1.FreezeRequest.
+ * Use `create(FreezeRequestSchema)` to create a new message.
+ */
+export declare const FreezeRequestSchema: GenMessage<FreezeRequest>;
+
+/**
+ * @generated from message banger.agent.v1.FreezeResponse
+ */
+export declare type FreezeResponse = Message<"banger.agent.v1.FreezeResponse"> & {
+  /**
+   * Processes that were stopped.
+   *
+   * @generated from field: uint32 processes = 1;
+   */
+  processes: number;
+};
+
+/**
+ * Describes the message banger.agent.v1.FreezeResponse.
+ * Use `create(FreezeResponseSchema)` to create a new message.
+ */
+export declare const FreezeResponseSchema: GenMessage<FreezeResponse>;
+
+/**
+ * What makes a restored guest another machine than the one that was captured.
+ *
+ * @generated from message banger.agent.v1.Identity
+ */
+export declare type Identity = Message<"banger.agent.v1.Identity"> & {
+  /**
+   * @generated from field: string vm_id = 1;
+   */
+  vmId: string;
+
+  /**
+   * @generated from field: string hostname = 2;
+   */
+  hostname: string;
+
+  /**
+   * Replaces host key and authorized keys; sessions of the old ones end.
+   *
+   * @generated from field: banger.agent.v1.SshConfig ssh = 3;
+   */
+  ssh?: SshConfig | undefined;
+
+  /**
+   * Absent: the network stays as it is.
+   *
+   * @generated from field: banger.agent.v1.NetworkConfig network = 4;
+   */
+  network?: NetworkConfig | undefined;
+
+  /**
+   * UUID that the guest shows as its boot id.
+   *
+   * @generated from field: string boot_id = 5;
+   */
+  bootId: string;
+};
+
+/**
+ * Describes the message banger.agent.v1.Identity.
+ * Use `create(IdentitySchema)` to create a new message.
+ */
+export declare const IdentitySchema: GenMessage<Identity>;
+
+/**
+ * @generated from message banger.agent.v1.ThawRequest
+ */
+export declare type ThawRequest = Message<"banger.agent.v1.ThawRequest"> & {
+  /**
+   * Host wall clock at sending, nanoseconds since 1970.
+   *
+   * @generated from field: int64 wall_clock_unix_nanos = 1;
+   */
+  wallClockUnixNanos: bigint;
+
+  /**
+   * 32 to 4096 random bytes, mixed in, credited and used before any process runs.
+   *
+   * @generated from field: bytes entropy = 2;
+   */
+  entropy: Uint8Array;
+
+  /**
+   * Absent: the guest stays who it is.
+   *
+   * @generated from field: banger.agent.v1.Identity identity = 3;
+   */
+  identity?: Identity | undefined;
+};
+
+/**
+ * Describes the message banger.agent.v1.ThawRequest.
+ * Use `create(ThawRequestSchema)` to create a new message.
+ */
+export declare const ThawRequestSchema: GenMessage<ThawRequest>;
+
+/**
+ * @generated from message banger.agent.v1.ThawResponse
+ */
+export declare type ThawResponse = Message<"banger.agent.v1.ThawResponse"> & {
+  /**
+   * @generated from field: repeated banger.agent.v1.ConfigureResponse.Step steps = 1;
+   */
+  steps: ConfigureResponse_Step[];
+};
+
+/**
+ * Describes the message banger.agent.v1.ThawResponse.
+ * Use `create(ThawResponseSchema)` to create a new message.
+ */
+export declare const ThawResponseSchema: GenMessage<ThawResponse>;
 
 /**
  * @generated from message banger.agent.v1.HealthRequest
@@ -1155,6 +1291,13 @@ export enum Phase {
    * @generated from enum value: PHASE_STOPPING = 5;
    */
   STOPPING = 5,
+
+  /**
+   * Freeze was called: no process but the agent runs.
+   *
+   * @generated from enum value: PHASE_FROZEN = 6;
+   */
+  FROZEN = 6,
 }
 
 /**
@@ -1188,6 +1331,30 @@ export declare const AgentService: GenService<{
     methodKind: "unary";
     input: typeof ConfigureRequestSchema;
     output: typeof ConfigureResponseSchema;
+  },
+  /**
+   * Freeze stops every process of the guest but the agent, so that memory and disks can be captured and no user code runs before
+   * Thaw, in this machine or in one that is restored from the capture. RUNNING becomes FROZEN; a frozen guest stays so when
+   * the host goes away, and answers Hello, Thaw and Shutdown only. Idempotent. When a process cannot be stopped in time, all run
+   * again and the call fails.
+   *
+   * @generated from rpc banger.agent.v1.AgentService.Freeze
+   */
+  freeze: {
+    methodKind: "unary";
+    input: typeof FreezeRequestSchema;
+    output: typeof FreezeResponseSchema;
+  },
+  /**
+   * Thaw lets the processes run again, after the clock is set and fresh randomness is in place, and, when an identity is given,
+   * after the guest has become that machine. When any of it cannot be done the guest stays FROZEN and the call fails.
+   *
+   * @generated from rpc banger.agent.v1.AgentService.Thaw
+   */
+  thaw: {
+    methodKind: "unary";
+    input: typeof ThawRequestSchema;
+    output: typeof ThawResponseSchema;
   },
   /**
    * Health answers when the guest is in phase RUNNING and can start a process.

@@ -48,6 +48,10 @@ const (
 	AgentServiceHelloProcedure = "/banger.agent.v1.AgentService/Hello"
 	// AgentServiceConfigureProcedure is the fully-qualified name of the AgentService's Configure RPC.
 	AgentServiceConfigureProcedure = "/banger.agent.v1.AgentService/Configure"
+	// AgentServiceFreezeProcedure is the fully-qualified name of the AgentService's Freeze RPC.
+	AgentServiceFreezeProcedure = "/banger.agent.v1.AgentService/Freeze"
+	// AgentServiceThawProcedure is the fully-qualified name of the AgentService's Thaw RPC.
+	AgentServiceThawProcedure = "/banger.agent.v1.AgentService/Thaw"
 	// AgentServiceHealthProcedure is the fully-qualified name of the AgentService's Health RPC.
 	AgentServiceHealthProcedure = "/banger.agent.v1.AgentService/Health"
 	// AgentServiceStatsProcedure is the fully-qualified name of the AgentService's Stats RPC.
@@ -79,6 +83,14 @@ type AgentServiceClient interface {
 	// Configure gives a fresh guest everything personal, binds the devices, assembles the root and enters it.
 	// Allowed once for each boot, in phase WAITING; a failed Configure leaves phase FAILED and the reason.
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
+	// Freeze stops every process of the guest but the agent, so that memory and disks can be captured and no user code runs before
+	// Thaw, in this machine or in one that is restored from the capture. RUNNING becomes FROZEN; a frozen guest stays so when
+	// the host goes away, and answers Hello, Thaw and Shutdown only. Idempotent. When a process cannot be stopped in time, all run
+	// again and the call fails.
+	Freeze(context.Context, *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error)
+	// Thaw lets the processes run again, after the clock is set and fresh randomness is in place, and, when an identity is given,
+	// after the guest has become that machine. When any of it cannot be done the guest stays FROZEN and the call fails.
+	Thaw(context.Context, *connect.Request[v1.ThawRequest]) (*connect.Response[v1.ThawResponse], error)
 	// Health answers when the guest is in phase RUNNING and can start a process.
 	Health(context.Context, *connect.Request[v1.HealthRequest]) (*connect.Response[v1.HealthResponse], error)
 	// Stats reads memory, load, disk use and process count from the guest's kernel.
@@ -111,6 +123,18 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("Configure")),
 			connect.WithClientOptions(opts...),
 		),
+		freeze: connect.NewClient[v1.FreezeRequest, v1.FreezeResponse](
+			httpClient,
+			baseURL+AgentServiceFreezeProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("Freeze")),
+			connect.WithClientOptions(opts...),
+		),
+		thaw: connect.NewClient[v1.ThawRequest, v1.ThawResponse](
+			httpClient,
+			baseURL+AgentServiceThawProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("Thaw")),
+			connect.WithClientOptions(opts...),
+		),
 		health: connect.NewClient[v1.HealthRequest, v1.HealthResponse](
 			httpClient,
 			baseURL+AgentServiceHealthProcedure,
@@ -136,6 +160,8 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 type agentServiceClient struct {
 	hello     *connect.Client[v1.HelloRequest, v1.HelloResponse]
 	configure *connect.Client[v1.ConfigureRequest, v1.ConfigureResponse]
+	freeze    *connect.Client[v1.FreezeRequest, v1.FreezeResponse]
+	thaw      *connect.Client[v1.ThawRequest, v1.ThawResponse]
 	health    *connect.Client[v1.HealthRequest, v1.HealthResponse]
 	stats     *connect.Client[v1.StatsRequest, v1.StatsResponse]
 	shutdown  *connect.Client[v1.ShutdownRequest, v1.ShutdownResponse]
@@ -149,6 +175,16 @@ func (c *agentServiceClient) Hello(ctx context.Context, req *connect.Request[v1.
 // Configure calls banger.agent.v1.AgentService.Configure.
 func (c *agentServiceClient) Configure(ctx context.Context, req *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error) {
 	return c.configure.CallUnary(ctx, req)
+}
+
+// Freeze calls banger.agent.v1.AgentService.Freeze.
+func (c *agentServiceClient) Freeze(ctx context.Context, req *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error) {
+	return c.freeze.CallUnary(ctx, req)
+}
+
+// Thaw calls banger.agent.v1.AgentService.Thaw.
+func (c *agentServiceClient) Thaw(ctx context.Context, req *connect.Request[v1.ThawRequest]) (*connect.Response[v1.ThawResponse], error) {
+	return c.thaw.CallUnary(ctx, req)
 }
 
 // Health calls banger.agent.v1.AgentService.Health.
@@ -173,6 +209,14 @@ type AgentServiceHandler interface {
 	// Configure gives a fresh guest everything personal, binds the devices, assembles the root and enters it.
 	// Allowed once for each boot, in phase WAITING; a failed Configure leaves phase FAILED and the reason.
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
+	// Freeze stops every process of the guest but the agent, so that memory and disks can be captured and no user code runs before
+	// Thaw, in this machine or in one that is restored from the capture. RUNNING becomes FROZEN; a frozen guest stays so when
+	// the host goes away, and answers Hello, Thaw and Shutdown only. Idempotent. When a process cannot be stopped in time, all run
+	// again and the call fails.
+	Freeze(context.Context, *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error)
+	// Thaw lets the processes run again, after the clock is set and fresh randomness is in place, and, when an identity is given,
+	// after the guest has become that machine. When any of it cannot be done the guest stays FROZEN and the call fails.
+	Thaw(context.Context, *connect.Request[v1.ThawRequest]) (*connect.Response[v1.ThawResponse], error)
 	// Health answers when the guest is in phase RUNNING and can start a process.
 	Health(context.Context, *connect.Request[v1.HealthRequest]) (*connect.Response[v1.HealthResponse], error)
 	// Stats reads memory, load, disk use and process count from the guest's kernel.
@@ -201,6 +245,18 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("Configure")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceFreezeHandler := connect.NewUnaryHandler(
+		AgentServiceFreezeProcedure,
+		svc.Freeze,
+		connect.WithSchema(agentServiceMethods.ByName("Freeze")),
+		connect.WithHandlerOptions(opts...),
+	)
+	agentServiceThawHandler := connect.NewUnaryHandler(
+		AgentServiceThawProcedure,
+		svc.Thaw,
+		connect.WithSchema(agentServiceMethods.ByName("Thaw")),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentServiceHealthHandler := connect.NewUnaryHandler(
 		AgentServiceHealthProcedure,
 		svc.Health,
@@ -225,6 +281,10 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceHelloHandler.ServeHTTP(w, r)
 		case AgentServiceConfigureProcedure:
 			agentServiceConfigureHandler.ServeHTTP(w, r)
+		case AgentServiceFreezeProcedure:
+			agentServiceFreezeHandler.ServeHTTP(w, r)
+		case AgentServiceThawProcedure:
+			agentServiceThawHandler.ServeHTTP(w, r)
 		case AgentServiceHealthProcedure:
 			agentServiceHealthHandler.ServeHTTP(w, r)
 		case AgentServiceStatsProcedure:
@@ -246,6 +306,14 @@ func (UnimplementedAgentServiceHandler) Hello(context.Context, *connect.Request[
 
 func (UnimplementedAgentServiceHandler) Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.AgentService.Configure is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) Freeze(context.Context, *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.AgentService.Freeze is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) Thaw(context.Context, *connect.Request[v1.ThawRequest]) (*connect.Response[v1.ThawResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.AgentService.Thaw is not implemented"))
 }
 
 func (UnimplementedAgentServiceHandler) Health(context.Context, *connect.Request[v1.HealthRequest]) (*connect.Response[v1.HealthResponse], error) {

@@ -1,0 +1,63 @@
+package life
+
+import (
+	"context"
+	"time"
+
+	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
+	"banger.dev/banger/internal/step"
+	"connectrpc.com/connect"
+)
+
+// What is killed is gone in no time, but for processes that wait for a device.
+const abandonedLimit = 5 * time.Second
+
+// Freeze goes on to its end when the host goes away meanwhile; the next Hello shows how it ended.
+func (s *Service) Freeze(_ context.Context, request *connect.Request[agentv1.FreezeRequest]) (*connect.Response[agentv1.FreezeResponse], error) {
+	s.freezing.Lock()
+	defer s.freezing.Unlock()
+	if request.Msg.Sync && s.state.Phase() == agentv1.Phase_PHASE_RUNNING {
+		if err := s.machine.Sync(); err != nil {
+			return nil, connect.NewError(connect.CodeInternal, err)
+		}
+	}
+	if err := s.state.BeginFreeze(); err != nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+	processes, err := s.machine.Freeze()
+	if err != nil {
+		s.state.Thawed()
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	return connect.NewResponse(&agentv1.FreezeResponse{Processes: uint32(processes)}), nil
+}
+
+// Thaw goes on to its end when the host goes away meanwhile.
+func (s *Service) Thaw(_ context.Context, request *connect.Request[agentv1.ThawRequest]) (*connect.Response[agentv1.ThawResponse], error) {
+	plan, err := ParseThaw(request.Msg)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	s.freezing.Lock()
+	defer s.freezing.Unlock()
+	if err := s.state.CheckFrozen(); err != nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+	log := &step.Log{}
+	// Before anything of this machine's past can go on.
+	err = log.Run("sessions", func() error { return s.endAbandoned(abandonedLimit) })
+	if err == nil {
+		err = s.machine.Prepare(plan, log)
+	}
+	if err == nil {
+		if who := plan.Identity; who != nil {
+			s.state.Become(who.VMID, who.Hostname, who.BootID)
+		}
+		err = log.Run("thaw", s.machine.Thaw)
+	}
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	s.state.Thawed()
+	return connect.NewResponse(&agentv1.ThawResponse{Steps: describeSteps(log).Steps}), nil
+}

@@ -8,6 +8,7 @@ import type { Progress } from "../lib/progress.ts";
 import type { State } from "../state/open.ts";
 import type { Driver, MachineCapture } from "../vmm/driver.ts";
 import type { Sessions } from "./sessions.ts";
+import type { Pins } from "./snapshot/pins.ts";
 import type { StartLog } from "./start-stats.ts";
 
 /** The part of an image or kernel store that VMs need. */
@@ -71,6 +72,8 @@ export interface VmContext {
   sessions: Sessions;
   /** Starts that are under way, by VM: what ends the VM aborts them instead of waiting for the guest. */
   starting: Map<string, AbortController>;
+  /** Snapshots that verbs under way rest on. */
+  pins: Pins;
   /** One lock for each VM: a verb that changes its state holds it from start to end. */
   locks: KeyedMutex;
 }

@@ -3,6 +3,7 @@ import { vmPaths } from "../config/paths.ts";
 import { removeInside } from "../lib/files.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
+import { sweepSnapshots } from "./snapshot/sweep.ts";
 import { killVm } from "./stop.ts";
 
 /**
@@ -13,4 +14,5 @@ export async function removeVm(context: VmContext, row: VmRow): Promise<void> {
   await killVm(context, row);
   context.state.vms.remove(row.id);
   await removeInside(context.paths.vmsDir, vmPaths(context.paths, row.id).dir);
+  await sweepSnapshots(context);
 }

@@ -20,11 +20,12 @@ import { findVm } from "./reference.ts";
 import { removeVm } from "./remove.ts";
 import { resumeOrBoot } from "./resume.ts";
 import { Sessions, type Session } from "./sessions.ts";
+import { Pins } from "./snapshot/pins.ts";
 import { startVm, type StartOptions } from "./start.ts";
 import { StartLog, type StartStats } from "./start-stats.ts";
 import { killVm, stopVm } from "./stop.ts";
 
-export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "starts">;
+export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "starts" | "pins">;
 
 export class Vms {
   readonly #context: VmContext;
@@ -39,7 +40,8 @@ export class Vms {
       options.log,
     );
     const starts = new StartLog(options.state.starts, options.log);
-    this.#context = { ...options, sessions, starts, locks: new KeyedMutex(), starting: new Map() };
+    const pins = new Pins();
+    this.#context = { ...options, sessions, starts, pins, locks: new KeyedMutex(), starting: new Map() };
   }
 
   /** Makes record and reality agree; the first call of a daemon. */

@@ -1,0 +1,71 @@
+// A snapshot of a VM that has a machine: memory and disks of one instant, for which the guest stands still as briefly as can be.
+//
+// The record names the new disks before the machine has them. Until the switch they are empty layers above the file that the
+// machine still writes to, so both names show the same content: whenever the daemon, the machine or the host ends, the record is right.
+import { deadline } from "../../lib/abort.ts";
+import { BangerError } from "../../lib/errors.ts";
+import type { VmRow } from "../../state/vms.ts";
+import type { Machine } from "../../vmm/driver.ts";
+import type { VmContext } from "../context.ts";
+import { snapshotFiles } from "../disk-files.ts";
+import { fingerprintOf } from "../fingerprint.ts";
+import { machineSpec } from "../machine-spec.ts";
+import type { Session } from "../sessions.ts";
+import { above, adoptDisks, linkDisks, makeTops, removeStaleDisks } from "./frozen-disks.ts";
+import { standingStill } from "./stand-still.ts";
+import type { Taken } from "./take-at-rest.ts";
+import type { TakeRequest } from "./take.ts";
+
+/** The VMM may take this long for what it does while the guest stands still, in milliseconds. */
+const captureTimeoutMs = 120_000;
+
+/** See `takeSnapshot`. Whatever happens, the guest runs afterwards, or stands still when it did before. */
+export async function takeRunning(
+  context: VmContext,
+  known: VmRow,
+  session: Session,
+  request: TakeRequest,
+): Promise<Taken> {
+  const { paths, state } = context;
+  const { machine } = session;
+  const { signal } = request.progress;
+  const row = await adoptDisks(context, known, machine);
+  const next = above(row, request.id);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => tidyDisks(context, row, machine));
+  // What takes time is done side by side, while the guest runs.
+  const [capture, tops, fingerprint] = await Promise.allSettled([
+    machine.beginCapture(snapshotFiles(paths, request.id), { signal }),
+    linkDisks(paths, row, request.id).then(() =>
+      makeTops(paths, { ...row, ...next, baseSnapshotId: request.id }, { signal }),
+    ),
+    machineSpec(context, row, { signal }).then((spec) => fingerprintOf(context.driver, spec, { signal })),
+  ]);
+  if (capture.status === "fulfilled") undo.use(capture.value);
+  if (capture.status === "rejected") throw capture.reason;
+  if (tops.status === "rejected") throw tops.reason;
+  if (fingerprint.status === "rejected") throw fingerprint.reason;
+
+  state.vms.update(row.id, next);
+  const pausedMs = await standingStill(context, row, session, { sync: request.name !== null, signal }, async () => {
+    const slow = `the VMM took longer than ${captureTimeoutMs / 1000} s`;
+    using limit = deadline(signal, captureTimeoutMs, () => new BangerError("snapshot.failed", slow));
+    // Neither changes what the other reads. Both have ended before the guest goes on.
+    const both = await Promise.allSettled([
+      capture.value.finish({ signal: limit.signal }),
+      machine.switchDisks(tops.value),
+    ]);
+    for (const one of both) if (one.status === "rejected") throw one.reason;
+  });
+  return { fingerprint: fingerprint.value, pausedMs };
+}
+
+/** Record and directory then say what the machine says. What cannot be put right now is by the next daemon. */
+async function tidyDisks(context: VmContext, row: VmRow, machine: Machine): Promise<void> {
+  try {
+    const now = context.state.vms.get(row.id);
+    if (now !== undefined) await removeStaleDisks(context.paths, await adoptDisks(context, now, machine));
+  } catch (error) {
+    context.log.error("the disks of a VM could not be put right", { vm: row.id, error });
+  }
+}

@@ -1,0 +1,91 @@
+// Takes a snapshot of a VM in whatever state it is: a row, a directory with frozen disks, and memory when there is any.
+import { mkdir, open } from "node:fs/promises";
+import { BangerError } from "../../lib/errors.ts";
+import { syncDirectory } from "../../lib/files.ts";
+import type { Progress } from "../../lib/progress.ts";
+import type { SnapshotRow } from "../../state/snapshots.ts";
+import type { VmRow } from "../../state/vms.ts";
+import type { VmContext } from "../context.ts";
+import { snapshotFiles, writableSerials } from "../disk-files.ts";
+import { frozenDisk } from "./frozen-disks.ts";
+import { takeAtRest } from "./take-at-rest.ts";
+import { takeRunning } from "./take-running.ts";
+
+export interface TakeRequest {
+  /** Of the snapshot; the caller holds it (`Pins`) as long as it works with it, and sweeps when it has let go. */
+  id: string;
+  /** null: for the caller only. Its memory is not flushed to the disk, and goes when nobody holds it any more. */
+  name: string | null;
+  warm: boolean;
+  progress: Progress;
+}
+
+/**
+ * Takes a snapshot. The caller holds the lock of the VM. The VM goes on as it was, also after a failure, which leaves no
+ * snapshot that anybody could ask for. Throws `vm.wrong-state`, `snapshot.name-taken`, `snapshot.failed`, `disk.full`, what the
+ * guest or the VMM answer, or the signal's reason.
+ */
+export async function takeSnapshot(context: VmContext, row: VmRow, request: TakeRequest): Promise<SnapshotRow> {
+  const { paths, state } = context;
+  const { id, progress } = request;
+  progress.signal.throwIfAborted();
+  const session = context.sessions.get(row.id);
+  const fits = session === undefined ? ["created", "stopped", "paused"] : ["running", "paused"];
+  if (!fits.includes(row.state)) {
+    throw new BangerError("vm.wrong-state", `VM "${row.name}" is ${row.state}: no snapshot can be taken of it now`, {
+      hint: `banger vm show ${row.name}`,
+    });
+  }
+
+  progress.stage("snapshot", row.name);
+  state.snapshots.insert(emptySnapshot(row, request));
+  try {
+    await mkdir(snapshotFiles(paths, id).dir, { mode: 0o700 });
+    const taken =
+      session === undefined
+        ? await takeAtRest(context, row, request)
+        : await takeRunning(context, row, session, request);
+    if (request.name !== null) {
+      progress.stage("flush", request.name);
+      await flush(context, id, taken.fingerprint !== null);
+    }
+    return state.snapshots.update(id, { ...taken, complete: true });
+  } catch (error) {
+    // Its disks stay when the VM's rest on them already. The sweep of the caller removes what is not needed.
+    state.snapshots.update(id, { name: null });
+    throw error;
+  }
+}
+
+/** The row of a snapshot that is being made: it holds the name, and the disks once the VM's row names it. */
+function emptySnapshot(row: VmRow, { id, name, warm }: TakeRequest): SnapshotRow {
+  return {
+    id,
+    name,
+    parentId: row.baseSnapshotId,
+    complete: false,
+    vmId: row.id,
+    vmName: row.name,
+    imageId: row.imageId,
+    imageName: row.imageName,
+    kernelId: row.kernelId,
+    kernelName: row.kernelName,
+    spec: row.spec,
+    workspace: row.workspace,
+    fingerprint: null,
+    warm,
+    pausedMs: 0,
+    createdAt: Date.now(),
+  };
+}
+
+/** A snapshot that people can ask for survives a power cut. */
+async function flush(context: VmContext, id: string, hasMemory: boolean): Promise<void> {
+  const { dir, memoryFile, stateFile } = snapshotFiles(context.paths, id);
+  const disks = writableSerials.map((serial) => frozenDisk(context.paths, id, serial).path);
+  for (const path of hasMemory ? [memoryFile, stateFile, ...disks] : disks) {
+    await using file = await open(path, "r");
+    await file.sync();
+  }
+  await syncDirectory(dir);
+}

@@ -80,5 +80,11 @@ await build({
   chunkNames: "chunks/[name]-[hash]",
 });
 
+// Started by the daemon as a thread.
+await build({
+  ...common,
+  entryPoints: { "capture-worker": join(root, "src/vmm/qemu/capture/worker.ts") },
+});
+
 // What Node compiles in a short command is kept for the user who builds.
 spawnSync(node, [join(dist, "banger.mjs"), "daemon", "status"], { env: { BANGER_HOME: join(dist, "none") } });

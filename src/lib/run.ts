@@ -194,6 +194,8 @@ export interface DetachedOptions {
   env?: Readonly<Record<string, string>>;
   /** File descriptor that receives stdout and stderr; the caller closes its own copy. */
   outputFd: number;
+  /** Further ones that the program gets, as 3, 4 and so on; the caller closes its own copies. */
+  inheritedFds?: readonly number[];
 }
 
 /**
@@ -209,7 +211,7 @@ export function startDetached(options: DetachedOptions): { pid: number; exited: 
     cwd: options.cwd,
     env: cleanEnvironment(options.env),
     detached: true,
-    stdio: ["ignore", options.outputFd, options.outputFd],
+    stdio: ["ignore", options.outputFd, options.outputFd, ...(options.inheritedFds ?? [])],
   });
   const { promise, resolve } = Promise.withResolvers<string>();
   child.once("error", (error) => resolve(error.message));

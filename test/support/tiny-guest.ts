@@ -20,11 +20,16 @@ export function testKernel(): string {
 }
 
 /** What the guest does as soon as its kernel is up. Without an init the kernel panics. */
-export type TinyInit = "wait" | "power-off" | "none";
+export type TinyInit = "wait" | "count" | "power-off" | "none";
 
 const programs: Record<Exclude<TinyInit, "none">, string> = {
   // again: pause(); goto again
   wait: "b822000000 0f05 ebf7",
+  // again: eight decimal digits in memory += 1; write(1, digits and line feed, 9); nanosleep(2 ms); goto again
+  count: `488d3d50000000 fe07 803f3a 7508 c60730 48ffcf ebf1
+    b801000000 bf01000000 488d3529000000 ba09000000 0f05
+    b823000000 488d3d06000000 31f6 0f05 ebc0
+    0000000000000000 80841e0000000000 3030303030303030 0a`,
   // reboot(LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF)
   "power-off": "b8a9000000 bfaddee1fe be69191228 badcfe2143 0f05",
 };
@@ -38,7 +43,7 @@ export function writeTinyInitramfs(path: string, init: TinyInit): void {
   writeFileSync(path, Buffer.concat(cpioArchive(entries)));
 }
 
-const hex = (text: string) => text.replaceAll(" ", "");
+const hex = (text: string) => text.replaceAll(/\s/g, "");
 
 /** The smallest ELF file that Linux runs: one header, one segment that is loaded whole, code right behind. */
 function program(code: Buffer): Buffer {
@@ -54,7 +59,7 @@ function program(code: Buffer): Buffer {
   headers.writeUInt16LE(56, 54);
   headers.writeUInt16LE(1, 56);
   headers.writeUInt32LE(1, 64); // PT_LOAD
-  headers.writeUInt32LE(5, 68); // readable, executable
+  headers.writeUInt32LE(7, 68); // readable, writable, executable
   headers.writeBigUInt64LE(base, 80);
   headers.writeBigUInt64LE(base, 88);
   const sizeBytes = BigInt(headers.length + code.length);

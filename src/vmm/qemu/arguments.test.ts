@@ -17,8 +17,8 @@ const spec: MachineSpec = {
   vcpus: 2,
   memoryMib: 512,
   disks: [
-    { serial: "base", path: "/images/a,b.ext4", readOnly: true },
-    { serial: "work", path: "/vms/0123456789ab/work.ext4", readOnly: false },
+    { serial: "base", path: "/images/a,b.ext4", readOnly: true, format: "raw" },
+    { serial: "work", path: "/vms/0123456789ab/work.qcow2", readOnly: false, format: "qcow2" },
   ],
 };
 
@@ -29,11 +29,12 @@ test("a machine under software emulation", () => {
   assert.equal(
     asText(qemuArguments(spec, tcg)),
     `-name banger-aabbccddeeff-0123456789ab
--M microvm
+-M microvm,memory-backend=ram,suppress-vmdesc=on
 -accel tcg,thread=multi,tb-size=256
 -cpu max,-erms,-fsrm
 -smp 2
 -m 512M
+-object memory-backend-ram,id=ram,size=512M
 -nodefaults
 -no-user-config
 -nographic
@@ -43,10 +44,10 @@ test("a machine under software emulation", () => {
 -kernel /kernels/k,1/kernel
 -initrd /cache/initrd
 -append console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on cryptomgr.notests norandmaps tsc_early_khz=2596146 lpj=10384584 tsc=reliable no_timer_check banger.phase=hold
--drive id=disk0,file=/images/a,,b.ext4,format=raw,if=none,readonly=on
--device virtio-blk-device,drive=disk0,serial=base
--drive id=disk1,file=/vms/0123456789ab/work.ext4,format=raw,if=none,discard=unmap
--device virtio-blk-device,drive=disk1,serial=work
+-drive id=disk-base,file=/images/a,,b.ext4,format=raw,if=none,readonly=on
+-device virtio-blk-device,drive=disk-base,serial=base
+-drive id=disk-work,file=/vms/0123456789ab/work.qcow2,format=qcow2,if=none,discard=unmap
+-device virtio-blk-device,drive=disk-work,serial=work
 -device virtio-serial-device,max_ports=2
 -chardev socket,id=agent,path=agent.sock,server=on,wait=off
 -device virtserialport,chardev=agent,name=banger.agent
@@ -55,6 +56,26 @@ test("a machine under software emulation", () => {
 -chardev file,id=console,path=console.log,append=on
 -serial chardev:console`,
   );
+});
+
+test("a restored machine differs from the one that booted only in where its memory and its kernel come from", () => {
+  const options = (args: readonly string[]) => new Set(asText(args).split("\n"));
+  const booted = options(qemuArguments(spec, tcg));
+  const restored = options(qemuArguments(spec, tcg, { memoryFile: "/captures/a,b/memory" }));
+  assert.deepEqual(
+    [...restored].filter((option) => !booted.has(option)),
+    [
+      "-object memory-backend-file,id=ram,size=512M,mem-path=/captures/a,,b/memory,share=off",
+      "-S",
+      "-incoming defer",
+      "-global migration.send-configuration=off",
+    ],
+  );
+  assert.deepEqual(
+    [...booted].filter((option) => !restored.has(option)).map((option) => option.split(" ")[0]),
+    ["-object", "-kernel", "-initrd", "-append"],
+  );
+  assert.throws(() => qemuArguments(spec, tcg, { memoryFile: "memory" }), { code: "internal" });
 });
 
 test("with hardware virtualization the guest has the host's processor and finds its clock by itself", () => {
@@ -80,8 +101,8 @@ test("paths that are not absolute, ids and serials of other forms are refused", 
     { vmId: "a b" },
     { vmId: "-a" },
     { homeId: "a-b" },
-    { disks: [{ serial: "a,b", path: "/d", readOnly: true }] },
-    { disks: [{ serial: "base", path: "d", readOnly: true }] },
+    { disks: [{ serial: "a,b", path: "/d", readOnly: true, format: "raw" as const }] },
+    { disks: [{ serial: "base", path: "d", readOnly: true, format: "raw" as const }] },
   ]) {
     assert.throws(() => qemuArguments({ ...spec, ...wrong }, tcg), { code: "internal" }, JSON.stringify(wrong));
   }

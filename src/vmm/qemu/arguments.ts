@@ -19,20 +19,35 @@ export const consoleLogName = "console.log";
 /** Bound of the memory for translated code beside the guest's own; QEMU's default is up to 1 GiB for each machine. */
 const translationCacheMib = 256;
 
-/** Arguments of QEMU, without the program. Throws `internal` for what can only be a bug of the caller. */
-export function qemuArguments(spec: MachineSpec, host: HostFacts): string[] {
+/** The object that guest memory is; device state of one machine fits another only when it has the same name there. */
+export const memoryId = "ram";
+
+/** What a restored machine has in place of a kernel. */
+export interface RestoreArguments {
+  /** Mapped copy on write. */
+  memoryFile: string;
+}
+
+/** File descriptor of the device state in a machine that is restored. */
+export const stateFd = 3;
+
+/**
+ * Arguments of QEMU, without the program; with `restore`, of a machine that waits for device state and then stands still.
+ * Throws `internal` for what can only be a bug of the caller.
+ */
+export function qemuArguments(spec: MachineSpec, host: HostFacts, restore?: RestoreArguments): string[] {
   return [
     ...["-name", machineName(spec.homeId, spec.vmId)],
-    ...["-M", host.platform.machine],
+    ...["-M", `${host.platform.machine},memory-backend=${memoryId},suppress-vmdesc=on`],
     ...["-accel", host.accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${translationCacheMib}`],
     ...["-cpu", host.accelerator === "kvm" ? "host" : host.platform.emulatedCpu],
     ...["-smp", String(spec.vcpus), "-m", `${spec.memoryMib}M`],
+    ...["-object", memoryObject(spec, restore)],
     ...["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     // Without this, QEMU's virtio-mmio devices are of the kind before virtio 1.0.
     ...["-global", "virtio-mmio.force-legacy=false"],
-    ...["-kernel", absolute(spec.kernel), "-initrd", absolute(spec.initrd)],
-    ...["-append", kernelCommandLine(spec.kernelArguments, host)],
+    ...(restore === undefined ? bootArguments(spec, host) : restoreArguments),
     ...spec.disks.flatMap(diskArguments),
     ...["-device", "virtio-serial-device,max_ports=2"],
     ...["-chardev", `socket,id=agent,path=${socketNames.agent},server=on,wait=off`],
@@ -42,6 +57,23 @@ export function qemuArguments(spec: MachineSpec, host: HostFacts): string[] {
     ...["-chardev", `file,id=console,path=${consoleLogName},append=on`, "-serial", "chardev:console"],
   ];
 }
+
+function memoryObject(spec: MachineSpec, restore: RestoreArguments | undefined): string {
+  const size = `id=${memoryId},size=${spec.memoryMib}M`;
+  return restore === undefined
+    ? `memory-backend-ram,${size}`
+    : `memory-backend-file,${size},mem-path=${optionValue(absolute(restore.memoryFile))},share=off`;
+}
+
+function bootArguments(spec: MachineSpec, host: HostFacts): string[] {
+  return [
+    ...["-kernel", absolute(spec.kernel), "-initrd", absolute(spec.initrd)],
+    ...["-append", kernelCommandLine(spec.kernelArguments, host)],
+  ];
+}
+
+/** Device state is saved without the section that describes the machine's configuration, so none is waited for. */
+const restoreArguments = ["-S", "-incoming", "defer", "-global", "migration.send-configuration=off"];
 
 /** Kernel command line: the driver's own arguments, then the caller's. */
 export function kernelCommandLine(extra: readonly string[], host: HostFacts): string {
@@ -69,13 +101,19 @@ function clockArguments(tscKhz: number | undefined): string[] {
   return [`tsc_early_khz=${tscKhz}`, `lpj=${tscKhz * 4}`, "tsc=reliable", "no_timer_check"];
 }
 
-function diskArguments(disk: DiskSpec, index: number): string[] {
-  if (!/^[a-z0-9-]{1,20}$/.test(disk.serial))
-    throw new BangerError("internal", `"${disk.serial}" is not a disk serial`);
-  const id = `disk${index}`;
+/** Name of a disk in QEMU: says its serial, so that a later daemon knows which disk it is. */
+export const diskId = (serial: string) => `disk-${serial}`;
+
+/** The serial of a disk by its name in QEMU; undefined for other names. */
+export const serialOfDiskId = (id: string) => /^disk-([a-z0-9-]{1,20})$/.exec(id)?.[1];
+
+function diskArguments(disk: DiskSpec): string[] {
+  const id = diskId(disk.serial);
+  if (serialOfDiskId(id) === undefined) throw new BangerError("internal", `"${disk.serial}" is not a disk serial`);
   const access = disk.readOnly ? "readonly=on" : "discard=unmap";
+  const file = optionValue(absolute(disk.path));
   return [
-    ...["-drive", `id=${id},file=${optionValue(absolute(disk.path))},format=raw,if=none,${access}`],
+    ...["-drive", `id=${id},file=${file},format=${disk.format},if=none,${access}`],
     ...["-device", `virtio-blk-device,drive=${id},serial=${disk.serial}`],
   ];
 }

@@ -5,12 +5,17 @@ import { BangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Driver } from "../driver.ts";
 import { createAcceleratorChoice } from "./accelerator.ts";
+import type { HostFacts } from "./arguments.ts";
 import { hostTscKhz } from "./host-tsc.ts";
 import { identityFileName, isRunning, listMachines, machineName, markerOf, readIdentity } from "./identity.ts";
-import { launchMachine } from "./launch.ts";
-import { QemuMachine, removeRuntimeFiles } from "./machine.ts";
+import { findQemu, launchMachine } from "./launch.ts";
+import { QemuMachine } from "./machine.ts";
 import { platformOf } from "./platform.ts";
 import { killProcess, startTicksOf, waitUntilGone } from "./process-table.ts";
+import { restoreMachine } from "./restore.ts";
+import { removeRuntimeFiles } from "./runtime-files.ts";
+import { machineShape } from "./shape.ts";
+import { createVersionCache } from "./version.ts";
 
 const reconnectTimeoutMs = 5_000;
 const goneTimeoutMs = 10_000;
@@ -27,21 +32,33 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
   const { log, paths } = options;
   let tscKhz: number | undefined;
   const accelerator = createAcceleratorChoice(options);
+  const versionOf = createVersionCache();
+  const hostFacts = async (signal: AbortSignal): Promise<HostFacts> => {
+    const { accelerator: chosen } = await accelerator({ signal });
+    const known = chosen === "tcg" ? (tscKhz ??= hostTscKhz()) : undefined;
+    return { platform: platformOf(process.arch), accelerator: chosen, tscKhz: known };
+  };
   return {
     name: "qemu",
 
     async features({ signal }) {
-      return { accelerator: (await accelerator({ signal })).accelerator, snapshots: false };
+      return { accelerator: (await accelerator({ signal })).accelerator, snapshots: true };
     },
 
-    async launch(spec, { signal }) {
-      const { accelerator: chosen } = await accelerator({ signal });
-      const host = {
-        platform: platformOf(process.arch),
-        accelerator: chosen,
-        tscKhz: chosen === "tcg" ? (tscKhz ??= hostTscKhz()) : undefined,
-      };
-      return await launchMachine(spec, { host, log, signal });
+    async launch(spec, { signal, background }) {
+      const host = await hostFacts(signal);
+      const machine = await launchMachine(spec, { host, log, signal, background: background === true });
+      machine.watch();
+      return machine;
+    },
+
+    async restore(spec, capture, { signal }) {
+      return await restoreMachine(spec, capture, { host: await hostFacts(signal), log, signal });
+    },
+
+    async shape(spec, { signal }) {
+      const host = await hostFacts(signal);
+      return machineShape(spec, host, await versionOf(findQemu(host.platform), signal));
     },
 
     async find(vmId, dir, { signal }) {

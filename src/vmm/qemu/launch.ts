@@ -1,5 +1,6 @@
 // From a machine's specification to a running QEMU that answers on its control socket; or nothing left and an error with its words.
 import { chmod, open } from "node:fs/promises";
+import { setPriority } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "../../lib/errors.ts";
@@ -7,50 +8,71 @@ import type { Logger } from "../../lib/log.ts";
 import { findTool, startDetached } from "../../lib/run.ts";
 import type { MachineSpec } from "../driver.ts";
 import { consoleLogName, qemuArguments, socketNames } from "./arguments.ts";
-import type { HostFacts } from "./arguments.ts";
+import type { HostFacts, RestoreArguments } from "./arguments.ts";
 import { identityFileName, isRunning, machineName, readIdentity, writeIdentity } from "./identity.ts";
 import type { VmmIdentity } from "./identity.ts";
 import { tailOf } from "./log-limit.ts";
-import { QemuMachine, removeRuntimeFiles, vmmLogName } from "./machine.ts";
+import { QemuMachine } from "./machine.ts";
 import { hostBootId, startTicksOf } from "./process-table.ts";
 import type { Platform } from "./platform.ts";
+import { removeRuntimeFiles, vmmLogName } from "./runtime-files.ts";
 
 const answerTimeoutMs = 30_000;
 
+/** The lowest priority of processes: others go first whenever they have something to do. */
+const backgroundNiceness = 19;
+
+export interface LaunchOptions {
+  host: HostFacts;
+  log: Logger;
+  signal: AbortSignal;
+  background?: boolean;
+  /** For a machine that waits for device state, which QEMU gets as file descriptor `stateFd`. */
+  restore?: RestoreArguments & { stateFd: number };
+}
+
 /**
- * Starts QEMU in its own session and resolves when it answers. Truncates the machine's logs, which stay also after a failure.
- * Throws `vmm.missing`, `vmm.failed`, or the signal's reason; then no process, socket or identity file is left.
+ * Starts QEMU in its own session and resolves when it answers; the caller then calls `watch`. Truncates the machine's logs, which
+ * stay also after a failure. Throws `vmm.missing`, `vmm.failed`, or the signal's reason; then no process, socket or identity file is left.
  */
-export async function launchMachine(
-  spec: MachineSpec,
-  options: { host: HostFacts; log: Logger; signal: AbortSignal },
-): Promise<QemuMachine> {
-  const { host, log, signal } = options;
+export async function launchMachine(spec: MachineSpec, options: LaunchOptions): Promise<QemuMachine> {
+  const { host, signal, restore } = options;
   signal.throwIfAborted();
   const program = findQemu(host.platform);
-  const args = qemuArguments(spec, host);
+  const args = qemuArguments(spec, host, restore);
   await refuseSecondMachine(spec);
   const processEnd = { text: undefined as string | undefined };
-  const machine = await startQemu(program, args, spec, log, processEnd);
+  const machine = await startQemu(program, args, spec, options, processEnd);
   try {
-    await writeIdentity(join(spec.dir, identityFileName), machine.identity);
-    await connectWhenReady(machine.qemu, processEnd, signal);
+    const identityWritten = writeIdentity(join(spec.dir, identityFileName), machine.identity);
+    await Promise.all([identityWritten, connectWhenReady(machine.qemu, processEnd, signal)]).finally(() =>
+      // Removing it below must not come before it is there.
+      Promise.allSettled([identityWritten]),
+    );
     // QEMU makes them with the daemon's umask; both are there once it answers.
     for (const name of Object.values(socketNames)) await chmod(join(spec.dir, name), 0o600);
-    machine.qemu.watch();
     return machine.qemu;
   } catch (error) {
-    await machine.qemu.kill();
-    await machine.qemu[Symbol.asyncDispose]();
+    await discardMachine(machine.qemu);
     signal.throwIfAborted();
-    const words = await tailOf(join(spec.dir, vmmLogName), 20);
-    const ended = processEnd.text === undefined ? "" : ` (${processEnd.text})`;
     throw new BangerError(
       "vmm.failed",
-      `"${host.platform.program}" of VM "${spec.vmId}" did not start${ended}${words === "" ? "" : `: ${words}`}`,
+      `"${host.platform.program}" of VM "${spec.vmId}" did not start${await lastWords(spec, processEnd.text)}`,
       { cause: error },
     );
   }
+}
+
+/** Ends a machine whose start failed. */
+export async function discardMachine(machine: QemuMachine): Promise<void> {
+  await machine.kill();
+  await machine[Symbol.asyncDispose]();
+}
+
+/** What QEMU printed before its end, as the end of an error message. */
+export async function lastWords(spec: MachineSpec, processEnd: string | undefined): Promise<string> {
+  const words = await tailOf(join(spec.dir, vmmLogName), 20);
+  return `${processEnd === undefined ? "" : ` (${processEnd})`}${words === "" ? "" : `: ${words}`}`;
 }
 
 /** Absolute path of QEMU. Throws `vmm.missing`. */
@@ -74,14 +96,22 @@ async function startQemu(
   program: string,
   args: readonly string[],
   spec: MachineSpec,
-  log: Logger,
+  { log, background, restore }: LaunchOptions,
   processEnd: { text: string | undefined },
 ): Promise<{ qemu: QemuMachine; identity: VmmIdentity }> {
   // Made here for their modes, and because QEMU appends to its console log.
   await (await open(join(spec.dir, consoleLogName), "w", 0o600)).close();
   await (await open(join(spec.dir, vmmLogName), "w", 0o600)).close();
   await using output = await open(join(spec.dir, vmmLogName), "a");
-  const { pid, exited } = startDetached({ file: program, args, cwd: spec.dir, outputFd: output.fd });
+  const { pid, exited } = startDetached({
+    file: program,
+    args,
+    cwd: spec.dir,
+    outputFd: output.fd,
+    inheritedFds: restore === undefined ? [] : [restore.stateFd],
+  });
+  // Before it has started any thread: they inherit it.
+  if (background === true) lowerPriority(pid, log);
   void exited.then((text) => (processEnd.text = text));
   // A process that has ended already is found out while connecting; no living process has the start time -1.
   const identity: VmmIdentity = {
@@ -92,6 +122,14 @@ async function startQemu(
   };
   log.debug("VMM started", { vm: spec.vmId, pid, args });
   return { qemu: new QemuMachine({ vmId: spec.vmId, dir: spec.dir, identity, processEnd: exited, log }), identity };
+}
+
+function lowerPriority(pid: number, log: Logger): void {
+  try {
+    setPriority(pid, backgroundNiceness);
+  } catch (error) {
+    log.debug("a VMM keeps its priority", { pid, error });
+  }
 }
 
 /** QEMU gives no event for "my sockets are there", so this tries until it answers or is gone. */

@@ -1,27 +1,26 @@
 // One running QEMU process: its control socket, its end, and the calls on it. Holds no fact that is not observed.
-import { rm } from "node:fs/promises";
-import { connect } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { socketAddress } from "../../config/paths.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { Machine, MachineExit, MachineStats } from "../driver.ts";
+import type { Capture, Machine, MachineCapture, MachineExit, MachineStats } from "../driver.ts";
+import { connectAgent } from "./agent-channel.ts";
 import { consoleLogName, socketNames } from "./arguments.ts";
+import { beginCapture } from "./capture/capture.ts";
+import { Control } from "./control.ts";
+import { activeDisks, switchDisks } from "./disk-layers.ts";
 import { exitReason } from "./exit-reason.ts";
-import { identityFileName, readIdentity } from "./identity.ts";
 import type { VmmIdentity } from "./identity.ts";
 import { limitLog, tailOf } from "./log-limit.ts";
 import { isAlive, killProcess, usageOf, waitUntilGone } from "./process-table.ts";
-import { connectQmp } from "./qmp.ts";
-import type { QmpClient, QmpEvent } from "./qmp.ts";
+import type { QmpEvent } from "./qmp.ts";
+import { continueAfterFullDisk, isPaused, pause } from "./run-state.ts";
+import { removeRuntimeFiles, vmmLogName } from "./runtime-files.ts";
 
-export const vmmLogName = "vmm.log";
-
-const commandTimeoutMs = 10_000;
 const goneTimeoutMs = 10_000;
 const reconnectPauseMs = 500;
+const reconnectTimeoutMs = 10_000;
 /** The event of a child's end comes at once after it is gone. */
 const endTextTimeoutMs = 2000;
 const logCheckMs = 10_000;
@@ -43,16 +42,18 @@ export class QemuMachine implements Machine {
   readonly vmId: string;
   readonly pid: number;
   readonly exited: Promise<MachineExit>;
+  /** For those who start this machine. */
+  readonly control: Control;
   readonly #parts: MachineParts;
   readonly #letGo = new AbortController();
   readonly #exit = Promise.withResolvers<MachineExit>();
   /** Resolved when `kill` has seen the process go. */
   readonly #gone = Promise.withResolvers<undefined>();
   readonly #logTimer: NodeJS.Timeout;
-  #qmp: QmpClient | undefined;
   #shutdownReason: string | undefined;
   #violation: string | undefined;
   #killed = false;
+  /** Paused by this handle: known before QEMU says so. */
   #paused = false;
   #cleaning: Promise<void> | undefined;
 
@@ -61,49 +62,27 @@ export class QemuMachine implements Machine {
     this.vmId = parts.vmId;
     this.pid = parts.identity.pid;
     this.exited = this.#exit.promise;
+    this.control = new Control(this.#path(socketNames.qmp), parts.vmId);
+    this.control.listen((event) => this.#onEvent(event));
     this.#logTimer = setInterval(() => this.#limitLogs(), logCheckMs).unref();
   }
 
   /** First contact with the control socket. Throws what connectQmp throws. Then call `watch`. */
   async connect(signal: AbortSignal): Promise<void> {
-    this.#qmp = await connectQmp(this.#path(socketNames.qmp), {
-      signal: AbortSignal.any([signal, this.#letGo.signal]),
-      onEvent: (event) => this.#onEvent(event),
-    });
+    await this.control.connect(AbortSignal.any([signal, this.#letGo.signal]));
   }
 
   /** Follows the machine to its end, with or without a control socket. Call once. */
   watch(): void {
+    // Nobody heard of a full disk while there was no daemon.
+    if (this.#parts.processEnd === undefined) this.#continueLater();
     this.#follow().catch((error: unknown) => {
       if (!this.#letGo.signal.aborted) this.#parts.log.error("watching a VMM failed", { vm: this.vmId, error });
     });
   }
 
   async controlChannel({ signal }: { signal: AbortSignal }): Promise<Duplex> {
-    signal.throwIfAborted();
-    using name = socketAddress(this.#path(socketNames.agent));
-    const socket = connect(name.address);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    socket.once("connect", resolve);
-    const onError = (cause: Error) =>
-      reject(
-        new BangerError("guest.unreachable", `the VMM of "${this.vmId}" takes no connection: ${cause.message}`, {
-          cause,
-        }),
-      );
-    socket.once("error", onError);
-    try {
-      await promise;
-      socket.off("error", onError);
-      return socket;
-    } catch (error) {
-      socket.destroy();
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    return await connectAgent(this.#path(socketNames.agent), this.vmId, signal);
   }
 
   async kill(): Promise<void> {
@@ -119,12 +98,32 @@ export class QemuMachine implements Machine {
 
   async pause(): Promise<void> {
     this.#paused = true;
-    await this.#command("stop");
+    await pause(this.control);
   }
 
   async resume(): Promise<void> {
-    await this.#command("cont");
+    await this.control.command("cont");
     this.#paused = false;
+  }
+
+  async isPaused(): Promise<boolean> {
+    return await isPaused(this.control);
+  }
+
+  async beginCapture(target: MachineCapture, options: { signal: AbortSignal }): Promise<Capture> {
+    return await beginCapture(
+      { vmId: this.vmId, identity: this.#parts.identity, control: this.control },
+      target,
+      options,
+    );
+  }
+
+  async switchDisks(tops: readonly { serial: string; path: string }[]): Promise<void> {
+    await switchDisks(this.control, this.vmId, tops);
+  }
+
+  async activeDisks(): Promise<Map<string, string>> {
+    return await activeDisks(this.control, this.#parts.dir);
   }
 
   async stats(): Promise<MachineStats> {
@@ -136,34 +135,17 @@ export class QemuMachine implements Machine {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#letGo.abort();
     clearInterval(this.#logTimer);
-    this.#qmp?.close();
-    await this.#qmp?.closed;
-  }
-
-  async #command(command: string): Promise<void> {
-    if (this.#qmp === undefined) {
-      throw new BangerError("vmm.failed", `the control socket of the VMM of "${this.vmId}" does not answer`);
-    }
-    const late = new BangerError(
-      "vmm.failed",
-      `the VMM of "${this.vmId}" did not answer "${command}" within ${commandTimeoutMs / 1000} s`,
-    );
-    const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(late), commandTimeoutMs);
-    try {
-      await this.#qmp.execute(command, {}, { signal: deadline.signal });
-    } finally {
-      clearTimeout(timer);
-    }
+    const { closed } = this.control;
+    this.control.drop();
+    await closed;
   }
 
   async #follow(): Promise<void> {
     const { identity, log, processEnd } = this.#parts;
     const { signal } = this.#letGo;
     for (;;) {
-      const violation = await Promise.race([this.#qmp?.closed, this.#gone.promise]);
-      this.#qmp?.close();
-      this.#qmp = undefined;
+      const violation = await Promise.race([this.control.closed, this.#gone.promise]);
+      this.control.drop();
       signal.throwIfAborted();
       if (violation !== undefined) {
         log.error("VMM broke its protocol and is ended", { vm: this.vmId, error: violation });
@@ -177,7 +159,7 @@ export class QemuMachine implements Machine {
       );
       signal.throwIfAborted();
       if (gone) break;
-      await this.connect(AbortSignal.any([signal, AbortSignal.timeout(commandTimeoutMs)])).catch((error: unknown) =>
+      await this.connect(AbortSignal.any([signal, AbortSignal.timeout(reconnectTimeoutMs)])).catch((error: unknown) =>
         log.debug("the VMM's control socket does not answer", { vm: this.vmId, error }),
       );
       signal.throwIfAborted();
@@ -204,10 +186,14 @@ export class QemuMachine implements Machine {
       this.#shutdownReason = event.data["reason"];
     } else if (event.name === "BLOCK_IO_ERROR" && event.data["action"] === "stop") {
       log.warn("a machine stands still: its disk cannot be written, is the host's disk full?", { vm: this.vmId });
-      void sleep(diskFullRetryMs, undefined, { signal: this.#letGo.signal, ref: false })
-        .then(() => (this.#paused ? undefined : this.#command("cont")))
-        .catch((error: unknown) => log.debug("a machine was not continued", { vm: this.vmId, error }));
+      this.#continueLater();
     }
+  }
+
+  #continueLater(): void {
+    void sleep(diskFullRetryMs, undefined, { signal: this.#letGo.signal, ref: false })
+      .then(() => (this.#paused ? undefined : continueAfterFullDisk(this.control)))
+      .catch((error: unknown) => this.#parts.log.debug("a machine was not continued", { vm: this.vmId, error }));
   }
 
   #limitLogs(): void {
@@ -227,16 +213,4 @@ export class QemuMachine implements Machine {
   #path(name: string): string {
     return join(this.#parts.dir, name);
   }
-}
-
-/** Removes sockets and identity file of a machine that is gone, unless they belong to another one. Logs stay. */
-export async function removeRuntimeFiles(dir: string, identity: VmmIdentity | undefined): Promise<void> {
-  const owner = await readIdentity(join(dir, identityFileName));
-  if (
-    owner !== undefined &&
-    identity !== undefined &&
-    (owner.pid !== identity.pid || owner.startTicks !== identity.startTicks)
-  )
-    return;
-  for (const name of [socketNames.qmp, socketNames.agent, identityFileName]) await rm(join(dir, name), { force: true });
 }

@@ -9,6 +9,8 @@ export interface Platform {
   package: string;
   /** Value of `-M`. */
   machine: string;
+  /** Guest physical address at which memory begins. */
+  memoryAddress: number;
   /** Value of `-cpu` under TCG. */
   emulatedCpu: string;
   /** Console device of the guest's kernel. */
@@ -24,6 +26,7 @@ const platforms: Partial<Record<NodeJS.Architecture, Platform>> = {
     program: "qemu-system-x86_64",
     package: "qemu-system-x86",
     machine: "microvm",
+    memoryAddress: 0,
     // Without the two features that tell the kernel and libc to copy with "rep movsb", which TCG carries out byte by byte:
     // copies are two to three times as fast.
     emulatedCpu: "max,-erms,-fsrm",
@@ -36,6 +39,7 @@ const platforms: Partial<Record<NodeJS.Architecture, Platform>> = {
     program: "qemu-system-aarch64",
     package: "qemu-system-arm",
     machine: "virt",
+    memoryAddress: 0x4000_0000,
     emulatedCpu: "max",
     console: "ttyAMA0",
     kvmFlags: [],

@@ -2,12 +2,16 @@
 // like QMP ends the connection and never grows memory.
 import { BangerError } from "../../lib/errors.ts";
 
-/** Longest line that is taken. The replies and events that we use have some hundred bytes. */
-export const maxLineBytes = 16 * 1024;
+/**
+ * Longest line that is taken. Most replies and events that we use have some hundred bytes; the description of disks has about one
+ * kilobyte for each layer, more with long paths.
+ */
+export const maxLineBytes = 512 * 1024;
+const firstBytes = 16 * 1024;
 
 /** Collects bytes and gives whole lines as objects. Throws `vmm.failed` for a line that is too long or is not a JSON object. */
 export class QmpLines {
-  readonly #line = Buffer.allocUnsafe(maxLineBytes);
+  #line = Buffer.allocUnsafe(firstBytes);
   #length = 0;
 
   push(chunk: Buffer): Record<string, unknown>[] {
@@ -26,8 +30,15 @@ export class QmpLines {
 
   #keep(bytes: Buffer): void {
     if (this.#length + bytes.length > maxLineBytes) throw broken(`a line of more than ${maxLineBytes} bytes`);
+    if (this.#length + bytes.length > this.#line.length) this.#grow(this.#length + bytes.length);
     bytes.copy(this.#line, this.#length);
     this.#length += bytes.length;
+  }
+
+  #grow(needed: number): void {
+    const larger = Buffer.allocUnsafe(Math.min(maxLineBytes, Math.max(needed, 2 * this.#line.length)));
+    this.#line.copy(larger, 0, 0, this.#length);
+    this.#line = larger;
   }
 }
 

@@ -1,0 +1,77 @@
+// Where the memory of a guest lies in the address space of its QEMU, and which file is mapped there.
+import { readFile, readdir, readlink, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { BangerError } from "../../../lib/errors.ts";
+
+/** One line of /proc/<pid>/maps. Addresses are below 2^53 on every platform that Node runs on. */
+export interface Mapping {
+  start: number;
+  end: number;
+  /** For example "rw-p". */
+  access: string;
+  fileOffset: number;
+  /** As the kernel writes it, with " (deleted)" when it was unlinked; empty for anonymous memory. */
+  path: string;
+}
+
+export interface GuestRam {
+  start: number;
+  sizeBytes: number;
+  /** A path that opens the file which is mapped, also when it was unlinked; undefined: anonymous memory. */
+  baseFile: string | undefined;
+}
+
+/** The lines of /proc/<pid>/maps; others are left out. */
+export function parseMaps(text: string): Mapping[] {
+  return text.split("\n").flatMap((line) => {
+    const found = /^([0-9a-f]+)-([0-9a-f]+) ([-r][-w][-x][ps]) ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+ \d+ *(.*)$/.exec(line);
+    if (found === null) return [];
+    const [, start = "", end = "", access = "", offset = "", path = ""] = found;
+    const hex = (digits: string) => Number.parseInt(digits, 16);
+    return [{ start: hex(start), end: hex(end), access, fileOffset: hex(offset), path }];
+  });
+}
+
+/** The host virtual address in QEMU's answer to `gpa2hva`, when what lies there is guest memory of this name. */
+export function parseHostAddress(answer: string, name: string): number | undefined {
+  const [, found, address] = /^Host virtual address for \S+ \((\S+)\) is 0x([0-9a-f]{1,13})\s*$/.exec(answer) ?? [];
+  return found === name ? Number.parseInt(address ?? "", 16) : undefined;
+}
+
+/**
+ * The file of private memory from `start` on; the kernel may show it as several mappings next to each other. Empty for anonymous
+ * memory; undefined when what lies there is anything else than one whole piece of private, writable memory.
+ */
+export function mappedFile(maps: readonly Mapping[], start: number, sizeBytes: number): string | undefined {
+  const pieces = maps.filter((map) => map.end > start && map.start < start + sizeBytes);
+  const path = pieces[0]?.path;
+  let covered = start;
+  for (const piece of pieces) {
+    if (piece.start > covered || piece.access !== "rw-p" || piece.path !== path) return undefined;
+    if (path !== "" && piece.fileOffset - piece.start !== -start) return undefined;
+    covered = piece.end;
+  }
+  return covered >= start + sizeBytes ? path : undefined;
+}
+
+/** What lies from `start` on in process `pid`. Throws `snapshot.failed`. */
+export async function inspectRam(pid: number, start: number, sizeBytes: number): Promise<GuestRam> {
+  const path = mappedFile(parseMaps(await readFile(`/proc/${pid}/maps`, "utf8")), start, sizeBytes);
+  if (path === undefined) {
+    throw new BangerError("snapshot.failed", `the memory of the guest is not to be found in process ${pid}`);
+  }
+  return { start, sizeBytes, baseFile: path === "" ? undefined : await openFile(pid, path, sizeBytes) };
+}
+
+/** QEMU keeps the file that it maps open, so it can be read through its process when nobody else can open it any more. */
+async function openFile(pid: number, path: string, sizeBytes: number): Promise<string> {
+  const directory = `/proc/${pid}/fd`;
+  for (const name of await readdir(directory)) {
+    const candidate = join(directory, name);
+    // A descriptor may be closed between these calls.
+    if ((await readlink(candidate).catch(() => "")) !== path) continue;
+    const info = await stat(candidate).catch(() => undefined);
+    if (info?.isFile() === true && info.size === sizeBytes) return candidate;
+  }
+  throw new BangerError("snapshot.failed", `process ${pid} has its memory file "${path}" not open`);
+}

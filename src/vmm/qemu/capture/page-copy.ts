@@ -1,0 +1,139 @@
+// Copies guest memory page by page out of a running process into a sparse file. Blocks its thread: runs in the capture's worker.
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
+
+/** Size of the pages of /proc/<pid>/pagemap. Gap: hosts with pages of 16 or 64 KiB (some arm64 kernels). */
+export const pageBytes = 4096;
+const entryBytes = 8;
+/** Pages that are looked up at once: 256 MiB of memory. */
+const entriesAtOnce = 65_536;
+/** Pages that are copied at once. */
+const pagesAtOnce = 1024;
+
+/** Bits of the upper half of an entry of pagemap (Documentation/admin-guide/mm/pagemap.rst). */
+const present = 0x8000_0000;
+const swapped = 0x4000_0000;
+const ofFile = 0x2000_0000;
+
+export interface MemorySource {
+  pid: number;
+  start: number;
+  sizeBytes: number;
+}
+
+/** Entries [from, to) of consecutive pages. */
+export type PageRun = readonly [from: number, to: number];
+
+/** Runs of pages that are the process's own: changed since they were mapped from a file, or of no file at all. */
+export function ownPages(entries: Uint32Array, maxPages: number): PageRun[] {
+  const runs: PageRun[] = [];
+  const count = entries.length / 2;
+  // As signed numbers: a bit operation gives one.
+  const own = (page: number) => {
+    const upper = entries[2 * page + 1] ?? 0;
+    return (upper & (present | swapped)) !== 0 && (upper & ofFile) === 0;
+  };
+  for (let from = 0; from < count; from++) {
+    if (!own(from)) continue;
+    let to = from + 1;
+    while (to < count && to - from < maxPages && own(to)) to++;
+    runs.push([from, to]);
+    from = to - 1;
+  }
+  return runs;
+}
+
+/** Open files and buffers for one capture. Opening proves that the host allows it. */
+export class PageCopy implements Disposable {
+  readonly #source: MemorySource;
+  readonly #fds: number[] = [];
+  readonly #memory: number;
+  readonly #pagemap: number;
+  readonly #file: number;
+  readonly #entries = new Uint32Array(2 * entriesAtOnce).fill(0);
+  readonly #pages = Buffer.alloc(pagesAtOnce * pageBytes, 1);
+  readonly #zero = Buffer.alloc(pageBytes);
+  readonly #old = Buffer.alloc(pageBytes);
+
+  /** `file` exists and has the size of the memory. Throws what opening throws. */
+  constructor(source: MemorySource, file: string) {
+    this.#source = source;
+    try {
+      this.#memory = this.#open(`/proc/${source.pid}/mem`, "r");
+      this.#pagemap = this.#open(`/proc/${source.pid}/pagemap`, "r");
+      this.#file = this.#open(file, "r+");
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Copies every page of the process's own to its place in the file, and returns how many bytes it wrote. Pages of zeros become
+   * or stay holes where the file has zeros already.
+   */
+  copy(): number {
+    const { sizeBytes } = this.#source;
+    const pages = sizeBytes / pageBytes;
+    let written = 0;
+    for (let first = 0; first < pages; first += entriesAtOnce) {
+      const entries = this.#entries.subarray(0, 2 * Math.min(entriesAtOnce, pages - first));
+      const position = (this.#source.start / pageBytes + first) * entryBytes;
+      readFully(this.#pagemap, Buffer.from(entries.buffer, entries.byteOffset, entries.byteLength), position);
+      for (const [from, to] of ownPages(entries, pagesAtOnce)) written += this.#copyRun(first + from, first + to);
+    }
+    return written;
+  }
+
+  #copyRun(from: number, to: number): number {
+    const run = this.#pages.subarray(0, (to - from) * pageBytes);
+    readFully(this.#memory, run, this.#source.start + from * pageBytes);
+    let written = 0;
+    const flush = (start: number, end: number) => {
+      if (end === start) return;
+      writeFully(this.#file, run.subarray(start, end), from * pageBytes + start);
+      written += end - start;
+    };
+    let start = 0;
+    for (let at = 0; at < run.length; at += pageBytes) {
+      if (!this.#isZero(run, at) || !this.#isZeroInFile(from * pageBytes + at)) continue;
+      flush(start, at);
+      start = at + pageBytes;
+    }
+    flush(start, run.length);
+    return written;
+  }
+
+  #isZero(bytes: Buffer, at: number): boolean {
+    return bytes[at] === 0 && bytes.compare(this.#zero, 0, pageBytes, at, at + pageBytes) === 0;
+  }
+
+  #isZeroInFile(position: number): boolean {
+    readFully(this.#file, this.#old, position);
+    return this.#isZero(this.#old, 0);
+  }
+
+  #open(path: string, flags: string): number {
+    const fd = openSync(path, flags);
+    this.#fds.push(fd);
+    return fd;
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#fds.splice(0)) closeSync(fd);
+  }
+}
+
+function readFully(fd: number, buffer: Buffer, position: number): void {
+  for (let done = 0; done < buffer.length;) {
+    const count = readSync(fd, buffer, done, buffer.length - done, position + done);
+    // The memory of a process that ended reads as nothing.
+    if (count === 0) throw new Error("the VMM ended, or its memory became smaller, while it was read");
+    done += count;
+  }
+}
+
+function writeFully(fd: number, bytes: Buffer, position: number): void {
+  for (let done = 0; done < bytes.length;) {
+    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+  }
+}

@@ -1,0 +1,20 @@
+// The thread that copies guest memory, so that the daemon answers others meanwhile. Speaks the messages of thread.ts.
+import { parentPort } from "node:worker_threads";
+import { type MemorySource, PageCopy } from "./page-copy.ts";
+
+export type ToWorker = { call: "open"; source: MemorySource; file: string } | { call: "copy" };
+export type FromWorker = { copiedBytes: number } | { failure: { message: string; code: string | undefined } };
+
+let open: PageCopy | undefined;
+
+function answer(message: ToWorker): FromWorker {
+  try {
+    if (message.call === "open") open = new PageCopy(message.source, message.file);
+    return { copiedBytes: message.call === "copy" ? (open?.copy() ?? 0) : 0 };
+  } catch (error) {
+    const { message: text, code } = error as NodeJS.ErrnoException;
+    return { failure: { message: text, code } };
+  }
+}
+
+parentPort?.on("message", (message: ToWorker) => parentPort?.postMessage(answer(message)));

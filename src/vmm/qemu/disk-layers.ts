@@ -1,0 +1,41 @@
+// The files behind the disks of a running machine: which they are, and how they get new ones on top.
+import { isAbsolute, resolve } from "node:path";
+import { BangerError } from "../../lib/errors.ts";
+import { diskId, serialOfDiskId } from "./arguments.ts";
+import type { Control } from "./control.ts";
+
+/** See `Machine.switchDisks`. */
+export async function switchDisks(
+  control: Control,
+  vmId: string,
+  tops: readonly { serial: string; path: string }[],
+): Promise<void> {
+  const actions = tops.map(({ serial, path }) => {
+    if (!isAbsolute(path)) throw new BangerError("internal", `"${path}" is not an absolute path`);
+    const data = { device: diskId(serial), "snapshot-file": path, format: "qcow2", mode: "existing" };
+    return { type: "blockdev-snapshot-sync", data };
+  });
+  try {
+    await control.command("transaction", { actions });
+  } catch (cause) {
+    const words = cause instanceof Error ? cause.message : String(cause);
+    throw new BangerError("snapshot.failed", `the disks of "${vmId}" did not get new layers: ${words}`, { cause });
+  }
+}
+
+/** See `Machine.activeDisks`. `dir` is the working directory of QEMU. */
+export async function activeDisks(control: Control, dir: string): Promise<Map<string, string>> {
+  const disks = new Map<string, string>();
+  const answer = await control.command("query-block");
+  for (const entry of Array.isArray(answer) ? (answer as unknown[]) : []) {
+    const { device, inserted } = (entry ?? {}) as { device?: unknown; inserted?: unknown };
+    const serial = typeof device === "string" ? serialOfDiskId(device) : undefined;
+    const { file, ro } = (inserted ?? {}) as { file?: unknown; ro?: unknown };
+    if (serial === undefined || ro !== false) continue;
+    if (typeof file !== "string" || file.startsWith("json:")) {
+      throw new BangerError("vmm.failed", `the VMM does not say which file disk "${serial}" is`);
+    }
+    disks.set(serial, resolve(dir, file));
+  }
+  return disks;
+}

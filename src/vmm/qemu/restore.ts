@@ -1,0 +1,79 @@
+// Starts a machine from a capture: a QEMU that maps the memory file and is given the device state.
+import { open } from "node:fs/promises";
+import { orAborted, deadline } from "../../lib/abort.ts";
+import { BangerError } from "../../lib/errors.ts";
+import type { MachineCapture, MachineSpec, RestoreTimings } from "../driver.ts";
+import { stateFd } from "./arguments.ts";
+import type { LaunchOptions } from "./launch.ts";
+import { discardMachine, lastWords, launchMachine } from "./launch.ts";
+import type { QemuMachine } from "./machine.ts";
+
+/** Far above what loading takes (some ten milliseconds). */
+const loadTimeoutMs = 30_000;
+
+/** See `Driver.restore`. */
+export async function restoreMachine(
+  spec: MachineSpec,
+  capture: MachineCapture,
+  options: Pick<LaunchOptions, "host" | "log" | "signal">,
+): Promise<{ machine: QemuMachine; timings: RestoreTimings }> {
+  const started = performance.now();
+  const { memoryFile } = capture;
+  await refuseOtherSize(spec, memoryFile);
+  await using state = await openCapture(spec, capture.stateFile);
+  const machine = await launchMachine(spec, { ...options, restore: { memoryFile, stateFd: state.fd } });
+  const spawnMs = performance.now() - started;
+  try {
+    await loadState(machine, options.signal);
+    machine.watch();
+    return { machine, timings: { spawnMs, loadMs: performance.now() - started } };
+  } catch (error) {
+    await discardMachine(machine);
+    options.signal.throwIfAborted();
+    const why = error instanceof Error ? error.message : String(error);
+    const words = await lastWords(spec, undefined);
+    throw incompatible(spec, words === "" ? why : `the VMM refused it${words}`, error);
+  }
+}
+
+/** A file that is too short would end QEMU by SIGBUS, at any time. */
+async function refuseOtherSize(spec: MachineSpec, memoryFile: string): Promise<void> {
+  await using file = await openCapture(spec, memoryFile);
+  const { size } = await file.stat();
+  const wanted = spec.memoryMib * 1024 * 1024;
+  if (size !== wanted) throw incompatible(spec, `its memory has ${size} bytes, not ${wanted}`);
+}
+
+async function openCapture(spec: MachineSpec, path: string) {
+  return await open(path, "r").catch((error: unknown) => {
+    throw incompatible(spec, (error as Error).message, error);
+  });
+}
+
+function incompatible({ vmId }: MachineSpec, why: string, cause?: unknown): BangerError {
+  return new BangerError("snapshot.incompatible", `"${vmId}" cannot be started from this capture: ${why}`, { cause });
+}
+
+/** Resolves when the state is in place and the CPUs can run. QEMU ends itself when it cannot load a state. */
+async function loadState({ control }: QemuMachine, signal: AbortSignal): Promise<void> {
+  const loaded = Promise.withResolvers<void>();
+  using _ = control.listen(({ name, data }) => {
+    if (name !== "MIGRATION") return;
+    if (data["status"] === "completed") loaded.resolve();
+    else if (data["status"] === "failed") loaded.reject(new Error("the VMM could not load it"));
+  });
+  // It may fail before anybody waits for it.
+  loaded.promise.catch(() => {});
+  void control.closed?.then(() => loaded.reject(new Error("the VMM ended")));
+  using limit = deadline(
+    signal,
+    loadTimeoutMs,
+    () => new BangerError("timeout", `the VMM did not load it within ${loadTimeoutMs / 1000} s`),
+  );
+  // Both at once: QEMU takes them in order.
+  await Promise.all([
+    control.command("migrate-set-capabilities", { capabilities: [{ capability: "events", state: true }] }),
+    control.command("migrate-incoming", { uri: `fd:${stateFd}` }),
+    orAborted(loaded.promise, limit.signal),
+  ]);
+}

@@ -19,7 +19,11 @@ export function temporary(): { path: string } & Disposable {
 /** Runs a tool to its end and gives its stdout; fails unless it exits with 0. */
 export function tool(file: string, ...args: string[]): string {
   const ran = spawnSync(file, args, { env: cleanEnvironment(), maxBuffer: 64 * mib });
-  assert.equal(ran.status, 0, `${file} ${args.join(" ")}: ${ran.error ?? `${ran.stdout}${ran.stderr}`}`);
+  assert.equal(
+    ran.status,
+    0,
+    `${file} ${args.join(" ")}: ${String(ran.error ?? "")}${String(ran.stdout)}${String(ran.stderr)}`,
+  );
   return String(ran.stdout);
 }
 

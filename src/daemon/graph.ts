@@ -4,9 +4,10 @@ import { listSettings } from "../config/resolve.ts";
 import { connectGuest } from "../guest/connect.ts";
 import { openImageStore } from "../image/store.ts";
 import { buildInitramfs } from "../kernel/initramfs.ts";
-import { openKernelStore } from "../kernel/store.ts";
+import { openKernelStore, type KernelStore } from "../kernel/store.ts";
 import { openState } from "../state/open.ts";
-import type { VmSettings } from "../vm/context.ts";
+import type { VmContext, VmSettings } from "../vm/context.ts";
+import { openTemplates, type Templates } from "../vm/template/templates.ts";
 import { Vms } from "../vm/vms.ts";
 import { Workspaces } from "../vm/workspaces.ts";
 import { createQemuDriver } from "../vmm/qemu/driver.ts";
@@ -32,29 +33,58 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     usedBy: (id) => vms.usersOfKernel(id),
   });
   const probeKernel = async () => kernels.list()[0]?.kernelPath;
-  const vms = new Vms({
-    paths,
-    state,
+  const settings = vmSettings(config);
+  const shared: Pick<VmContext, "driver" | "initramfs" | "connectGuest" | "settings" | "log"> = {
     driver: createQemuDriver({ paths, log, probeKernel }),
-    images,
-    kernels,
     initramfs: (kernel, options) =>
       buildInitramfs({ kernel, agentPath: agentFile(kernel.architecture), cacheDir: paths.cacheDir, log }, options),
     connectGuest,
-    settings: vmSettings(config),
+    settings,
     log,
+  };
+  const templates = await openTemplates({
+    ...shared,
+    paths,
+    kernels,
+    enabled: config.templates.enabled.value,
+    maxBytes: config.templates.maxBytes.value,
   });
+  undo.use(templates);
+  const vms = new Vms({ ...shared, paths, state, images, kernels, templates });
   undo.defer(() => vms.close());
   const parts = undo.move();
   return {
     vms,
     images,
-    kernels,
+    kernels: withTemplates(kernels, templates),
+    templates,
+    startStats: () => vms.startStats(),
     workspaces: new Workspaces(vms),
     operationStore: state.operations,
     doctor: createDoctor({ paths, config, build, images, kernels, probeKernel }),
     config: () => ({ file: config.file, settings: listSettings(config) }),
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
+}
+
+/** The kernels, with the templates of those that go going with them. */
+function withTemplates(kernels: KernelStore, templates: Templates): KernelStore {
+  return {
+    ...kernels,
+    async delete(reference) {
+      await kernels.delete(reference);
+      await templates.forgetKernels();
+    },
+    async importFrom(request, progress) {
+      const made = await kernels.importFrom(request, progress);
+      await templates.forgetKernels();
+      return made;
+    },
+    async pull(name, request, progress) {
+      const pulled = await kernels.pull(name, request, progress);
+      await templates.forgetKernels();
+      return pulled;
+    },
   };
 }
 

@@ -39,6 +39,8 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
     },
     agent: async (ref) => ({ record: find(ref), agent: hostAgent }),
     consoleLog: () => join(paths.stateDir, "console.log"),
+    pause: verb,
+    resume: verb,
     health: async () => ({ healthy: true, reason: "", uptimeMs: 1 }),
     ssh: async (ref) => {
       const { id, name } = find(ref);
@@ -57,6 +59,16 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       inspect: async (path) => ({ root: path, name: "repo", subdirectory: "", files: 0, untracked: 0 }),
       prepare: async () => ({ guestPath: "/root/repo", workdir: "/root/repo", root: "/", files: 0, untracked: 0 }),
     },
+    snapshots: {
+      ...{ create: missing, show: missing, delete: missing, restore: missing, fork: missing, warm: missing },
+      list: () => [],
+    },
+    templates: {
+      ...{ show: missing, warm: missing },
+      list: () => [],
+      prune: async () => ({ templates: [], freedBytes: 0 }),
+    },
+    startStats: () => ({ starts: [] }),
     operationStore: state.operations,
     doctor: { run: async () => [] },
     config: () => ({ file: config.file, settings: [] }),
@@ -73,6 +85,11 @@ async function slowly(steps: number, progress: Progress): Promise<void> {
   }
 }
 
+/** What a daemon without machines does not have. */
+function missing(): never {
+  throw new BangerError("request.invalid", "this daemon has no machines");
+}
+
 const emptyStore = { list: () => [], catalog: () => [] };
 
 function record(name: string, autoRemove: boolean, dir: string): VmRecord {
@@ -82,6 +99,8 @@ function record(name: string, autoRemove: boolean, dir: string): VmRecord {
     kernel: { id: "k", name: "k" },
     spec: { vcpus: 1, memoryMib: 128, diskBytes: 0, overlayBytes: 0 },
     diskUsedBytes: 0,
+    baseSnapshot: null,
+    lastStart: null,
     createdAt: Date.now(),
     startedAt: null,
   };

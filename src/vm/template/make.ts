@@ -1,0 +1,144 @@
+// Makes one template: boots a machine that is nobody's up to its Hello and captures it there. Nothing of any VM is in it: its
+// disks are empty, and nothing was said to its guest.
+import { mkdir, open, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import type { Paths } from "../../config/paths.ts";
+import { shakeHands } from "../../guest/handshake.ts";
+import { BangerError, diskFull } from "../../lib/errors.ts";
+import { removeInside } from "../../lib/files.ts";
+import { newId } from "../../lib/ids.ts";
+import type { Progress } from "../../lib/progress.ts";
+import { formatBytes, mib } from "../../lib/units.ts";
+import type { DiskSpec, Machine, MachineSpec } from "../../vmm/driver.ts";
+import type { TemplateShape, VmContext } from "../context.ts";
+import { serials } from "../disk-files.ts";
+import { fingerprintOf } from "../fingerprint.ts";
+import { powerOn } from "../power-on.ts";
+import { greet } from "../reach-guest.ts";
+import { captureFiles, sealTemplate } from "./files.ts";
+
+export interface MakeParts extends Pick<VmContext, "driver" | "connectGuest" | "settings" | "log"> {
+  paths: Pick<Paths, "homeId">;
+  /** Makes the guest forget the session that was on the channel. Default: a new handshake, which goes no further. */
+  forgetSession?: (channel: Duplex, signal: AbortSignal) => Promise<void>;
+}
+
+/** Disks of a machine that never uses them; the drivers are not bound to them yet, so their sizes do not matter. */
+const placeholderBytes = 64 * mib;
+
+/** Disks as every VM has them, below `directory`: what is asked for a shape, and what the machine of a template gets. */
+export function placeholderDisks(directory: string): DiskSpec[] {
+  return Object.values(serials).map((serial) => ({
+    serial,
+    path: join(directory, `${serial}.img`),
+    readOnly: serial === serials.base,
+    format: "raw",
+  }));
+}
+
+/**
+ * Makes a template in `staging`, an empty directory: capture and manifest, durable. The caller owns the directory, also after a failure.
+ * No machine is left. `background`: others that want the host's processors go first. Throws `template.failed`, `disk.full`, what
+ * `powerOn` and `beginCapture` throw, or the signal's reason.
+ */
+export async function makeTemplate(
+  parts: MakeParts,
+  shape: TemplateShape,
+  staging: string,
+  options: { progress: Progress; background: boolean },
+): Promise<void> {
+  const { progress, background } = options;
+  const { signal } = progress;
+  await requireRoom(staging, shape.memoryMib * mib);
+  const dir = join(staging, "machine");
+  await mkdir(dir, { mode: 0o700 });
+  const spec = await templateMachine(parts, shape, dir, signal);
+
+  progress.stage("boot", `${shape.vcpus} vcpu, ${shape.memoryMib} MiB`);
+  const consoleLog = join(dir, "console.log");
+  const { machine, agent } = await powerOn(parts, spec, { consoleLog, signal, background });
+  try {
+    await greet(agent, "waiting", { signal });
+    await agent[Symbol.asyncDispose]();
+    const forget = parts.forgetSession ?? handshakeOnly;
+    await forget(await machine.controlChannel({ signal }), signal);
+    progress.stage("capture", `${shape.memoryMib} MiB`);
+    await captureMachine(machine, staging, signal);
+  } finally {
+    await machine.kill();
+  }
+
+  progress.stage("store");
+  await removeInside(staging, dir);
+  await sealTemplate(staging, {
+    id: shape.fingerprint,
+    kernel: { id: shape.kernel.id, name: shape.kernel.name },
+    vcpus: shape.vcpus,
+    memoryMib: shape.memoryMib,
+    vmm: await vmmText(parts, spec, signal),
+    createdAt: Date.now(),
+  });
+  signal.throwIfAborted();
+}
+
+/** A machine with as much room as its memory can take: a template must not be what fills the disk that VMs write to. */
+async function requireRoom(directory: string, wantedBytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(directory);
+  const freeBytes = bavail * bsize;
+  if (freeBytes >= wantedBytes) return;
+  throw diskFull(
+    `a memory template may take ${formatBytes(wantedBytes)}, and ${formatBytes(freeBytes)} are free below "${directory}"`,
+  );
+}
+
+async function templateMachine(
+  parts: MakeParts,
+  shape: TemplateShape,
+  dir: string,
+  signal: AbortSignal,
+): Promise<MachineSpec> {
+  const disks = placeholderDisks(dir);
+  for (const disk of disks) {
+    await using file = await open(disk.path, "wx", 0o600);
+    await file.truncate(placeholderBytes);
+  }
+  const { kernel, initrd, vcpus, memoryMib } = shape;
+  const spec: MachineSpec = {
+    // No VM has such an id: a daemon that comes later ends the machine as one without a record.
+    vmId: `template-${newId()}`,
+    homeId: parts.paths.homeId,
+    dir,
+    kernel: kernel.kernelPath,
+    initrd,
+    kernelArguments: [],
+    vcpus,
+    memoryMib,
+    disks,
+  };
+  const fingerprint = await fingerprintOf(parts.driver, spec, { signal });
+  if (fingerprint === shape.fingerprint) return spec;
+  throw new BangerError("template.failed", "the VMM or this host changed since the template was asked for");
+}
+
+/** Until the guest has acknowledged a new handshake, it may still serve the session before it. */
+async function handshakeOnly(channel: Duplex, signal: AbortSignal): Promise<void> {
+  channel.on("error", () => {});
+  try {
+    await shakeHands(channel, signal);
+  } finally {
+    channel.destroy();
+  }
+}
+
+async function captureMachine(machine: Machine, staging: string, signal: AbortSignal): Promise<void> {
+  await using capture = await machine.beginCapture(captureFiles(staging), { signal });
+  await machine.pause();
+  await capture.finish({ signal });
+}
+
+async function vmmText({ driver }: MakeParts, spec: MachineSpec, signal: AbortSignal): Promise<string> {
+  const [{ accelerator }, shape] = await Promise.all([driver.features({ signal }), driver.shape(spec, { signal })]);
+  const version = /\d+\.\d+(?:\.\d+)?/.exec(shape)?.[0] ?? "";
+  return [driver.name, version, accelerator].filter((word) => word !== "").join(" ");
+}

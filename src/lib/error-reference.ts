@@ -34,8 +34,8 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   "vm.name-invalid": ["a name has characters that host names cannot have", "1 to 63 of `a-z`, `0-9` and `-`"],
   "vm.spec-invalid": ["the sizes of a VM are not possible", "the message has the limits"],
   "vm.wrong-state": [
-    "the VM runs, or does not run, and the command needs the other",
-    "`banger vm start` or `banger vm stop`",
+    "the VM runs, is paused or is stopped, and the command needs another state",
+    "`banger vm start`, `banger vm resume` or `banger vm stop`",
   ],
   "vm.broken": ["the VM's guest does not follow the rules any more", "`banger vm restart`"],
   "vm.boot-failed": ["the guest did not come up", "the message ends with its console; `banger vm logs` has the whole"],
@@ -61,7 +61,7 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   ],
   "snapshot.incompatible": [
     "memory was taken with another QEMU, processor, kernel or agent than there is now",
-    "take it anew; `banger vm start --cold` boots a VM with its disks as they are, a paused one too",
+    "take the snapshot anew; a paused VM: `banger vm kill`, then `banger vm start` boots it from its disks",
   ],
   "template.not-found": ["no memory template has that id", "`banger template list`"],
   "template.failed": [

@@ -5,7 +5,7 @@ import { forTargets } from "../../targets.ts";
 
 export default defineCommand<NonNullable<unknown>, string[]>({
   about: `Ends VMs at once, like pulling the plug: what a guest had not yet written to its disks is lost. The VM stays, stopped,
-and "vm start" boots it again.
+and "vm start" starts it again. A paused VM gives up its memory.
 
 Use it when "vm stop" hangs. "vm delete" also removes the disks. With --json: an array of their records.`,
   examples: [["banger vm kill sandbox", "end a VM that does not react"]],

@@ -14,7 +14,7 @@ To have a state that you can come back to several times, use "vm snapshot create
 use "vm stop". Several VMs are paused in parallel. With --json: an array of their records.`,
   examples: [
     ["banger vm pause sandbox", "put a VM aside"],
-    ["banger vm pause $(banger ps --quiet)", "put all of them aside before a reboot"],
+    ["banger vm pause web db", "put two aside before a reboot"],
     ["banger vm pause --keep-running sandbox", "stop its CPUs for a moment"],
   ],
   parameters: {

@@ -6,7 +6,7 @@ import { operateOnVms } from "../../vm-targets.ts";
 
 export default defineCommand<{ readonly cold?: boolean }, string[]>({
   about: `Starts VMs that are stopped or were made with --no-start. Their disks are as they were left; memory is fresh. --cold boots the
-kernel instead of restoring a memory template ("template --help"); a VM that is paused loses its memory with it.
+kernel instead of restoring a memory template ("template --help").
 
 Several VMs are started in parallel; one that fails does not hold up the others. With --json: an array of their records.
 To start a VM afresh that already runs, use "vm restart"; to go on with a paused one, "vm resume".`,

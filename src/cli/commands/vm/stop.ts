@@ -5,9 +5,9 @@ import { operateOnVms } from "../../vm-targets.ts";
 
 export default defineCommand<NonNullable<unknown>, string[]>({
   about: `Shuts VMs down cleanly: processes end, data is written, file systems are unmounted. The VM and its disks stay;
-"vm start" boots it again. A VM that does not answer in time is ended by force.
+"vm start" starts it again. A VM that does not answer in time is ended by force; a paused one goes on for it.
 
-Not what you want? "vm kill" ends a VM at once. "vm delete" also removes its disks. "vm restart" boots it again.
+Not what you want? "vm kill" ends a VM at once. "vm delete" also removes its disks. "vm restart" starts it again.
 Several VMs are stopped in parallel. With --json: an array of their records.`,
   examples: [
     ["banger vm stop sandbox", "shut one down"],

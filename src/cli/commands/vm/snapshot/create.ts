@@ -6,7 +6,7 @@ import { operate } from "../../../operate.ts";
 
 export default defineCommand<NonNullable<unknown>, [string, string?]>({
   about: `Keeps the memory and the disks of a VM as they are at one instant; the VM runs on after a halt of some tens of milliseconds.
-Of a stopped VM the snapshot holds disks only. Prints the snapshot's name.
+Of a paused VM it holds the memory that waits; of a stopped one disks only. Prints the snapshot's name.
 
 Next: "vm restore <vm> <snapshot>" puts the VM back, "vm fork <snapshot>" makes further VMs that go on from it.`,
   examples: [

@@ -31,6 +31,8 @@ describe("completion", { concurrency: false }, () => {
   test("commands, options, values and names", async () => {
     assert.deepEqual(await proposals("vm", "st"), ["start", "stop"]);
     assert.deepEqual(await proposals("k"), ["kernel"]);
+    assert.deepEqual(await proposals("vm", "snapshot", ""), ["create", "list", "show", "delete"]);
+    assert.deepEqual(await proposals("vm", "fork", "--c"), ["--count"]);
     assert.deepEqual(await proposals("vm", "run", "--me"), ["--memory"]);
     assert.ok((await proposals("image", "pull", "debian")).includes("debian-bookworm"));
     assert.deepEqual(await proposals("vm", "run", "--image", ""), []);
@@ -54,7 +56,8 @@ describe("completion", { concurrency: false }, () => {
   }
 
   test("bash", () => {
-    assert.deepEqual(bash("banger vm re"), ["restart"]);
+    assert.deepEqual(bash("banger vm re"), ["restart", "resume", "restore"]);
+    assert.deepEqual(bash("banger vm snapshot d"), ["delete"]);
     assert.deepEqual(bash("banger image import r"), ["rootfs.tar"]);
     assert.deepEqual(bash("banger image import ").toSorted(), ["a directory", "rootfs.tar"]);
     assert.deepEqual(bash("banger vm start "), []);
@@ -70,7 +73,7 @@ describe("completion", { concurrency: false }, () => {
       if (findTool(shell) !== undefined) execFileSync(shell, ["-n", file], { env: environment() });
     }
     if (findTool("fish") !== undefined) {
-      const found = execFileSync("fish", ["-c", "banger completion fish | source; complete -C 'banger vm re'"], {
+      const found = execFileSync("fish", ["-c", "banger completion fish | source; complete -C 'banger vm rest'"], {
         env: environment(),
         encoding: "utf8",
       });

@@ -1,6 +1,6 @@
 // Captures one running machine: its memory into a file of its own, page by page, and the state of its devices.
 // Why not QEMU's own migration, and the measurements: notes/memory-capture.md.
-import { open } from "node:fs/promises";
+import { open, readFile, truncate } from "node:fs/promises";
 import { BangerError, diskFull, toBangerError } from "../../../lib/errors.ts";
 import { run } from "../../../lib/run.ts";
 import type { Capture, MachineCapture } from "../../driver.ts";
@@ -11,10 +11,12 @@ import { isPaused } from "../run-state.ts";
 import { memoryId } from "../arguments.ts";
 import { type GuestRam, inspectRam, parseHostAddress } from "./guest-ram.ts";
 import { pageBytes } from "./page-copy.ts";
-import { CaptureThread } from "./thread.ts";
+import { CaptureThreads } from "./threads.ts";
 
 /** Far above what saving takes (some milliseconds for a megabyte). */
 const saveTimeoutMs = 20_000;
+/** The guest's clock chip changes its state once a second, so a second try is nothing unusual. */
+const maxTries = 10;
 
 export interface CaptureSubject {
   vmId: string;
@@ -29,25 +31,20 @@ export async function beginCapture(
   { signal }: { signal: AbortSignal },
 ): Promise<Capture> {
   signal.throwIfAborted();
-  const thread = new CaptureThread();
+  const threads = new CaptureThreads();
   try {
-    const ram = await findRam(subject);
-    const { start, sizeBytes, baseFile } = ram;
+    const { start, sizeBytes, baseFile } = await findRam(subject);
     for (const file of [target.memoryFile, target.stateFile]) await (await open(file, "wx", 0o600)).close();
     if (baseFile !== undefined) await copySparse(baseFile, target.memoryFile, signal);
-    await using file = await open(target.memoryFile, "r+");
-    await file.truncate(sizeBytes);
-    await thread.ask(
-      { call: "open", source: { pid: subject.identity.pid, start, sizeBytes }, file: target.memoryFile },
-      signal,
-    );
+    await truncate(target.memoryFile, sizeBytes);
+    await threads.open({ pid: subject.identity.pid, start, sizeBytes }, target.memoryFile, signal);
     // What was opened belongs to this process, and to no later one with its pid.
     if (!isAlive(subject.identity)) throw new Error("the VMM ended");
-    // Everything is copied again in the end, but into a file that has its blocks by then.
-    if (baseFile === undefined) await thread.ask({ call: "copy" }, signal);
-    return new QemuCapture(subject, target, thread, ram);
+    // All of it is copied again in the end, but then into blocks that are there, and by threads that are warm.
+    await threads.copy(signal);
+    return new QemuCapture(subject, target.stateFile, threads);
   } catch (error) {
-    await thread[Symbol.asyncDispose]();
+    await threads[Symbol.asyncDispose]();
     signal.throwIfAborted();
     throw captureFailure(subject, error);
   }
@@ -55,48 +52,45 @@ export async function beginCapture(
 
 class QemuCapture implements Capture {
   readonly #subject: CaptureSubject;
-  readonly #target: MachineCapture;
-  readonly #thread: CaptureThread;
-  readonly #ram: GuestRam;
+  readonly #stateFile: string;
+  readonly #threads: CaptureThreads;
 
-  constructor(subject: CaptureSubject, target: MachineCapture, thread: CaptureThread, ram: GuestRam) {
+  constructor(subject: CaptureSubject, stateFile: string, threads: CaptureThreads) {
     this.#subject = subject;
-    this.#target = target;
-    this.#thread = thread;
-    this.#ram = ram;
+    this.#stateFile = stateFile;
+    this.#threads = threads;
   }
 
+  /**
+   * A device that still moves although the CPUs stand still (bytes that arrive for the guest's serial port) would change memory
+   * and its own state: what was copied belongs together when the state is the same before and after.
+   */
   async finish({ signal }: { signal: AbortSignal }): Promise<{ copiedBytes: number }> {
-    const { control } = this.#subject;
-    const { memoryFile, stateFile } = this.#target;
     try {
-      if (!(await isPaused(control))) throw new Error("the machine is not paused");
-      const [copiedBytes] = await Promise.all([
-        this.#thread.ask({ call: "copy" }, signal),
-        // Not live: QEMU then leaves its disks open for writing, as this machine goes on.
-        control.command(
-          "xen-save-devices-state",
-          { filename: stateFile, live: false },
-          { timeoutMs: saveTimeoutMs, signal },
-        ),
-      ]);
-      await this.#verify(memoryFile);
-      return { copiedBytes };
+      if (!(await isPaused(this.#subject.control))) throw new Error("the machine is not paused");
+      let before = await this.#saveState(signal);
+      for (let tries = 0; tries < maxTries; tries++) {
+        const copiedBytes = await this.#threads.copy(signal);
+        const after = await this.#saveState(signal);
+        if (after.equals(before)) return { copiedBytes };
+        before = after;
+      }
+      throw new Error("its devices do not come to rest");
     } catch (error) {
       signal.throwIfAborted();
       throw captureFailure(this.#subject, error);
-    } finally {
-      await this[Symbol.asyncDispose]();
     }
   }
 
-  async #verify(memoryFile: string): Promise<void> {
-    await using file = await open(memoryFile, "r");
-    if ((await file.stat()).size !== this.#ram.sizeBytes) throw new Error("the memory file has another size");
+  async #saveState(signal: AbortSignal): Promise<Buffer> {
+    // Not live: QEMU then leaves its disks open for writing, as this machine goes on.
+    const save = { filename: this.#stateFile, live: false };
+    await this.#subject.control.command("xen-save-devices-state", save, { timeoutMs: saveTimeoutMs, signal });
+    return await readFile(this.#stateFile);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#thread[Symbol.asyncDispose]();
+    await this.#threads[Symbol.asyncDispose]();
   }
 }
 

@@ -4,8 +4,8 @@ import { closeSync, openSync, readSync, writeSync } from "node:fs";
 /** Size of the pages of /proc/<pid>/pagemap. Gap: hosts with pages of 16 or 64 KiB (some arm64 kernels). */
 export const pageBytes = 4096;
 const entryBytes = 8;
-/** Pages that are looked up at once: 256 MiB of memory. */
-const entriesAtOnce = 65_536;
+/** Pages that are looked up at once, and a thread's share of memory before it is the next one's turn: 16 MiB. */
+const entriesAtOnce = 4096;
 /** Pages that are copied at once. */
 const pagesAtOnce = 1024;
 
@@ -42,21 +42,29 @@ export function ownPages(entries: Uint32Array, maxPages: number): PageRun[] {
   return runs;
 }
 
-/** Open files and buffers for one capture. Opening proves that the host allows it. */
+/** Which pieces of memory one of several threads copies: every `of`-th, from number `index` on. */
+export interface Share {
+  index: number;
+  of: number;
+}
+
+/** Open files and buffers of one thread for one capture. Opening proves that the host allows it. */
 export class PageCopy implements Disposable {
   readonly #source: MemorySource;
+  readonly #share: Share;
   readonly #fds: number[] = [];
   readonly #memory: number;
   readonly #pagemap: number;
   readonly #file: number;
-  readonly #entries = new Uint32Array(2 * entriesAtOnce).fill(0);
+  readonly #entries = new Uint32Array(2 * entriesAtOnce);
   readonly #pages = Buffer.alloc(pagesAtOnce * pageBytes, 1);
   readonly #zero = Buffer.alloc(pageBytes);
   readonly #old = Buffer.alloc(pageBytes);
 
   /** `file` exists and has the size of the memory. Throws what opening throws. */
-  constructor(source: MemorySource, file: string) {
+  constructor(source: MemorySource, share: Share, file: string) {
     this.#source = source;
+    this.#share = share;
     try {
       this.#memory = this.#open(`/proc/${source.pid}/mem`, "r");
       this.#pagemap = this.#open(`/proc/${source.pid}/pagemap`, "r");
@@ -68,14 +76,15 @@ export class PageCopy implements Disposable {
   }
 
   /**
-   * Copies every page of the process's own to its place in the file, and returns how many bytes it wrote. Pages of zeros become
-   * or stay holes where the file has zeros already.
+   * Copies every page of the process's own in this share to its place in the file, and returns how many bytes it wrote. Pages of
+   * zeros stay holes where the file has zeros already.
    */
   copy(): number {
     const { sizeBytes } = this.#source;
     const pages = sizeBytes / pageBytes;
+    const step = this.#share.of * entriesAtOnce;
     let written = 0;
-    for (let first = 0; first < pages; first += entriesAtOnce) {
+    for (let first = this.#share.index * entriesAtOnce; first < pages; first += step) {
       const entries = this.#entries.subarray(0, 2 * Math.min(entriesAtOnce, pages - first));
       const position = (this.#source.start / pageBytes + first) * entryBytes;
       readFully(this.#pagemap, Buffer.from(entries.buffer, entries.byteOffset, entries.byteLength), position);

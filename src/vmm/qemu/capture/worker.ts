@@ -1,15 +1,15 @@
-// The thread that copies guest memory, so that the daemon answers others meanwhile. Speaks the messages of thread.ts.
+// A thread that copies guest memory, so that the daemon answers others meanwhile. Speaks the messages of threads.ts.
 import { parentPort } from "node:worker_threads";
-import { type MemorySource, PageCopy } from "./page-copy.ts";
+import { type MemorySource, PageCopy, type Share } from "./page-copy.ts";
 
-export type ToWorker = { call: "open"; source: MemorySource; file: string } | { call: "copy" };
+export type ToWorker = { call: "open"; source: MemorySource; share: Share; file: string } | { call: "copy" };
 export type FromWorker = { copiedBytes: number } | { failure: { message: string; code: string | undefined } };
 
 let open: PageCopy | undefined;
 
 function answer(message: ToWorker): FromWorker {
   try {
-    if (message.call === "open") open = new PageCopy(message.source, message.file);
+    if (message.call === "open") open = new PageCopy(message.source, message.share, message.file);
     return { copiedBytes: message.call === "copy" ? (open?.copy() ?? 0) : 0 };
   } catch (error) {
     const { message: text, code } = error as NodeJS.ErrnoException;

@@ -8,11 +8,12 @@ import { text } from "node:stream/consumers";
 import { Home } from "./home.ts";
 
 const mount = (sizeMib: number, target: string) => `mount -t tmpfs -o size=${sizeMib}m,mode=700 none ${target}`;
-/** What is written while VMs live is on the small disk; images and kernels of the seed stay where they are. */
+/** What is written while VMs live is on the small disk, memory templates, too; images and kernels of the seed stay where they are. */
 const seeded = (sizeMib: number) => `
   mkdir small && ${mount(sizeMib, "small")}
-  cp -a state/banger.db* state/ssh small/ && mkdir small/vms small/images small/kernels
+  cp -a state/banger.db* state/ssh small/ && mkdir small/vms small/images small/kernels small/templates
   mount --bind state/images small/images && mount --bind state/kernels small/kernels
+  mkdir -p cache/templates && mount --bind small/templates cache/templates
   mount --rbind small state`;
 
 export class SmallDiskHome extends Home {

@@ -38,7 +38,6 @@ describe("usage", () => {
       [["vm", "run", "-d", "--rm"], "--detach and --rm exclude each other", "banger vm run"],
       [["vm", "run", "-d", "--", "true"], "--detach takes no command", "banger vm run"],
       [["vm", "exec", "-e", "1A=b", "box", "true"], '--env "1A=b" is not KEY=VALUE', "banger vm exec"],
-      [["vm", "run", "--warm-from", "s", "--cold"], "--warm-from and --cold exclude each other", "banger vm run"],
       [
         ["vm", "create", "--warm-from", "s", "--image", "i", "--disk-size", "1G"],
         "--warm-from and --image, --disk-size exclude each other: a snapshot has its image, kernel and sizes",

@@ -85,12 +85,6 @@ function checkWarmFrom(flags: VmFlags): void {
       `--warm-from and ${given.join(", ")} exclude each other: a snapshot has its image, kernel and sizes`,
     );
   }
-  if (flags.cold === true) {
-    throw new BangerError(
-      "usage",
-      "--warm-from and --cold exclude each other: a boot knows nothing of a snapshot's memory",
-    );
-  }
 }
 
 /** What a snapshot has fixed. */

@@ -60,8 +60,8 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
     "the message has the reason; a VM that was captured goes on as it was",
   ],
   "snapshot.incompatible": [
-    "memory was taken with another QEMU, processor, kernel or agent than there is now",
-    "take the snapshot anew; a paused VM: `banger vm kill`, then `banger vm start` boots it from its disks",
+    "a snapshot is of another VM, or memory was taken with another QEMU, processor, kernel or agent than there is now",
+    "`banger vm fork <snapshot>` makes a VM of its own; a paused VM: `banger vm kill`, then `banger vm start`",
   ],
   "template.not-found": ["no memory template has that id", "`banger template list`"],
   "template.failed": [

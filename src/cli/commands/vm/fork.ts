@@ -1,5 +1,6 @@
 // banger vm fork
 import { formatDuration } from "../../../lib/units.ts";
+import { noticeBoot } from "../../boot-notice.ts";
 import { countOption, oneReference } from "../../arguments.ts";
 import { defineCommand, option } from "../../command.ts";
 import { operate } from "../../operate.ts";
@@ -10,7 +11,9 @@ every fork; the source itself runs on, after a halt of some tens of milliseconds
 to them, so a fork starts as fast as an empty VM and takes little room.
 
 A fork is another machine before anything in it runs on: name, host name, machine id, boot id, SSH host keys, the time and fresh
-randomness are its own. What a program has in its own memory (a seeded random generator, a session key) is a copy.
+randomness are its own. What a program has in its own memory (a seeded random generator, a session key) is a copy. Commands that "vm exec" is running
+go on in the source and end in the forks; services, and what was left in the background, go on in both. When one fork cannot be made,
+none is kept. When the memory of a snapshot does not fit this host any more, its forks boot from its disks, and a notice says so.
 
 Prints the names of the forks, one on each line. With --json: {"vms", "pausedMs"}. Several forks of one snapshot can also be made
 later: "vm snapshot create" keeps the state, "vm fork <snapshot>" goes on from it.`,
@@ -24,7 +27,7 @@ later: "vm snapshot create" keeps the state, "vm fork <snapshot>" goes on from i
     positional: oneReference("vm-or-snapshot"),
     flags: {
       count: countOption("count", "how many forks to make, at most 100; default: 1"),
-      name: option("name of the fork; of several: <name>-1, <name>-2, ...; generated when left out", "name"),
+      name: option("name of the fork; of several: <name>-1, <name>-2, ...; <vm>-fork-1, ... when left out", "name"),
     },
   },
   async run(context, { count, name }, source) {
@@ -38,6 +41,7 @@ later: "vm snapshot create" keeps the state, "vm fork <snapshot>" goes on from i
     if (terminal.json) return terminal.printJson(result);
     for (const vm of result.vms) terminal.print(terminal.quiet ? vm.id : vm.name);
     if (result.pausedMs > 0) terminal.notice(`${source}: stood still for ${formatDuration(result.pausedMs)}`, "dim");
+    for (const vm of result.vms) noticeBoot(terminal, vm);
     const first = result.vms[0];
     if (first !== undefined) terminal.notice(`next: banger vm exec ${first.name} -- <command>`, "dim");
   },

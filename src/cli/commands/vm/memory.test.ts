@@ -59,7 +59,35 @@ test("vm restore names VM and snapshot, and prints the VM", async () => {
   assert.deepEqual(sent(ran.calls, "vm.restore"), [{ vm: "web", snapshot: "before" }]);
   assert.equal((await run("restore", "-q", "web", "before")).stdout, "id-web\n");
   assert.deepEqual(JSON.parse((await run("restore", "--json", "web", "before")).stdout), fakeVm("web"));
+  const off = { "vm.restore": () => fakeVm("web", { state: "stopped" }) };
+  assert.match(
+    (await runFake(["vm", "restore", "web", "disks"], { replies: off })).stderr,
+    /^next: banger vm start web$/m,
+  );
   assert.match((await run("restore", "web")).stderr, /missing argument <snapshot>/);
+});
+
+test("a VM that booted although it should have gone on is told, unless that was asked for", async () => {
+  const lastStart = { kind: "cold", reason: "another processor", phases: [], totalMs: 1, at: 1 } as const;
+  const booted = fakeVm("web", { lastStart: { ...lastStart, phases: [] } });
+  const told = async (...words: string[]) => {
+    const again = {
+      ...replies,
+      ...Object.fromEntries(
+        ["start", "restart", "resume", "restore", "create"].map((verb) => [`vm.${verb}`, () => booted]),
+      ),
+      "vm.fork": () => ({ vms: [booted], pausedMs: 0 }),
+    };
+    return (await runFake(["vm", ...words], { replies: again })).stderr.includes(
+      "web: booted instead: another processor\n",
+    );
+  };
+  for (const verb of ["start", "restart", "resume", "fork"]) assert.equal(await told(verb, "web"), true, verb);
+  assert.equal(await told("restore", "web", "ready"), true);
+  assert.equal(await told("create", "--warm-from", "ready"), true);
+  assert.equal(await told("start", "--cold", "web"), false);
+  assert.equal(await told("create", "--cold"), false);
+  assert.equal(await told("pause", "web"), false);
 });
 
 describe("vm fork", () => {

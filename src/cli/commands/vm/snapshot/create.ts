@@ -21,7 +21,7 @@ Next: "vm restore <vm> <snapshot>" puts the VM back, "vm fork <snapshot>" makes 
         {
           parse: String,
           placeholder: "name",
-          brief: "name of the snapshot: 1 to 63 of a-z 0-9 and -; generated when left out",
+          brief: "name of the snapshot: 1 to 63 of a-z 0-9 and -; <vm>-1, ... when left out",
           optional: true,
         },
       ],

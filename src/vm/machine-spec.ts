@@ -45,7 +45,7 @@ export async function ensureBlankDisks(
 ): Promise<void> {
   if (row.baseSnapshotId !== null) return;
   const make = (serial: WritableSerial, sizeBytes: number) =>
-    ensureDisk(vmDisk(context.paths, row, serial).path, serial, sizeBytes, options.signal);
+    ensureDisk(vmDisk(context.paths, row, serial).path, serial, sizeBytes, options.signal, context.paths.cacheDir);
   // Both have ended when this does: a caller that failed may remove the directory.
   const made = await Promise.allSettled([
     make(serials.overlay, row.spec.overlayBytes),

@@ -1,20 +1,21 @@
 // The program under measurement, in a home of its own that keeps kernel and image between runs.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { resolvePaths } from "../src/config/paths.ts";
+import { resolvePaths, type Paths } from "../src/config/paths.ts";
 import { run } from "../src/lib/run.ts";
+import { connect, type Client } from "../src/sdk/client.ts";
 
 export const root = join(import.meta.dirname, "..");
 const prepareTimeoutMs = 1_200_000;
 
 export class Banger {
-  readonly homeId: string;
+  readonly paths: Paths;
   readonly #environment: Record<string, string>;
 
   constructor(home: string) {
     mkdirSync(home, { recursive: true, mode: 0o700 });
     this.#environment = { BANGER_HOME: home, NO_COLOR: "1" };
-    this.homeId = resolvePaths(this.#environment).homeId;
+    this.paths = resolvePaths(this.#environment);
   }
 
   /** Runs the program to its end; milliseconds of wall time. Throws when it fails. */
@@ -27,10 +28,17 @@ export class Banger {
     return JSON.parse((await this.#run([...args, "--json"])).stdout.toString());
   }
 
+  /** A client of the daemon that runs now, or of the next one. The caller disposes it. */
+  client(): Client {
+    // "Built" before every daemon, so that none is replaced.
+    return connect({ paths: this.paths, build: { version: "bench", builtAt: 0, commit: "" }, autoStart: false });
+  }
+
   /** Pulls the default kernel and image when they are missing, which takes a minute or two; `say` tells the user. */
   async prepare(say: (text: string) => void): Promise<void> {
     say("preparing kernel and image (the first time takes a minute or two) …");
     await this.time("vm", "run", "--rm", "--", "true");
+    await this.time("template", "warm");
   }
 
   #run(args: string[]) {
@@ -41,4 +49,9 @@ export class Banger {
       timeoutMs: prepareTimeoutMs,
     });
   }
+}
+
+/** The start of the Node that runs the program, and nothing else; milliseconds. */
+export async function bareNode(): Promise<number> {
+  return (await run({ file: join(root, "dist/node"), args: ["-e", "0"] })).durationMs;
 }

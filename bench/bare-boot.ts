@@ -1,41 +1,33 @@
 // The floor under a cold `vm run`: the same QEMU with the same kernel, initramfs, memory, CPUs, devices and flags, taken
 // from the command line of a running VM, where the init powers the machine off at once.
-import { readFileSync, rmSync, truncateSync, writeFileSync, statSync } from "node:fs";
+import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../src/lib/run.ts";
 import { consoleLogName } from "../src/vmm/qemu/arguments.ts";
-import { listMachines, machineName } from "../src/vmm/qemu/identity.ts";
-import { argumentsOf } from "../src/vmm/qemu/process-table.ts";
+import { copyArguments } from "./machine-copy.ts";
+import { runningQemu } from "./running-qemu.ts";
 
 const bootTimeoutMs = 60_000;
 
 export interface BareMachine {
   program: string;
   args: string[];
-  accelerator: "kvm" | "tcg";
 }
 
 /**
- * The command line of a running VM's QEMU, changed in three ways: another name, empty files of the same size in `dir` for the
- * disks that are written to, and "poweroff" for the init.
+ * The command line of a VM's QEMU that was booted, changed in three ways: another name, empty files of the same size in `dir` for
+ * the disks that are written to, and "poweroff" for the init.
  */
 export function bareMachine(homeId: string, vmId: string, dir: string): BareMachine {
-  const pid = listMachines(homeId).get(vmId);
-  const [program, ...args] = pid === undefined ? [] : argumentsOf(pid);
-  if (program === undefined) throw new Error(`no QEMU of VM "${vmId}" is running`);
-  const changed = args.map((argument, index) => {
-    if (args[index - 1] === "-append") return `${argument} -- poweroff`;
-    if (argument === machineName(homeId, vmId)) return "banger-bench";
-    const disk = /^(id=(\w+),file=)([^,]+)(,.*)$/.exec(argument);
-    if (args[index - 1] !== "-drive" || disk === null || argument.includes("readonly=on")) return argument;
-    const [, before, id, path, behind] = disk;
-    const empty = join(dir, `${id}.img`);
-    writeFileSync(empty, "");
-    truncateSync(empty, statSync(path ?? "").size);
-    return `${before}${empty}${behind}`;
-  });
-  if (!changed.some((argument) => argument.endsWith("-- poweroff"))) throw new Error("the VM's QEMU has no -append");
-  return { program, args: changed, accelerator: args[args.indexOf("-accel") + 1] === "kvm" ? "kvm" : "tcg" };
+  const { program, args } = runningQemu(homeId, vmId);
+  const copied = copyArguments(args, dir);
+  for (const { original, path } of copied.disks) {
+    writeFileSync(path, "");
+    truncateSync(path, statSync(original).size);
+  }
+  const append = copied.args.indexOf("-append") + 1;
+  if (append === 0) throw new Error("the VM's QEMU has no -append");
+  return { program, args: copied.args.with(append, `${copied.args[append]} -- poweroff`) };
 }
 
 /** Boots it to its power-off; milliseconds from the start of QEMU to its end. */

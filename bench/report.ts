@@ -1,5 +1,5 @@
 // The table for people. The same facts go to the JSON file.
-import type { Measure } from "./measures.ts";
+import type { Measure, Unit } from "./measure.ts";
 
 export interface Host {
   cpus: number;
@@ -26,30 +26,29 @@ export function formatReport(measures: readonly Measure[], host: Host): string {
       passed(measure) ? "pass" : "FAIL",
     ]),
   ];
-  const sides = new Map(
-    measures.flatMap((measure) =>
-      Object.entries(measure.sides).map(([name, summary]) => [
-        `${measure.name}\0${name}`,
-        [
-          name,
-          formatValue(summary.median, measure.unit === "MB" ? "MB" : "ms"),
-          `${summary.p10.toFixed(1)} .. ${summary.p90.toFixed(1)}`,
-          String(summary.rounds),
-          measure.name,
-        ],
-      ]),
-    ),
+  const sides = measures.flatMap((measure) =>
+    Object.entries(measure.sides).map(([name, summary]) => [
+      name,
+      formatValue(summary.median, unitOfSides(measure)),
+      `${summary.p10.toFixed(1)} .. ${summary.p90.toFixed(1)}`,
+      String(summary.rounds),
+      measure.name,
+    ]),
   );
   return [
     ...align(rows),
     "",
-    ...align([["side", "median", "p10 .. p90", "rounds", "of"], ...sides.values()]),
+    ...align([["side", "median", "p10 .. p90", "rounds", "of"], ...sides]),
     "",
     `${host.cpus} CPUs, ${host.accelerator}, Node ${host.node}; load average ${host.loadBefore.toFixed(2)} before, ${host.loadAfter.toFixed(2)} after`,
   ].join("\n");
 }
 
-function formatValue(value: number, unit: Measure["unit"]): string {
+function unitOfSides({ unit, sideUnit }: Measure): Unit {
+  return sideUnit ?? (unit === "x" ? "ms" : unit);
+}
+
+function formatValue(value: number, unit: Unit): string {
   return `${value.toFixed(unit === "x" ? 3 : 1)} ${unit}`;
 }
 

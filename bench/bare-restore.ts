@@ -1,0 +1,138 @@
+// The floor under a warm `vm run`: the same QEMU restored from the same template, the same agent configured, and the machine powered
+// off through it. Nothing waits for anything that it does not need, nothing is written down, and no daemon is asked.
+import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { open, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { ensureDisk } from "../src/disk/blank.ts";
+import { connectGuest } from "../src/guest/connect.ts";
+import { startDetached } from "../src/lib/run.ts";
+import { generateHostKey } from "../src/ssh/host-key.ts";
+import { consoleLogName, socketNames, stateFd } from "../src/vmm/qemu/arguments.ts";
+import { connectQmp, type QmpClient, type QmpEvent } from "../src/vmm/qemu/qmp.ts";
+import { copyArguments, memoryFileOf, type CopiedDisk } from "./machine-copy.ts";
+import { runningQemu } from "./running-qemu.ts";
+
+const restoreTimeoutMs = 60_000;
+const diskBytes = 8 * 1024 ** 3;
+const vmmLog = "vmm.log";
+
+export interface RestorableMachine {
+  program: string;
+  args: string[];
+  stateFile: string;
+  disks: CopiedDisk[];
+}
+
+/** When each part was over, in milliseconds since the start. */
+export type RestoreLaps = [name: string, atMs: number][];
+
+/** The command line of a VM's QEMU that came from a template, changed in two ways: another name, and blank disks in `dir`. */
+export function restorableMachine(homeId: string, vmId: string, dir: string): RestorableMachine {
+  const { program, args } = runningQemu(homeId, vmId);
+  const memoryFile = memoryFileOf(args);
+  if (memoryFile === undefined) throw new Error(`VM "${vmId}" did not start from a template`);
+  const copied = copyArguments(args, dir);
+  // Without -S the CPUs run as soon as the state is loaded, and nobody has to be told.
+  const running = copied.args.filter((argument) => argument !== "-S");
+  return { program, args: running, stateFile: join(dirname(memoryFile), "state.bin"), disks: copied.disks };
+}
+
+/** Restores it, configures the guest and powers it off. The disks are made before the clock runs. */
+export async function restoreBare(
+  machine: RestorableMachine,
+  dir: string,
+): Promise<{ durationMs: number; laps: RestoreLaps }> {
+  const signal = AbortSignal.timeout(restoreTimeoutMs);
+  for (const name of [...Object.values(socketNames), consoleLogName, vmmLog])
+    await rm(join(dir, name), { force: true });
+  for (const { path, serial } of machine.disks) {
+    await rm(path, { force: true });
+    await ensureDisk(path, serial, diskBytes, signal);
+  }
+  const config = guestConfig();
+  const started = performance.now();
+  const laps: RestoreLaps = [];
+  const lap = (name: string) => laps.push([name, performance.now() - started]);
+
+  const qemu = await spawnQemu(machine, dir);
+  lap("spawn");
+  try {
+    const loaded = Promise.withResolvers<void>();
+    const ended = qemu.exited.then((how): never => {
+      throw new Error(`the bare machine ended with ${how}: see ${dir}`);
+    });
+    ended.catch(() => {});
+    const onEvent = ({ name }: QmpEvent) => {
+      if (name === "RESUME") loaded.resolve();
+    };
+    const qmp = await Promise.race([ended, qmpOf(dir, signal, onEvent)]);
+    lap("VMM answers");
+    // The guest answers as soon as it runs: it is greeted before that.
+    const greeted = connectGuest(connect(join(dir, socketNames.agent)), { signal });
+    greeted.catch(() => {});
+    await qmp.execute("migrate-incoming", { uri: `fd:${stateFd}` }, { signal });
+    await Promise.race([ended, loaded.promise]);
+    lap("loaded");
+    const agent = await Promise.race([ended, greeted]);
+    lap("handshake");
+    await Promise.race([ended, Promise.all([agent.hello({ signal }), agent.configure(config, { signal })])]);
+    lap("configured");
+    await Promise.race([ended, agent.shutdown({ graceMs: 1, signal })]);
+    lap("disks clean");
+    const how = await qemu.exited;
+    lap("off");
+    const durationMs = performance.now() - started;
+    if (how !== "exit code 0") throw new Error(`the bare machine ended with ${how}`);
+    await agent[Symbol.asyncDispose]();
+    qmp.close();
+    return { durationMs, laps };
+  } catch (error) {
+    qemu.kill();
+    throw error;
+  }
+}
+
+async function spawnQemu({ program, args, stateFile }: RestorableMachine, dir: string) {
+  await using state = await open(stateFile, "r");
+  await using output = await open(join(dir, vmmLog), "w", 0o600);
+  const { pid, exited } = startDetached({
+    file: program,
+    args,
+    cwd: dir,
+    outputFd: output.fd,
+    inheritedFds: [state.fd],
+  });
+  const living = { now: true };
+  void exited.then(() => (living.now = false));
+  return { exited, kill: () => void (living.now && process.kill(pid, "SIGKILL")) };
+}
+
+/** QEMU listens some milliseconds before it answers: looking each millisecond costs nothing that is not waited for anyway. */
+async function qmpOf(dir: string, signal: AbortSignal, onEvent: (event: QmpEvent) => void): Promise<QmpClient> {
+  const path = join(dir, socketNames.qmp);
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      if (existsSync(path)) return await connectQmp(path, { signal, onEvent });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED") throw error;
+    }
+    await delay(1);
+  }
+}
+
+function guestConfig() {
+  return {
+    vmId: "bench",
+    hostname: "bench",
+    disks: { base: "base", overlay: "overlay", work: "work" },
+    ssh: { hostKeyPem: generateHostKey().privatePem, authorizedKeys: [] },
+    environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+    defaultUser: "",
+    defaultWorkdir: "",
+    bootId: randomUUID(),
+  };
+}

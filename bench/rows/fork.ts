@@ -1,0 +1,106 @@
+// A fork of a running VM to its first exec, against a warm start of such a VM; and how long the source stands still for it: as the
+// daemon says, and as a process in the source sees it.
+import type { Client } from "../../src/sdk/client.ts";
+import type { Measure, Row } from "../measure.ts";
+import { interleave, summarise } from "../statistics.ts";
+import { StandstillWatch } from "../standstill.ts";
+import { createVm, execIn, expectStart, firstExec } from "../vms.ts";
+
+const shape = { memoryMib: 512 };
+const filledMib = 200;
+const fill = `my $x = "x" x (${filledMib} << 20); $| = 1; print "filled\\n"; sleep`;
+
+export const fork: Row = {
+  name: "fork",
+  about: "fork of a running VM",
+  async measure({ client, rounds }) {
+    await client.operate("template.warm", shape);
+    return [
+      ...(await speed(client, rounds)),
+      await pause(client, rounds, "source's pause while forked, 512 MiB VM"),
+      await pause(client, rounds, `same, with ${filledMib} MiB of it filled by a process`, fill),
+    ];
+  },
+};
+
+async function speed(client: Client, rounds: number): Promise<Measure[]> {
+  await using source = await createVm(client, shape);
+  const { fresh, forked } = await interleave(rounds, {
+    fresh: async () => {
+      const { totalMs, vm } = await firstExec(client, shape);
+      expectStart(vm, "template");
+      return totalMs;
+    },
+    forked: () => forkToExec(client, source.id),
+  });
+  const total = summarise(forked.map(({ totalMs }) => totalMs));
+  return [
+    {
+      name: "fork to first exec against warm create",
+      value: total.median / summarise(fresh).median,
+      unit: "x",
+      target: 1,
+      sides: {
+        "vm.fork to exit status": total,
+        "  fork": summarise(forked.map(({ forkMs }) => forkMs)),
+        "  exec": summarise(forked.map(({ totalMs, forkMs }) => totalMs - forkMs)),
+        "vm.create to exit status": summarise(fresh),
+      },
+    },
+  ];
+}
+
+async function forkToExec(client: Client, source: string) {
+  const started = performance.now();
+  const { vms, pausedMs } = await client.operate("vm.fork", { source });
+  const forkMs = performance.now() - started;
+  const [vm] = vms;
+  if (vm === undefined) throw new Error("the fork made no VM");
+  await execIn(client, vm.id, ["true"]);
+  const totalMs = performance.now() - started;
+  await client.operate("vm.delete", { vm: vm.id });
+  return { totalMs, forkMs, pausedMs };
+}
+
+/** `fillScript`: Perl that takes memory, says so in a line, and stays. */
+async function pause(client: Client, rounds: number, name: string, fillScript?: string): Promise<Measure> {
+  await using source = await createVm(client, shape);
+  await using filler = fillScript === undefined ? undefined : await heldExec(client, source.id, fillScript);
+  await using watch = await StandstillWatch.start(client, source.id);
+  const { paused, quiet } = await interleave(rounds, {
+    paused: async () => {
+      let said = NaN;
+      const seen = await watch.during(async () => void (said = (await forkToExec(client, source.id)).pausedMs));
+      return { said, seen };
+    },
+    quiet: () => watch.during(() => execIn(client, source.id, ["sleep", "0.5"])),
+  });
+  void filler;
+  const said = summarise(paused.map((one) => one.said));
+  return {
+    name,
+    value: said.median,
+    unit: "ms",
+    target: 100,
+    sides: {
+      "pausedMs of the fork": said,
+      "longest standstill that the guest saw": summarise(paused.map((one) => one.seen)),
+      "longest without a fork": summarise(quiet),
+    },
+  };
+}
+
+/** Resolves when the script has printed its first line; dispose ends it. */
+async function heldExec(client: Client, vm: string, script: string): Promise<AsyncDisposable> {
+  const stop = new AbortController();
+  const ready = Promise.withResolvers<void>();
+  const running = execIn(client, vm, ["perl", "-e", script], { signal: stop.signal, onOutput: () => ready.resolve() });
+  running.catch(ready.reject);
+  await ready.promise;
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await running.catch(() => {});
+    },
+  };
+}

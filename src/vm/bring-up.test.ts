@@ -42,6 +42,8 @@ function setUp(restored: Restored | "none", options: { cannotBoot?: boolean; boo
       configure: async () => {
         if (kind === "restored" && restored === "cannot be configured")
           throw new BangerError("guest.failed", "no disk");
+        if (kind === "restored" && restored === "is in service")
+          throw new BangerError("guest.failed", "guest is in phase RUNNING");
         if (kind === "booted" && options.cannotBoot) throw new BangerError("guest.failed", "no root");
         events.push(`configure ${kind}`);
         return [{ name: "bind-disks", durationMs: 1 }];

@@ -8,7 +8,7 @@ import { bootError } from "./boot-error.ts";
 import type { TemplateUse, VmContext } from "./context.ts";
 import type { PhaseClock } from "./phases.ts";
 import { powerOn } from "./power-on.ts";
-import { greet, restoreGuest, type ReachedGuest } from "./reach-guest.ts";
+import { restoreGuest, type ReachedGuest } from "./reach-guest.ts";
 
 /** What is to come up. */
 export interface GuestPlan {
@@ -114,9 +114,9 @@ async function configured(
   const { signal } = progress;
   progress.stage("configure", plan.imageName);
   try {
-    // Asked together: a guest that is in another phase refuses to be configured.
+    // Asked together, so Hello may already speak of the configuration: a guest that was not waiting for one refuses it.
     const [, steps] = await Promise.all([
-      greet(guest.agent, "waiting", { signal }).then(() => clock.end("hello")),
+      guest.agent.hello({ signal }).then(() => clock.end("hello")),
       guest.agent.configure(plan.config, { signal }),
     ]);
     clock.end("configure");

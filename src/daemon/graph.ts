@@ -25,12 +25,14 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     log,
     table: state.images,
     usedBy: (id) => vms.usersOfImage(id),
+    snapshotsOf: (id) => vms.snapshotsOf("imageId", id),
   });
   const kernels = await openKernelStore({
     paths,
     log,
     table: state.kernels,
     usedBy: (id) => vms.usersOfKernel(id),
+    snapshotsOf: (id) => vms.snapshotsOf("kernelId", id),
   });
   const probeKernel = async () => kernels.list()[0]?.kernelPath;
   const settings = vmSettings(config);
@@ -58,6 +60,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     images,
     kernels: withTemplates(kernels, templates),
     templates,
+    snapshots: vms.snapshots,
     startStats: () => vms.startStats(),
     workspaces: new Workspaces(vms),
     operationStore: state.operations,

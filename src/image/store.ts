@@ -22,6 +22,8 @@ export interface ImageStoreOptions {
   table: ArtifactTable;
   /** Names of the VMs that use an image. */
   usedBy: (id: string) => readonly string[];
+  /** Names of the snapshots that use an image. */
+  snapshotsOf?: (id: string) => readonly string[];
   log: Logger;
   /** Recipes that can be pulled. Default: those of banger. */
   catalog?: readonly ImageRecipe[];

@@ -23,6 +23,8 @@ export interface KernelStoreOptions {
   table: ArtifactTable;
   /** Names of the VMs that use a kernel. */
   usedBy: (id: string) => readonly string[];
+  /** Names of the snapshots that use a kernel. */
+  snapshotsOf?: (id: string) => readonly string[];
   log: Logger;
 }
 

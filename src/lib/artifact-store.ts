@@ -32,6 +32,8 @@ export interface ArtifactStoreOptions {
   table: ArtifactTable;
   /** Names of the VMs that use an artifact. */
   usedBy: (id: string) => readonly string[];
+  /** Names of the snapshots that use an artifact. */
+  snapshotsOf?: (id: string) => readonly string[];
   /** Names that can be pulled, for hints. */
   catalog: () => readonly string[];
   log: Logger;
@@ -125,7 +127,8 @@ export class ArtifactStore {
   }
 
   async #displace(old: ArtifactRow): Promise<void> {
-    if (this.#options.usedBy(old.id).length === 0) return this.#remove(old.id);
+    const { snapshotsOf, usedBy } = this.#options;
+    if (usedBy(old.id).length === 0 && (snapshotsOf?.(old.id) ?? []).length === 0) return this.#remove(old.id);
     this.#options.table.rename(old.id, old.id.slice(0, 12));
   }
 
@@ -134,12 +137,18 @@ export class ArtifactStore {
     const { kind } = this.#options;
     using _ = await this.#changes.acquire("all", neverAborted);
     const row = this.resolve(reference);
-    const users = this.#options.usedBy(row.id);
+    const vms = this.#options.usedBy(row.id);
+    const snapshots = this.#options.snapshotsOf?.(row.id) ?? [];
+    const users = [
+      ...vms.map((name) => [`VM "${name}"`, `banger vm delete ${name}`] as const),
+      ...snapshots.map((name) => [`snapshot "${name}"`, `banger vm snapshot delete ${name}`] as const),
+    ];
     if (users.length > 0) {
-      const names = users.map((name) => `"${name}"`).join(", ");
-      throw new BangerError(`${kind}.in-use`, `${kind} "${row.name}" is used by VM ${names}`, {
-        hint: `banger vm delete ${users.join(" ")}`,
-      });
+      throw new BangerError(
+        `${kind}.in-use`,
+        `${kind} "${row.name}" is used by ${users.map(([what]) => what).join(", ")}`,
+        { hint: users.map(([, command]) => command).join("; ") },
+      );
     }
     await this.#remove(row.id);
   }

@@ -11,6 +11,7 @@ import type { Machine } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
 import { hasSpentMemory, readPausedMemory, removeLeftovers, spendPausedMemory } from "./paused-memory.ts";
 import { removeVm } from "./remove.ts";
+import { adoptDisks } from "./snapshot/frozen-disks.ts";
 import { wakeGuest } from "./wake-guest.ts";
 
 /** How long an agent may take to answer a daemon that came back. */
@@ -107,6 +108,7 @@ async function recoverPaused(context: VmContext, row: VmRow, pid: number | undef
 async function adoptMachine(context: VmContext, row: VmRow, machine: Machine): Promise<void> {
   const { log, paths, sessions, state } = context;
   const still = await machine.isPaused();
+  await adoptDisks(context, row, machine);
   const keptStill = still && row.state === "paused" && !hasSpentMemory(paths, row.id);
   log.info("found a running VM again", { vm: row.id, pid: machine.pid, still, keptStill });
   if (keptStill) {

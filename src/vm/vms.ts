@@ -21,6 +21,9 @@ import { removeVm } from "./remove.ts";
 import { resumeOrBoot } from "./resume.ts";
 import { Sessions, type Session } from "./sessions.ts";
 import { Pins } from "./snapshot/pins.ts";
+import { recoverSnapshots } from "./snapshot/recover.ts";
+import { isListed } from "./snapshot/reference.ts";
+import { Snapshots } from "./snapshot/snapshots.ts";
 import { startVm, type StartOptions } from "./start.ts";
 import { StartLog, type StartStats } from "./start-stats.ts";
 import { killVm, stopVm } from "./stop.ts";
@@ -29,6 +32,8 @@ export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "st
 
 export class Vms {
   readonly #context: VmContext;
+  /** Of these VMs. */
+  readonly snapshots: Snapshots;
 
   constructor(options: VmsOptions) {
     const sessions = new Sessions(
@@ -42,11 +47,13 @@ export class Vms {
     const starts = new StartLog(options.state.starts, options.log);
     const pins = new Pins();
     this.#context = { ...options, sessions, starts, pins, locks: new KeyedMutex(), starting: new Map() };
+    this.snapshots = new Snapshots(this.#context, (id) => this.show(id));
   }
 
   /** Makes record and reality agree; the first call of a daemon. */
-  recover(options: { signal: AbortSignal }): Promise<void> {
-    return recoverVms(this.#context, options);
+  async recover(options: { signal: AbortSignal }): Promise<void> {
+    await recoverVms(this.#context, options);
+    await recoverSnapshots(this.#context);
   }
 
   /** Ends every machine at once and records nothing: for a home that was deleted, with the machines' disks. */
@@ -56,6 +63,7 @@ export class Vms {
 
   /** Lets go of all machines; they go on running. */
   async close(): Promise<void> {
+    await this.snapshots.close();
     await this.#context.sessions.close();
     this.#context.starts[Symbol.dispose]();
   }
@@ -79,7 +87,12 @@ export class Vms {
   }
 
   async create(request: CreateRequest, progress: Progress, onNamed?: (name: string) => void): Promise<VmRecord> {
-    return this.#current(await createVm(this.#context, request, progress, onNamed));
+    const { from } = request;
+    const row =
+      from === undefined
+        ? await createVm(this.#context, request, progress, onNamed)
+        : await this.snapshots.createVm({ ...request, from }, progress, onNamed);
+    return this.#current(row);
   }
 
   async start(reference: string, options: StartOptions, progress: Progress): Promise<VmRecord> {
@@ -201,6 +214,11 @@ export class Vms {
   /** Names of the VMs that need the kernel. */
   usersOfKernel(kernelId: string): string[] {
     return this.#context.state.vms.list().flatMap((row) => (row.kernelId === kernelId ? [row.name] : []));
+  }
+
+  /** Names of the snapshots that need the image or kernel. Those without a name carry disks of VMs that need it, too. */
+  snapshotsOf(kind: "imageId" | "kernelId", id: string): string[] {
+    return this.#context.state.snapshots.list().flatMap((row) => (isListed(row) && row[kind] === id ? [row.name] : []));
   }
 
   /** The lock, without waiting for what the verb under way waits for. Verbs that come later wait behind this one. */

@@ -1,0 +1,107 @@
+// New VMs from one snapshot: all of them or none.
+import { availableParallelism } from "node:os";
+import { BangerError, toBangerError } from "../../lib/errors.ts";
+import type { Progress } from "../../lib/progress.ts";
+import type { VmRow } from "../../state/vms.ts";
+import type { VmContext } from "../context.ts";
+import { removeVm } from "../remove.ts";
+import { checkName } from "../spec.ts";
+import { goOnFrom } from "./go-on.ts";
+import type { Origin } from "./origin.ts";
+import { numberedName } from "./reference.ts";
+import { makeSuccessor } from "./successor.ts";
+
+/** More at once only wait for each other. */
+const parallelForks = () => 2 * availableParallelism();
+
+/**
+ * What forks are to be called, one function for each: the name given, with a number when there are several; else the first
+ * `<stem>-fork-<n>` that is free when it is asked for. Throws `vm.name-invalid`, `vm.name-taken`.
+ */
+export function forkNames(
+  context: Pick<VmContext, "state">,
+  request: { name?: string | undefined; count: number; stem: string },
+): (() => string)[] {
+  const { count, name, stem } = request;
+  const isTaken = (wanted: string) => context.state.vms.byName(wanted) !== undefined;
+  return Array.from({ length: count }, (_, index) => {
+    if (name === undefined) return () => numberedName(`${stem}-fork`, isTaken);
+    const full = count === 1 ? name : `${name}-${index + 1}`;
+    checkName(full);
+    if (isTaken(full)) {
+      throw new BangerError("vm.name-taken", `a VM named "${full}" exists already`, {
+        hint: `banger vm show ${full}  # or: banger vm delete ${full}`,
+      });
+    }
+    return () => full;
+  });
+}
+
+/**
+ * Makes and starts one VM for each name; the caller holds the origin's snapshot. Returns their rows, all running. When one
+ * cannot be, the others are removed, too, and the first error is thrown. Until the last one runs they count as VMs that go with their
+ * client, so that the next daemon removes them if this one is killed.
+ */
+export async function forkAll(
+  context: VmContext,
+  origin: Origin,
+  names: readonly (() => string)[],
+  progress: Progress,
+): Promise<VmRow[]> {
+  const made: VmRow[] = [];
+  const stop = new AbortController();
+  const signal = AbortSignal.any([progress.signal, stop.signal]);
+  let running = 0;
+  const one: Progress = {
+    signal,
+    bytes() {},
+    stage: (name, detail) => {
+      if (name === "ready") running++;
+      if (names.length === 1) progress.stage(name, detail);
+      else progress.stage("fork", `${running} of ${names.length}`);
+    },
+  };
+  const left = [...names];
+  const worker = async () => {
+    for (let name = left.shift(); name !== undefined; name = left.shift()) {
+      const request = { snapshot: origin.snapshot, name, state: "starting", autoRemove: true } as const;
+      using successor = await makeSuccessor(context, request, { signal });
+      made.push(successor.row);
+      await goOnFrom(context, successor.row, origin, one);
+    }
+  };
+  const guarded = () =>
+    worker().catch((error: unknown) => {
+      stop.abort(error);
+      throw error;
+    });
+  const settled = await Promise.allSettled(Array.from({ length: Math.min(parallelForks(), names.length) }, guarded));
+  try {
+    // The one that failed first is the reason why the others were stopped.
+    if (settled.some((each) => each.status === "rejected")) throw stop.signal.reason;
+    progress.signal.throwIfAborted();
+    context.state.transaction(() => {
+      for (const row of made) context.state.vms.update(row.id, { autoRemove: false });
+    });
+  } catch (thrown) {
+    await removeAll(context, made);
+    const error = toBangerError(thrown);
+    throw names.length === 1 || error.code === "cancelled"
+      ? thrown
+      : new BangerError(error.code, `one of ${names.length} forks failed, so none was kept: ${error.message}`, {
+          cause: thrown,
+          ...(error.hint === undefined ? {} : { hint: error.hint }),
+        });
+  }
+  return made.flatMap((row) => context.state.vms.get(row.id) ?? []);
+}
+
+async function removeAll(context: VmContext, rows: readonly VmRow[]): Promise<void> {
+  for (const row of rows) {
+    using _lock = await context.locks.acquire(row.id, neverAborted);
+    const now = context.state.vms.get(row.id);
+    if (now !== undefined) await removeVm(context, now);
+  }
+}
+
+const neverAborted = new AbortController().signal;

@@ -1,0 +1,98 @@
+// Starts a VM from a snapshot: its guest wakes up frozen and becomes this VM before any process of it runs.
+import { vmPaths } from "../../config/paths.ts";
+import { deadline } from "../../lib/abort.ts";
+import { BangerError, toBangerError } from "../../lib/errors.ts";
+import { withSignal, type Progress } from "../../lib/progress.ts";
+import type { VmRow } from "../../state/vms.ts";
+import type { MachineCapture } from "../../vmm/driver.ts";
+import type { VmContext } from "../context.ts";
+import { authorizedKeys, newIdentity } from "../guest-identity.ts";
+import { machineSpec } from "../machine-spec.ts";
+import { PhaseClock } from "../phases.ts";
+import { greet, restoreGuest } from "../reach-guest.ts";
+import { startVm } from "../start.ts";
+import type { Origin } from "./origin.ts";
+
+/**
+ * Starts the VM of `row`, whose disks rest on the origin's snapshot; the caller holds its lock. Without memory that fits, or when the
+ * VMM refuses it, the VM boots. On success it is "running"; on failure nothing runs and it is "stopped" with the reason. Throws as
+ * `startVm` and `restoreGuest` do, or `guest.failed` when the guest could not become this VM.
+ */
+export async function goOnFrom(context: VmContext, row: VmRow, origin: Origin, progress: Progress): Promise<void> {
+  const { capture } = origin;
+  if (capture === undefined) return await boot(context, row, origin.reason, progress);
+  const { state, starting } = context;
+  const cut = new AbortController();
+  starting.set(row.id, cut);
+  try {
+    if (row.state !== "starting") state.vms.update(row.id, { state: "starting", reason: "" });
+    const both = AbortSignal.any([progress.signal, cut.signal]);
+    await restore(context, row, origin, capture, withSignal(progress, both));
+    return;
+  } catch (thrown) {
+    const error = toBangerError(thrown);
+    if (error.code !== "snapshot.incompatible") {
+      const broken = error.code === "guest.protocol";
+      state.vms.update(row.id, { state: broken ? "broken" : "stopped", reason: error.message, bootId: null });
+      throw thrown;
+    }
+    const snapshot = origin.snapshot.id;
+    context.log.warn("the VMM refuses the memory of a snapshot: booting from its disks", {
+      vm: row.id,
+      snapshot,
+      error,
+    });
+    cut.signal.throwIfAborted();
+    await boot(context, { ...row, state: "starting" }, error.message, progress);
+  } finally {
+    starting.delete(row.id);
+  }
+}
+
+async function boot(context: VmContext, row: VmRow, reason: string, progress: Progress): Promise<void> {
+  await startVm(context, row, progress, reason === "" ? {} : { cold: true });
+  const { lastStart } = context.state.vms.get(row.id) ?? {};
+  if (reason !== "" && lastStart) context.state.vms.update(row.id, { lastStart: { ...lastStart, reason } });
+}
+
+async function restore(
+  context: VmContext,
+  row: VmRow,
+  { snapshot }: Origin,
+  capture: MachineCapture,
+  progress: Progress,
+): Promise<void> {
+  const clock = new PhaseClock();
+  const { bootTimeoutMs } = context.settings;
+  using limit = deadline(progress.signal, bootTimeoutMs, () => {
+    return new BangerError("vm.boot-timeout", `the restored guest did not go on within ${bootTimeoutMs / 1000} s`);
+  });
+  const { signal } = limit;
+  progress.stage("restore", `${row.spec.vcpus} vcpu, ${row.spec.memoryMib} MiB`);
+  const [spec, keys] = await Promise.all([machineSpec(context, row, { signal }), authorizedKeys(context, { signal })]);
+  const identity = newIdentity(row, keys);
+  clock.end("prepare");
+
+  await using undo = new AsyncDisposableStack();
+  const { consoleLog } = vmPaths(context.paths, row.id);
+  const { machine, agent } = await restoreGuest(context, spec, capture, { clock, consoleLog, signal });
+  undo.defer(() => machine.kill());
+  undo.use(agent);
+  const hello = await greet(agent, "frozen", { signal });
+  if (hello.vmId !== snapshot.vmId) {
+    throw new BangerError("guest.protocol", `the guest says it was "${hello.vmId}" instead of "${snapshot.vmId}"`);
+  }
+  clock.end("hello");
+  const steps = await agent.thaw({ identity, signal });
+  clock.end("configure");
+  signal.throwIfAborted();
+
+  const lastStart = clock.record("snapshot");
+  const { bootId } = identity;
+  context.state.vms.update(row.id, { state: "running", reason: "", bootId, startedAt: Date.now(), lastStart });
+  undo.move();
+  context.sessions.adopt(machine, agent);
+  progress.stage("ready");
+  context.log.info("VM goes on from a snapshot", { vm: row.id, snapshot: snapshot.id, ...lastStart, steps });
+  context.starts.add(lastStart);
+}

@@ -1,0 +1,49 @@
+// Puts a VM back to one of its snapshots: other disks, and memory when there is any. What came after is lost.
+import { BangerError } from "../../lib/errors.ts";
+import type { Progress } from "../../lib/progress.ts";
+import type { VmRow } from "../../state/vms.ts";
+import type { VmContext } from "../context.ts";
+import { killVm } from "../stop.ts";
+import { above, makeTops, removeStaleDisks } from "./frozen-disks.ts";
+import { goOnFrom } from "./go-on.ts";
+import type { Origin } from "./origin.ts";
+import type { NamedSnapshot } from "./reference.ts";
+
+/** Throws `snapshot.incompatible` for a snapshot of another VM. */
+export function checkOwn(row: VmRow, snapshot: NamedSnapshot): void {
+  if (snapshot.vmId === row.id) return;
+  throw new BangerError(
+    "snapshot.incompatible",
+    `snapshot "${snapshot.name}" was taken of VM "${snapshot.vmName}" (${snapshot.vmId}), not of "${row.name}"`,
+    { hint: `banger vm fork ${snapshot.name}` },
+  );
+}
+
+/**
+ * Ends the VM without ceremony, gives it the disks of the snapshot, and lets it go on from its memory; without memory it is left
+ * stopped. The caller holds the VM's lock and the snapshot, and sweeps afterwards. A failure before the VM is ended leaves it as it
+ * was; a later one leaves it stopped, with the snapshot's disks once the record says so.
+ */
+export async function restoreInPlace(
+  context: VmContext,
+  row: VmRow,
+  origin: Origin,
+  progress: Progress,
+): Promise<void> {
+  const { paths, state } = context;
+  const { snapshot } = origin;
+  const next = above(row, snapshot.id);
+  progress.stage("restore", snapshot.name ?? snapshot.id);
+  try {
+    await makeTops(paths, { ...row, ...next, baseSnapshotId: snapshot.id }, { signal: progress.signal });
+    progress.signal.throwIfAborted();
+    await killVm(context, row);
+    state.vms.update(row.id, { ...next, workspace: snapshot.workspace });
+  } finally {
+    const now = state.vms.get(row.id);
+    if (now !== undefined) await removeStaleDisks(paths, now);
+  }
+  const now = state.vms.get(row.id);
+  if (now === undefined || snapshot.fingerprint === null) return;
+  await goOnFrom(context, now, origin, progress);
+}

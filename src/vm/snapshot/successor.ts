@@ -1,0 +1,72 @@
+// New VMs that go on from a snapshot: their rows and files, before anything of them runs.
+import { vmPaths } from "../../config/paths.ts";
+import { ensureDirectory, removeInside } from "../../lib/files.ts";
+import { newId } from "../../lib/ids.ts";
+import { generateHostKey } from "../../ssh/host-key.ts";
+import { writeKnownHosts } from "../../ssh/known-hosts.ts";
+import type { SnapshotRow } from "../../state/snapshots.ts";
+import type { VmRow } from "../../state/vms.ts";
+import type { VmContext } from "../context.ts";
+import { makeTops } from "./frozen-disks.ts";
+
+export interface SuccessorRequest {
+  /** Held by the caller. */
+  snapshot: SnapshotRow;
+  /** Asked when the record is written, so that a name that is free stays free. */
+  name: () => string;
+  state: "starting" | "created";
+  autoRemove: boolean;
+}
+
+/**
+ * Makes a VM with disks above the snapshot, the same spec, and its own id and host key. It does not run yet. The caller holds
+ * the lock of the new VM when this returns, and disposes of it. After a failure (`vm.name-taken`, `disk.full`, `snapshot.failed`, or
+ * the signal's reason) nothing is left.
+ */
+export async function makeSuccessor(
+  context: VmContext,
+  request: SuccessorRequest,
+  options: { signal: AbortSignal },
+): Promise<{ row: VmRow } & Disposable> {
+  const { paths, state } = context;
+  const { snapshot } = request;
+  const id = newId();
+  const hostKey = generateHostKey();
+  const disks = { id, baseSnapshotId: snapshot.id, diskEpoch: 1 };
+  const { dir } = vmPaths(paths, id);
+  const lock = await context.locks.acquire(id, options.signal);
+  try {
+    await ensureDirectory(dir);
+    const files = await Promise.allSettled([
+      makeTops(paths, disks, options),
+      writeKnownHosts(dir, id, hostKey.publicLine),
+    ]);
+    for (const one of files) if (one.status === "rejected") throw one.reason;
+    options.signal.throwIfAborted();
+    const row: VmRow = {
+      ...disks,
+      name: request.name(),
+      state: request.state,
+      reason: "",
+      imageId: snapshot.imageId,
+      imageName: snapshot.imageName,
+      kernelId: snapshot.kernelId,
+      kernelName: snapshot.kernelName,
+      spec: snapshot.spec,
+      autoRemove: request.autoRemove,
+      workspace: snapshot.workspace,
+      hostKeyPem: hostKey.privatePem,
+      hostKeyPublic: hostKey.publicLine,
+      bootId: null,
+      lastStart: null,
+      createdAt: Date.now(),
+      startedAt: null,
+    };
+    state.vms.insert(row);
+    return { row, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+  } catch (error) {
+    await removeInside(paths.vmsDir, dir);
+    lock[Symbol.dispose]();
+    throw error;
+  }
+}

@@ -7,12 +7,12 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
 	"banger.dev/banger/internal/boot"
 	"banger.dev/banger/internal/channel"
+	"banger.dev/banger/internal/collector"
 	"banger.dev/banger/internal/guest"
 	"banger.dev/banger/internal/identity"
 	"banger.dev/banger/internal/life"
@@ -20,18 +20,11 @@ import (
 	"banger.dev/banger/internal/reaper"
 )
 
-const (
-	portTimeout = 30 * time.Second
-	// Garbage is collected late, because a guest's first second is what its user waits for, and within a bound, because
-	// guests are small.
-	gcPercent        = 400
-	memoryLimitBytes = 64 << 20
-)
+const portTimeout = 30 * time.Second
 
 // runInit is the life of PID 1; it returns only when the guest cannot go on.
 func runInit() error {
-	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(memoryLimitBytes)
+	collector.Hold()
 	syscall.Umask(0o022)
 	if err := boot.MountKernel(); err != nil {
 		return err

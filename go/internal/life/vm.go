@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"banger.dev/banger/internal/boot"
+	"banger.dev/banger/internal/collector"
 	"banger.dev/banger/internal/freezer"
 	"banger.dev/banger/internal/guest"
 	"banger.dev/banger/internal/identity"
@@ -43,6 +44,7 @@ func (vm *VM) Configure(plan *Plan, log *step.Log) error {
 	if err := log.Run("clock", func() error { return identity.SetClock(plan.WallClockNanos) }); err != nil {
 		return err
 	}
+	defer collector.Release()
 	return together(
 		func() error { return vm.enterRoot(plan, log) },
 		func() error {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"banger.dev/banger/internal/cgroup"
+	"banger.dev/banger/internal/collector"
 	"banger.dev/banger/internal/freezer"
 	"banger.dev/banger/internal/identity"
 	"banger.dev/banger/internal/network"
@@ -40,12 +41,14 @@ func (vm *VM) Freeze() (int, error) {
 	if err := system.EnterTop(); err != nil {
 		return 0, err
 	}
+	collector.Hold()
 	if err := vm.freezer.Freeze(freezeLimit); err != nil {
+		collector.Release()
 		return 0, err
 	}
 	pids, err := userProcesses()
 	if err != nil {
-		return 0, errors.Join(err, vm.freezer.Thaw())
+		return 0, errors.Join(err, vm.Thaw())
 	}
 	return len(pids), nil
 }
@@ -78,7 +81,10 @@ func (vm *VM) Prepare(plan *ThawPlan, log *step.Log) error {
 }
 
 // Thaw implements Machine.
-func (vm *VM) Thaw() error { return vm.freezer.Thaw() }
+func (vm *VM) Thaw() error {
+	defer collector.Release()
+	return vm.freezer.Thaw()
+}
 
 // Kill implements Machine.
 func (vm *VM) Kill() {

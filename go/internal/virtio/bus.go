@@ -62,6 +62,12 @@ func Bind(name string) error {
 	return nil
 }
 
+// IsBound says whether a driver has taken a device.
+func IsBound(name string) bool {
+	_, err := os.Lstat(devicePath(name, "driver"))
+	return err == nil
+}
+
 // Child names what a bound device became: Child("virtio2", "block") is "vda".
 func Child(name, class string) (string, error) {
 	entries, err := os.ReadDir(devicePath(name, class))

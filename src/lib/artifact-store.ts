@@ -139,16 +139,19 @@ export class ArtifactStore {
     const row = this.resolve(reference);
     const vms = this.#options.usedBy(row.id);
     const snapshots = this.#options.snapshotsOf?.(row.id) ?? [];
-    const users = [
-      ...vms.map((name) => [`VM "${name}"`, `banger vm delete ${name}`] as const),
-      ...snapshots.map((name) => [`snapshot "${name}"`, `banger vm snapshot delete ${name}`] as const),
+    const hints = [
+      ...(vms.length > 0 ? [`banger vm delete ${vms.join(" ")}`] : []),
+      ...snapshots.map((name) => `banger vm snapshot delete ${name}`),
     ];
-    if (users.length > 0) {
-      throw new BangerError(
-        `${kind}.in-use`,
-        `${kind} "${row.name}" is used by ${users.map(([what]) => what).join(", ")}`,
-        { hint: users.map(([, command]) => command).join("; ") },
-      );
+    if (hints.length > 0) {
+      const quoted = (names: readonly string[]) => names.map((name) => `"${name}"`).join(", ");
+      const users = [
+        ...(vms.length > 0 ? [`VM ${quoted(vms)}`] : []),
+        ...(snapshots.length > 0 ? [`snapshot ${quoted(snapshots)}`] : []),
+      ];
+      throw new BangerError(`${kind}.in-use`, `${kind} "${row.name}" is used by ${users.join(" and ")}`, {
+        hint: hints.join("; "),
+      });
     }
     await this.#remove(row.id);
   }

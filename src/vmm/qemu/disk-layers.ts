@@ -32,10 +32,24 @@ export async function activeDisks(control: Control, dir: string): Promise<Map<st
     const serial = typeof device === "string" ? serialOfDiskId(device) : undefined;
     const { file, ro } = (inserted ?? {}) as { file?: unknown; ro?: unknown };
     if (serial === undefined || ro !== false) continue;
-    if (typeof file !== "string" || file.startsWith("json:")) {
+    const path = pathOf(file);
+    if (path === undefined) {
       throw new BangerError("vmm.failed", `the VMM does not say which file disk "${serial}" is`);
     }
-    disks.set(serial, resolve(dir, file));
+    disks.set(serial, resolve(dir, path));
   }
   return disks;
+}
+
+/** QEMU describes a layer with its whole chain when what is below it was opened by another path than the one in its header. */
+function pathOf(file: unknown): string | undefined {
+  if (typeof file !== "string") return undefined;
+  if (!file.startsWith("json:")) return file;
+  try {
+    const layer = JSON.parse(file.slice("json:".length)) as { file?: { filename?: unknown } } | null;
+    const path = layer?.file?.filename;
+    return typeof path === "string" ? path : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -22,8 +22,8 @@ export class Timings {
 
   /** Ends a phase, which began where the one before ended. */
   mark(name: string): void {
-    const now = this.#now();
-    this.#phases.push({ name, ms: now - this.#lastMs });
+    const now = Math.round(this.#now() * 10) / 10;
+    this.#phases.push({ name, ms: Math.round((now - this.#lastMs) * 10) / 10 });
     this.#lastMs = now;
   }
 

@@ -106,7 +106,12 @@ async function spawnQemu({ program, args, stateFile }: RestorableMachine, dir: s
     inheritedFds: [state.fd],
   });
   const living = { now: true };
-  void exited.then(() => (living.now = false));
+  // A detached process keeps nobody waiting by itself.
+  const waiting = setInterval(() => {}, restoreTimeoutMs);
+  void exited.then(() => {
+    living.now = false;
+    clearInterval(waiting);
+  });
   return { exited, kill: () => void (living.now && process.kill(pid, "SIGKILL")) };
 }
 

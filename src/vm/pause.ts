@@ -1,5 +1,6 @@
 // Pauses a running VM: its memory goes to the disk and its VMM ends, or only its CPUs stop. Until the record says "paused" everything
 // can be undone, and the VM runs on.
+import type { GuestAgent } from "../guest/agent.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
@@ -11,7 +12,8 @@ import { publishPausedMemory, removeLeftovers, spendPausedMemory, stagePausedMem
 import type { Session } from "./sessions.ts";
 import { wakeGuest } from "./wake-guest.ts";
 
-/** How long a guest may take to go on after a pause that failed, in milliseconds. */
+/** How long a guest may take to write its caches and to stop its processes, and to go on after a pause that failed. */
+const freezeTimeoutMs = 120_000;
 const wakeTimeoutMs = 30_000;
 
 /**
@@ -40,7 +42,7 @@ async function stopCpus(context: VmContext, row: VmRow, session: Session, progre
   progress.stage("freeze");
   const agent = await orAborted(session.agent, signal);
   context.sessions.hold(row.id);
-  await agent.freeze({ sync: false, signal });
+  await freeze(agent, { sync: false, signal });
   await session.machine.pause();
   signal.throwIfAborted();
   context.state.vms.update(row.id, { state: "paused", reason: "" });
@@ -59,7 +61,7 @@ async function moveToDisk(context: VmContext, row: VmRow, session: Session, prog
     await using capture = await machine.beginCapture(await stagePausedMemory(paths, row.id), { signal });
     progress.stage("freeze");
     context.sessions.hold(row.id);
-    await agent.freeze({ sync: true, signal });
+    await freeze(agent, { sync: true, signal });
     progress.stage("save");
     // Stopping flushes the disks, too: what the guest believes to be written is.
     await machine.pause();
@@ -74,6 +76,14 @@ async function moveToDisk(context: VmContext, row: VmRow, session: Session, prog
   // Dropped first: the end of its machine is no end of the VM.
   context.sessions.drop(row.id);
   await machine.kill();
+}
+
+async function freeze(agent: GuestAgent, options: { sync: boolean; signal: AbortSignal }): Promise<void> {
+  using limit = deadline(options.signal, freezeTimeoutMs, () => {
+    const slow = `the guest did not stop its processes within ${freezeTimeoutMs / 1000} s`;
+    return new BangerError("snapshot.failed", slow);
+  });
+  await agent.freeze({ sync: options.sync, signal: limit.signal });
 }
 
 /** The memory must be gone before the CPUs run, else a later resume would put it above disks that have moved on. */

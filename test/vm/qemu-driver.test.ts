@@ -1,10 +1,8 @@
 // The QEMU driver with real machines: start, find again, every way to end, and that nothing is left.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
@@ -12,80 +10,18 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { getPriority } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { BangerError } from "../../src/lib/errors.ts";
-import { createLogger, silentLogger } from "../../src/lib/log.ts";
-import type { Logger } from "../../src/lib/log.ts";
-import type { Driver, MachineSpec } from "../../src/vmm/driver.ts";
-import { createQemuDriver } from "../../src/vmm/qemu/driver.ts";
-import { testKernel, writeTinyInitramfs } from "../support/tiny-guest.ts";
-import type { TinyInit } from "../support/tiny-guest.ts";
-import { until } from "../support/until.ts";
+import { createLogger } from "../../src/lib/log.ts";
+import { QemuBench, booted, failure, runtimeFiles } from "../support/qemu-bench.ts";
 
 const signal = new AbortController().signal;
-const kernel = testKernel();
-
-/** A home of one test: a directory, a driver, and the proof at the end that no machine of it runs. */
-class Bench implements AsyncDisposable {
-  readonly root = mkdtempSync(join(tmpdir(), "banger-qemu-"));
-  readonly homeId = randomBytes(6).toString("hex");
-  readonly driver = this.newDriver();
-
-  newDriver(log: Logger = silentLogger): Driver {
-    return createQemuDriver({
-      paths: { homeId: this.homeId, cacheDir: join(this.root, "cache") },
-      log,
-      probeKernel: async () => kernel,
-    });
-  }
-
-  spec(init: TinyInit, changes: Partial<MachineSpec> = {}): MachineSpec {
-    const dir = changes.dir ?? join(this.root, "vm");
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-    const initrd = join(this.root, `${init}.cpio`);
-    writeTinyInitramfs(initrd, init);
-    return {
-      vmId: "0123456789ab",
-      homeId: this.homeId,
-      dir,
-      kernel,
-      initrd,
-      kernelArguments: ["loglevel=7"],
-      vcpus: 1,
-      memoryMib: 128,
-      disks: [],
-      ...changes,
-    };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const left = await this.driver.list(this.homeId);
-    for (const [vmId, pid] of left) await this.driver.killOrphan(vmId, this.homeId, pid);
-    rmSync(this.root, { recursive: true, force: true });
-    assert.deepEqual(left, new Map(), "machines were left running");
-  }
-}
-
-const runtimeFiles = (dir: string) => readdirSync(dir).filter((name) => /^(vmm\.json|.*\.sock|.*\.tmp)$/.test(name));
-const booted = (spec: MachineSpec) =>
-  until("the guest's init to run", () =>
-    readFileSync(join(spec.dir, "console.log"), "utf8").includes("Run /init as init process") ? true : undefined,
-  );
-
-async function failure(work: Promise<unknown>): Promise<BangerError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  assert.ok(error instanceof BangerError, `expected a BangerError, got ${String(error)}`);
-  return error;
-}
 
 describe("the QEMU driver", { concurrency: false }, () => {
   test("starts a machine that boots, with private files, and ends it", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const spec = bench.spec("wait", { vcpus: 2 });
     const machine = await bench.driver.launch(spec, { signal });
     await using _ = machine;
@@ -113,7 +49,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("a guest that powers off, and one whose kernel panics, end with their reasons", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     for (const [init, expected] of [
       ["power-off", { reason: "the guest powered off", expected: true }],
       ["none", { reason: "the guest restarted: a reboot or a kernel panic, see its console", expected: false }],
@@ -130,14 +66,14 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("a VMM that is killed from outside ends with that reason", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     await using machine = await bench.driver.launch(bench.spec("wait"), { signal });
     process.kill(machine.pid, "SIGKILL");
     assert.deepEqual(await machine.exited, { reason: "the VMM was killed by SIGKILL", expected: false });
   });
 
   test("a new driver finds the machine of a former one, follows and ends it", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const spec = bench.spec("wait");
     const first = await bench.driver.launch(spec, { signal });
     const { pid } = first;
@@ -158,7 +94,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("a found machine whose guest powers off says so", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const spec = bench.spec("power-off");
     const first = await bench.driver.launch(spec, { signal });
     await first.pause();
@@ -169,7 +105,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("a machine that stands still is found, killed and gone", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const spec = bench.spec("wait");
     const first = await bench.driver.launch(spec, { signal });
     await first[Symbol.asyncDispose]();
@@ -182,7 +118,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("files of a machine that is gone, of another boot or of another process are not believed, and removed", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const spec = bench.spec("wait");
     await using machine = await bench.driver.launch(spec, { signal });
     const truth = JSON.parse(readFileSync(join(spec.dir, "vmm.json"), "utf8")) as Record<string, unknown>;
@@ -205,7 +141,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("a machine whose files are gone is listed and ended by its pid, and no other process is", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const spec = bench.spec("wait");
     const machine = await bench.driver.launch(spec, { signal });
     await machine[Symbol.asyncDispose]();
@@ -222,7 +158,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("runs in a directory far longer than a socket address, with commas in its name", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const dir = join(bench.root, "a,b".repeat(60), "c".repeat(120));
     const disk = join(dir, "work,1.ext4");
     const spec = bench.spec("wait", { dir, disks: [{ serial: "work", path: disk, readOnly: false, format: "raw" }] });
@@ -237,7 +173,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("a second machine of the same VM is refused, and the first one stays", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const spec = bench.spec("wait");
     await using machine = await bench.driver.launch(spec, { signal });
     const error = await failure(bench.driver.launch(spec, { signal }));
@@ -248,7 +184,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("a kernel that is not there: the error has the VMM's words, and nothing is left", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const spec = bench.spec("wait", { kernel: "/nonexistent/kernel" });
     const error = await failure(bench.driver.launch(spec, { signal }));
     assert.equal(error.code, "vmm.failed");
@@ -257,7 +193,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
   });
 
   test("an abort during the start throws its reason and leaves nothing", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const spec = bench.spec("wait");
     const reason = new BangerError("cancelled", "no longer wanted");
     const cancel = new AbortController();
@@ -271,8 +207,20 @@ describe("the QEMU driver", { concurrency: false }, () => {
     assert.equal((await bench.driver.list(bench.homeId)).size, 0);
   });
 
+  test("a machine in the background leaves the processors to others, and no other machine does", async () => {
+    await using bench = new QemuBench();
+    await using first = await bench.driver.launch(bench.spec("wait"), { signal, background: true });
+    await using second = await bench.driver.launch(bench.spec("wait", { vmId: "second" }), { signal });
+    const niceness = ({ pid }: { pid: number }) =>
+      readdirSync(`/proc/${pid}/task`).map((thread) => getPriority(Number(thread)));
+    assert.deepEqual(new Set(niceness(first)), new Set([19]));
+    assert.deepEqual(new Set(niceness(second)), new Set([getPriority()]));
+    await first.kill();
+    await second.kill();
+  });
+
   test("says which accelerator it uses", async () => {
-    await using bench = new Bench();
+    await using bench = new QemuBench();
     const { accelerator, snapshots } = await bench.driver.features({ signal });
     assert.match(accelerator, /^(kvm|tcg)$/);
     assert.equal(snapshots, true);

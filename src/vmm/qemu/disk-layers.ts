@@ -32,7 +32,7 @@ export async function activeDisks(control: Control, dir: string): Promise<Map<st
     const serial = typeof device === "string" ? serialOfDiskId(device) : undefined;
     const { file, ro } = (inserted ?? {}) as { file?: unknown; ro?: unknown };
     if (serial === undefined || ro !== false) continue;
-    const path = pathOf(file);
+    const path = pathOf(file) ?? (await pathInGraph(control, diskId(serial)));
     if (path === undefined) {
       throw new BangerError("vmm.failed", `the VMM does not say which file disk "${serial}" is`);
     }
@@ -52,4 +52,30 @@ function pathOf(file: unknown): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** For long chains, whose description QEMU cuts off: from the disk along the edges of the block graph to the node of its file. */
+async function pathInGraph(control: Control, disk: string): Promise<string | undefined> {
+  const graph = (await control.command("x-debug-query-block-graph")) as Partial<BlockGraph> | null;
+  const { nodes = [], edges = [] } = graph ?? {};
+  const childOf = (id: number | undefined, name: string) =>
+    edges.find((edge) => edge.parent === id && edge.name === name)?.child;
+  const backend = nodes.find((node) => node.type === "block-backend" && node.name === disk)?.id;
+  const fileNode = childOf(childOf(backend, "root"), "file");
+  const name = nodes.find((node) => node.id === fileNode)?.name;
+  const named = await control.command("query-named-block-nodes", { flat: true });
+  const found = (Array.isArray(named) ? (named as NamedNode[]) : []).find((node) => node["node-name"] === name);
+  return name !== undefined && found?.drv === "file" && typeof found.file === "string" ? found.file : undefined;
+}
+
+/** Of the answer to x-debug-query-block-graph, what is used here. */
+interface BlockGraph {
+  nodes: { id: number; type: string; name: string }[];
+  edges: { parent: number; child: number; name: string }[];
+}
+
+interface NamedNode {
+  "node-name"?: unknown;
+  drv?: unknown;
+  file?: unknown;
 }

@@ -3,10 +3,10 @@
 import { BangerError } from "../../lib/errors.ts";
 
 /**
- * Longest line that is taken. Most replies and events that we use have some hundred bytes; the description of disks has about one
- * kilobyte for each layer, more with long paths.
+ * Longest line that is taken. Most replies and events that we use have some hundred bytes; the description of disks can have
+ * ten kilobytes for each of their layers.
  */
-export const maxLineBytes = 512 * 1024;
+export const maxLineBytes = 4 * 1024 * 1024;
 const firstBytes = 16 * 1024;
 
 /** Collects bytes and gives whole lines as objects. Throws `vmm.failed` for a line that is too long or is not a JSON object. */

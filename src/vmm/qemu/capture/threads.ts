@@ -45,6 +45,7 @@ export class CaptureThreads implements AsyncDisposable {
   }
 
   async #all(message: (index: number) => ToWorker, signal: AbortSignal): Promise<number[]> {
+    signal.throwIfAborted();
     const answers = this.#threads.map((thread, index) => thread.ask(message(index)));
     return await orAborted(Promise.all(answers), signal);
   }

@@ -1,0 +1,86 @@
+// What tests of the QEMU driver share: a home of one test with tiny guests, and the proof at its end that no machine of it runs.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BangerError } from "../../src/lib/errors.ts";
+import { type Logger, silentLogger } from "../../src/lib/log.ts";
+import type { Driver, MachineSpec } from "../../src/vmm/driver.ts";
+import { createQemuDriver } from "../../src/vmm/qemu/driver.ts";
+import { type TinyInit, testKernel, writeTinyInitramfs } from "./tiny-guest.ts";
+import { until } from "./until.ts";
+
+export class QemuBench implements AsyncDisposable {
+  readonly root = mkdtempSync(join(tmpdir(), "banger-qemu-"));
+  readonly homeId = randomBytes(6).toString("hex");
+  readonly kernel = testKernel();
+  readonly driver = this.newDriver();
+
+  newDriver(log: Logger = silentLogger): Driver {
+    return createQemuDriver({
+      paths: { homeId: this.homeId, cacheDir: join(this.root, "cache") },
+      log,
+      probeKernel: async () => this.kernel,
+    });
+  }
+
+  spec(init: TinyInit, changes: Partial<MachineSpec> = {}): MachineSpec {
+    const vmId = changes.vmId ?? "0123456789ab";
+    const dir = changes.dir ?? join(this.root, vmId);
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const initrd = join(this.root, `${init}.cpio`);
+    writeTinyInitramfs(initrd, init);
+    return {
+      vmId,
+      homeId: this.homeId,
+      dir,
+      kernel: this.kernel,
+      initrd,
+      kernelArguments: ["loglevel=7"],
+      vcpus: 1,
+      memoryMib: 128,
+      disks: [],
+      ...changes,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const left = await this.driver.list(this.homeId);
+    for (const [vmId, pid] of left) await this.driver.killOrphan(vmId, this.homeId, pid);
+    rmSync(this.root, { recursive: true, force: true });
+    assert.deepEqual(left, new Map(), "machines were left running");
+  }
+}
+
+/** What a machine has in its directory only while it runs. */
+export const runtimeFiles = (dir: string) =>
+  readdirSync(dir).filter((name) => /^(vmm\.json|.*\.sock|.*\.tmp)$/.test(name));
+
+export const booted = (spec: MachineSpec) =>
+  until("the guest's init to run", () =>
+    readFileSync(join(spec.dir, "console.log"), "utf8").includes("Run /init as init process") ? true : undefined,
+  );
+
+/** Numbers that a guest whose init is "count" has printed so far. */
+export const counted = (spec: MachineSpec) =>
+  [...readFileSync(join(spec.dir, "console.log"), "utf8").matchAll(/^(\d{8})\r?$/gm)].map(([, digits]) =>
+    Number(digits),
+  );
+
+/** Waits until the guest has printed that many numbers, and gives them. */
+export const countsTo = (spec: MachineSpec, count: number) =>
+  until(`${spec.vmId} to count ${count} times`, () => {
+    const numbers = counted(spec);
+    return numbers.length >= count ? numbers : undefined;
+  });
+
+/** The error that the work ends with. */
+export async function failure(work: Promise<unknown>): Promise<BangerError> {
+  const error = await work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof BangerError, `expected a BangerError, got ${String(error)}`);
+  return error;
+}

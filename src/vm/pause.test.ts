@@ -443,7 +443,8 @@ describe("the next daemon", () => {
     for (const was of ["paused", "running"] as const) {
       await pause();
       renameSync(join(dir, "paused"), join(dir, "paused.used"));
-      Object.assign(machine, { alive: true, cpus: false, phase: "frozen" });
+      machine = new FakeMachine(machine.vmId, step);
+      Object.assign(machine, { cpus: false, phase: "frozen" });
       state.vms.update(show().id, { state: was });
       await recover();
       await vms.agent("box");

@@ -1,4 +1,5 @@
 // banger template warm
+import { referenceOption } from "../../arguments.ts";
 import { defineCommand } from "../../command.ts";
 import { operate } from "../../operate.ts";
 import { type ShapeFlags, shapeFlags, shapeParams } from "../../vm-options.ts";
@@ -12,7 +13,9 @@ Not needed otherwise: templates are made in the background after the first boot.
     ["banger template warm", "for VMs with the default kernel and sizes"],
     ["banger template warm --vcpu 4 --memory 4G", "for larger ones"],
   ],
-  parameters: { flags: shapeFlags },
+  parameters: {
+    flags: { ...shapeFlags, kernel: referenceOption("kernel", "kernel to make it of; default: the default kernel") },
+  },
   async run(context, flags) {
     await using client = await context.connect();
     const record = await operate(context, client, "template.warm", shapeParams(flags));

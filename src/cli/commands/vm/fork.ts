@@ -1,9 +1,12 @@
 // banger vm fork
+import { BangerError } from "../../../lib/errors.ts";
 import { formatDuration } from "../../../lib/units.ts";
 import { noticeBoot } from "../../boot-notice.ts";
 import { countOption, oneReference } from "../../arguments.ts";
 import { defineCommand, option } from "../../command.ts";
 import { operate } from "../../operate.ts";
+
+const maxCount = 100;
 
 export default defineCommand<{ readonly count?: number; readonly name?: string }, [string]>({
   about: `Makes new VMs that go on from the memory and disks of a VM as it is now, or of a snapshot. What ran in the source runs in
@@ -26,11 +29,14 @@ later: "vm snapshot create" keeps the state, "vm fork <snapshot>" goes on from i
   parameters: {
     positional: oneReference("vm-or-snapshot"),
     flags: {
-      count: countOption("count", "how many forks to make, at most 100; default: 1"),
+      count: countOption("count", `how many forks to make, at most ${maxCount}; default: 1`),
       name: option("name of the fork; of several: <name>-1, <name>-2, ...; <vm>-fork-1, ... when left out", "name"),
     },
   },
   async run(context, { count, name }, source) {
+    if (count !== undefined && (count < 1 || count > maxCount)) {
+      throw new BangerError("usage", `--count ${count} is not possible: write 1 to ${maxCount}`);
+    }
     await using client = await context.connect();
     const result = await operate(context, client, "vm.fork", {
       source,

@@ -117,6 +117,11 @@ describe("vm fork", () => {
     const ran = await run("fork", "web", "--count", "many");
     assert.equal(ran.code, 2);
     assert.match(ran.stderr, /--count "many" is not a whole number/);
+    for (const count of ["0", "101"]) {
+      const far = await run("fork", "web", "--count", count);
+      assert.deepEqual([far.code, far.calls], [2, []]);
+      assert.match(far.stderr, /is not possible: write 1 to 100 \(usage\)\nbanger: usage: banger vm fork/);
+    }
     assert.match((await run("fork")).stderr, /missing argument <vm\|snapshot>/);
   });
 });

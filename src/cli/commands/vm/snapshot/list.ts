@@ -28,7 +28,7 @@ the number of VMs whose disks rest on it. With --quiet only the ids.`,
         snapshots.map((snapshot) => [
           snapshot.id,
           snapshot.name,
-          snapshot.vm.name,
+          snapshot.warm ? "(image warm)" : snapshot.vm.name,
           snapshot.image.name,
           snapshot.memory ? "memory+disks" : "disks",
           formatBytes(snapshot.usedBytes),

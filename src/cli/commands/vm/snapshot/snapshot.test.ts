@@ -58,6 +58,9 @@ describe("list, show, delete", () => {
     assert.match(table.stdout, /^ID +NAME +VM +IMAGE +HOLDS +SIZE +USERS +CREATED\n/);
     assert.match(table.stdout, /^id-ready +ready +box +debian-bookworm +memory\+disks +64\.0 MiB +1 +\d+ days ago$/m);
     assert.match(table.stdout, /^id-disks +disks +box +debian-bookworm +disks +1\.0 KiB +0 +\d+ days ago$/m);
+    const warm = { "snapshot.list": () => ({ snapshots: [fakeSnapshot("db", { warm: true })] }) };
+    const ofImage = await runFake(["vm", "snapshot", "list"], { replies: warm });
+    assert.match(ofImage.stdout, /^id-db +db +\(image warm\) +debian-bookworm /m);
     assert.deepEqual(table.calls, [{ name: "snapshot.list", params: {} }]);
     const one = await run("list", "-q", "box");
     assert.equal(one.stdout, "id-ready\nid-disks\n");

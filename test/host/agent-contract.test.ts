@@ -365,6 +365,51 @@ test("after a host went away in the middle, the next one meets a fresh session",
   await third.agent[Symbol.asyncDispose]();
 });
 
+test("a frozen guest answers little, stays so without a host, and becomes who it is told to be", async () => {
+  await using other = new HostedAgent();
+  const first = await other.connect(deadline());
+  const stdout = new PassThrough();
+  const { exited } = await first.agent.exec(
+    { argv: ["sh", "-c", "echo $$; exec sleep 600"], stdout, stderr: new PassThrough() },
+    { signal: deadline() },
+  );
+  const pid = Number(String((await once(stdout, "data"))[0]));
+  await rejectsWith(first.agent.thaw({ signal: deadline() }), "guest.failed", /phase running, not frozen/);
+  await first.agent.freeze({ sync: true, signal: deadline() });
+  await first.agent.freeze({ sync: false, signal: deadline() });
+  await rejectsWith(run(["true"], {}, first.agent), "exec.failed", /phase frozen/);
+  await rejectsWith(first.agent.stat("/", { signal: deadline() }), "file.failed", /phase frozen/);
+  await rejectsWith(first.agent.health({ signal: deadline() }), "guest.failed", /phase frozen/);
+  first.socket.destroy();
+  await rejectsWith(exited, "guest.unreachable", /./);
+
+  const { agent: second } = await other.connect(deadline());
+  const hello = await second.hello({ signal: deadline() });
+  assert.deepEqual([hello.phase, hello.vmId], ["frozen", "hosted"]);
+  const identity = {
+    vmId: "another",
+    hostname: "another",
+    bootId: "12345678-90ab-4cde-8f01-23456789abcd",
+    ssh: { hostKeyPem: "", authorizedKeys: [] },
+  };
+  await rejectsWith(
+    second.thaw({ identity: { ...identity, bootId: "x" }, signal: deadline() }),
+    "guest.failed",
+    /boot id "x"/,
+  );
+  const steps = await second.thaw({ identity, signal: deadline() });
+  assert.deepEqual(
+    steps.map((step) => step.name),
+    ["sessions", "thaw"],
+  );
+  // What the first host ran was dead before.
+  assert.equal(isAlive(pid), false);
+  const after = await second.hello({ signal: deadline() });
+  assert.deepEqual([after.phase, after.vmId, after.bootId], ["running", "another", identity.bootId]);
+  assert.equal((await run(["echo", "again"], {}, second)).stdout, "again\n");
+  await second[Symbol.asyncDispose]();
+});
+
 test("when the agent dies, the session ends by itself and calls say so", async () => {
   await using other = new HostedAgent();
   const session = await other.connect(deadline());

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestPlanHosts(t *testing.T) {
@@ -34,6 +36,66 @@ func TestCheckHostname(t *testing.T) {
 func TestMachineIDIsStableAndDifferent(t *testing.T) {
 	if len(MachineID("a")) != 32 || MachineID("a") != MachineID("a") || MachineID("a") == MachineID("b") {
 		t.Fatalf("a: %s, b: %s", MachineID("a"), MachineID("b"))
+	}
+}
+
+func TestMachineIDIsWrittenWhereDBusKeepsACopy(t *testing.T) {
+	etc, lib := t.TempDir(), t.TempDir()
+	copied := filepath.Join(lib, "dbus/machine-id")
+	if err := SetMachineID(etc, lib, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(copied); err == nil {
+		t.Fatal("a copy was made where there was none")
+	}
+	if err := os.MkdirAll(filepath.Dir(copied), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(copied, []byte("old\n"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetMachineID(etc, lib, "a"); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{copied, filepath.Join(etc, "machine-id")} {
+		if got, err := os.ReadFile(path); err != nil || string(got) != MachineID("a")+"\n" {
+			t.Errorf("%s holds %q, %v", path, got, err)
+		}
+	}
+}
+
+func TestCheckBootID(t *testing.T) {
+	for id, usable := range map[string]bool{
+		"": true, "12345678-90ab-4cde-8f01-23456789abcd": true, "12345678-90ab-4cde-8f01-23456789abc": false,
+		"12345678-90ab-4cde-8f01-23456789ABCD": false, "12345678090ab-4cde-8f01-23456789abcd": false,
+		"12345678-90ab-4cde-8f01-23456789abc\n": false, "------------------------------------": false,
+	} {
+		if err := CheckBootID(id); (err == nil) != usable {
+			t.Errorf("CheckBootID(%q) = %v", id, err)
+		}
+	}
+}
+
+func TestFilesThatCannotBeRead(t *testing.T) {
+	etc := t.TempDir()
+	pipe, large := filepath.Join(etc, "pipe"), filepath.Join(etc, "large")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readFile(pipe); len(got) > 0 || err != nil {
+		t.Errorf("a pipe: %q, %v", got, err)
+	}
+	if err := os.WriteFile(large, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(large, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readFile(large); err == nil {
+		t.Errorf("a file of 1 TiB was read: %d bytes", len(got))
+	}
+	if err := writeFile(large, []byte("small"), 0o600); err != nil {
+		t.Error(err)
 	}
 }
 

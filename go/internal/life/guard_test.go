@@ -12,13 +12,18 @@ import (
 func TestGuardByPhase(t *testing.T) {
 	failed := guest.NewWaiting()
 	failed.Fail("mount-base: no such disk")
+	frozen := guest.NewRunning(guest.Config{})
+	if err := frozen.BeginFreeze(); err != nil {
+		t.Fatal(err)
+	}
 	stopping := guest.NewRunning(guest.Config{})
 	stopping.BeginStop()
 	states := map[string]*guest.State{
-		"waiting": guest.NewWaiting(), "failed: mount-base: no such disk": failed, "stopping": stopping,
+		"frozen": frozen, "waiting": guest.NewWaiting(), "failed: mount-base: no such disk": failed, "stopping": stopping,
 	}
 	always := []string{
 		agentv1connect.AgentServiceHelloProcedure, agentv1connect.AgentServiceConfigureProcedure, agentv1connect.AgentServiceShutdownProcedure,
+		agentv1connect.AgentServiceFreezeProcedure, agentv1connect.AgentServiceThawProcedure,
 	}
 	running := []string{
 		agentv1connect.ProcessServiceExecProcedure, agentv1connect.FileServiceReadProcedure,

@@ -32,6 +32,7 @@ func TestParsePlanRefuses(t *testing.T) {
 	cases := map[string]func(*agentv1.ConfigureRequest){
 		"init":            func(r *agentv1.ConfigureRequest) { r.Init = "/sbin/init" },
 		"vm_id":           func(r *agentv1.ConfigureRequest) { r.VmId = "" },
+		"boot id":         func(r *agentv1.ConfigureRequest) { r.BootId = "no" },
 		"hostname":        func(r *agentv1.ConfigureRequest) { r.Hostname = "a\nb" },
 		"wall clock":      func(r *agentv1.ConfigureRequest) { r.WallClockUnixNanos = 0 },
 		"entropy":         func(r *agentv1.ConfigureRequest) { r.Entropy = make([]byte, 8) },

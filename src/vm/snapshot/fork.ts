@@ -38,8 +38,8 @@ export function forkNames(
 }
 
 /**
- * Makes and starts one VM for each name; the caller holds the origin's snapshot. Returns their rows, all running. When one
- * cannot be, the others are removed, too, and the first error is thrown. Until the last one runs they count as VMs that go with their
+ * Makes and starts one VM for each name; the caller holds the origin's snapshot. Returns their rows, all running, in the order of
+ * the names. When one cannot be, the others are removed, too, and the first error is thrown. Until the last one runs they count as VMs that go with their
  * client, so that the next daemon removes them if this one is killed.
  */
 export async function forkAll(
@@ -48,7 +48,7 @@ export async function forkAll(
   names: readonly (() => string)[],
   progress: Progress,
 ): Promise<VmRow[]> {
-  const made: VmRow[] = [];
+  const made = new Map<number, VmRow>();
   const stop = new AbortController();
   const signal = AbortSignal.any([progress.signal, stop.signal]);
   let running = 0;
@@ -61,12 +61,12 @@ export async function forkAll(
       else progress.stage("fork", `${running} of ${names.length}`);
     },
   };
-  const left = [...names];
+  const left = names.entries();
   const worker = async () => {
-    for (let name = left.shift(); name !== undefined; name = left.shift()) {
+    for (const [at, name] of left) {
       const request = { snapshot: origin.snapshot, name, state: "starting", autoRemove: true } as const;
       using successor = await makeSuccessor(context, request, { signal });
-      made.push(successor.row);
+      made.set(at, successor.row);
       await goOnFrom(context, successor.row, origin, one);
     }
   };
@@ -81,10 +81,10 @@ export async function forkAll(
     if (settled.some((each) => each.status === "rejected")) throw stop.signal.reason;
     progress.signal.throwIfAborted();
     context.state.transaction(() => {
-      for (const row of made) context.state.vms.update(row.id, { autoRemove: false });
+      for (const row of made.values()) context.state.vms.update(row.id, { autoRemove: false });
     });
   } catch (thrown) {
-    await removeAll(context, made);
+    await removeAll(context, [...made.values()]);
     const error = toBangerError(thrown);
     throw names.length === 1 || error.code === "cancelled"
       ? thrown
@@ -93,7 +93,8 @@ export async function forkAll(
           ...(error.hint === undefined ? {} : { hint: error.hint }),
         });
   }
-  return made.flatMap((row) => context.state.vms.get(row.id) ?? []);
+  const inOrder = [...made].toSorted(([one], [other]) => one - other);
+  return inOrder.flatMap(([, row]) => context.state.vms.get(row.id) ?? []);
 }
 
 async function removeAll(context: VmContext, rows: readonly VmRow[]): Promise<void> {

@@ -107,6 +107,26 @@ test("a reply that is no message", async () => {
   await assertBroken(agent, agent.hello({ signal: never }));
 });
 
+test("a freeze and a thaw that are never answered last as long as their caller wants, and the next call goes on", async () => {
+  const { agent } = await connectGuestTo(
+    (router) =>
+      router.service(AgentService, {
+        freeze: () => new Promise(() => {}),
+        thaw: () => new Promise(() => {}),
+        health: () => ({ healthy: true }),
+      }),
+    never,
+  );
+  for (const call of ["freeze", "thaw"] as const) {
+    const controller = new AbortController();
+    const pending = agent[call]({ sync: true, signal: controller.signal });
+    controller.abort(new BangerError("guest.unreachable", "the guest did not stop in time"));
+    await assert.rejects(pending, /did not stop in time/);
+  }
+  assert.equal((await agent.health({ signal: never })).healthy, true);
+  await agent[Symbol.asyncDispose]();
+});
+
 test("a reply of another content type", async () => {
   const agent = await answering((stream) => {
     stream.respond({ ":status": 200, "content-type": "text/html" });

@@ -1,0 +1,261 @@
+// When templates are made, and when not: single flight, back-off, room, switches, and the end of the daemon. Machines are made up.
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { afterEach, beforeEach, test } from "node:test";
+import type { KernelRecord } from "../../api/records.ts";
+import type { GuestAgent } from "../../guest/agent.ts";
+import { BangerError } from "../../lib/errors.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { quietProgress } from "../../lib/progress.ts";
+import { mib } from "../../lib/units.ts";
+import { until } from "../../../test/support/until.ts";
+import type { Driver, Machine, MachineCapture } from "../../vmm/driver.ts";
+import type { TemplateShape, VmSettings } from "../context.ts";
+import { BackOff } from "./back-off.ts";
+import { openTemplates, type Templates, type TemplatesOptions } from "./templates.ts";
+
+let directory: string;
+let templates: Templates;
+/** What happened to machines, in order. */
+let events: string[];
+let warnings: string[];
+let background: (boolean | undefined)[];
+/** Version of the VMM. */
+let version: string;
+let nowMs: number;
+let kernels: KernelRecord[];
+/** Called while a machine is captured. */
+let onCapture: (capture: MachineCapture) => Promise<void>;
+
+const driver = {
+  name: "qemu",
+  features: async () => ({ accelerator: "tcg", snapshots: true }),
+  shape: async ({ vcpus, memoryMib }: { vcpus: number; memoryMib: number }) => `${version} ${vcpus} ${memoryMib}`,
+  launch: async (spec: { vmId: string; dir: string }, options: { background?: boolean }) => {
+    events.push("launch");
+    background.push(options.background);
+    assert.match(spec.vmId, /^template-[0-9a-f]{12}$/);
+    return machine(spec.dir);
+  },
+} as unknown as Driver;
+
+function machine(dir: string): Machine {
+  writeFileSync(join(dir, "console.log"), "");
+  return {
+    exited: new Promise(() => {}),
+    controlChannel: async () => new PassThrough(),
+    beginCapture: async (capture: MachineCapture) => ({
+      finish: async () => {
+        events.push("capture");
+        await onCapture(capture);
+        writeFileSync(capture.memoryFile, "memory");
+        writeFileSync(capture.stateFile, "state");
+        return { copiedBytes: 6 };
+      },
+      async [Symbol.asyncDispose]() {},
+    }),
+    pause: async () => void events.push("pause"),
+    kill: async () => void events.push("kill"),
+  } as unknown as Machine;
+}
+
+const agent = {
+  hello: async () => ({ phase: "waiting", failure: "" }),
+  [Symbol.asyncDispose]: async () => void events.push("close"),
+} as unknown as GuestAgent;
+
+const open = (change: Partial<TemplatesOptions> = {}) =>
+  openTemplates({
+    paths: { homeId: "0", templatesDir: directory },
+    driver,
+    connectGuest: async () => agent,
+    settings: {
+      bootTimeoutMs: 60_000,
+      defaultKernel: "debian",
+      vmDefaults: { vcpus: 2, memoryMib: 512, diskBytes: 64 * mib, overlayBytes: 64 * mib },
+    } as VmSettings,
+    log: { ...silentLogger, warn: (message) => void warnings.push(message) },
+    kernels: { list: () => kernels, resolve: () => kernels[0] ?? assert.fail("no kernel") },
+    initramfs: async (kernel) => `/cache/${kernel.id}.img`,
+    enabled: true,
+    maxBytes: 1024 * mib,
+    restMs: 0,
+    backOff: new BackOff(() => nowMs),
+    forgetSession: async () => void events.push("forget"),
+    ...change,
+  });
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "banger-templates-"));
+  [events, warnings, background] = [[], [], []];
+  version = "7.2.22";
+  nowMs = 0;
+  kernels = [{ id: "k1", name: "debian", kernelPath: "/k1" } as KernelRecord];
+  onCapture = async () => {};
+  templates = await open();
+});
+afterEach(async () => {
+  await templates[Symbol.asyncDispose]();
+  rmSync(directory, { recursive: true });
+});
+
+const quiet = (signal = new AbortController().signal) => quietProgress(signal);
+
+/** The shape of a VM with so much memory, as a start would give it. */
+async function shapeOf(memoryMib: number): Promise<TemplateShape> {
+  const { fingerprintOf } = await import("../fingerprint.ts");
+  const [kernel] = kernels;
+  assert.ok(kernel);
+  const spec = { vcpus: 1, memoryMib, initrd: `/cache/${kernel.id}.img`, disks: [] };
+  const fingerprint = await fingerprintOf(driver, spec, { signal: new AbortController().signal });
+  return { fingerprint, kernel, initrd: spec.initrd, vcpus: 1, memoryMib };
+}
+const made = (count: number) =>
+  until(`${count} templates`, () => (templates.list().length === count ? true : undefined));
+const count = (event: string) => events.filter((one) => one === event).length;
+
+test("a template is made of a guest that was only greeted, and no machine or other file is left", async () => {
+  const shape = await shapeOf(256);
+  assert.equal(templates.take(shape.fingerprint), undefined);
+  templates.want(shape);
+  await made(1);
+  assert.deepEqual(events, ["launch", "close", "forget", "pause", "capture", "kill"]);
+  assert.deepEqual(background, [true]);
+  assert.deepEqual(readdirSync(directory), [shape.fingerprint]);
+  assert.deepEqual(readdirSync(join(directory, shape.fingerprint)).toSorted(), [
+    "manifest.json",
+    "memory.img",
+    "state.bin",
+  ]);
+  const { id, kernel, vcpus, memoryMib, vmm } = templates.show(shape.fingerprint.slice(0, 8));
+  assert.deepEqual(
+    { id, kernel, vcpus, memoryMib, vmm },
+    { id: shape.fingerprint, kernel: { id: "k1", name: "debian" }, vcpus: 1, memoryMib: 256, vmm: "qemu 7.2.22 tcg" },
+  );
+  using use = templates.take(shape.fingerprint);
+  assert.equal(use?.id, shape.fingerprint);
+});
+
+test("many starts of one shape want one template; other shapes wait for their turn", async () => {
+  const captured = Promise.withResolvers<void>();
+  onCapture = () => captured.promise;
+  for (const memoryMib of [256, 256, 512, 256]) templates.want(await shapeOf(memoryMib));
+  await until("the first capture", () => (count("capture") === 1 ? true : undefined));
+  assert.equal(count("launch"), 1);
+  const warmed = templates.warm({ vcpus: 1, memoryMib: 256 }, quiet());
+  captured.resolve();
+  await made(2);
+  assert.equal((await warmed).memoryMib, 256);
+  assert.equal(count("launch"), 2);
+  templates.want(await shapeOf(256));
+  assert.equal((await templates.warm({ vcpus: 1, memoryMib: 512 }, quiet())).memoryMib, 512);
+  assert.equal(count("launch"), 2);
+});
+
+test("one that could not be made is told once, leaves nothing, and is tried again only after a while", async () => {
+  const shape = await shapeOf(256);
+  onCapture = () => Promise.reject(new BangerError("disk.full", "no space left"));
+  for (let start = 0; start < 3; start++) {
+    templates.want(shape);
+    await until("the failure", () => (warnings.length === 1 && readdirSync(directory).length === 0 ? true : undefined));
+  }
+  assert.deepEqual(warnings, ["a memory template could not be made"]);
+  assert.equal(count("kill"), 1);
+  onCapture = async () => {};
+  nowMs = 60_001;
+  templates.want(shape);
+  await made(1);
+});
+
+test("failures that follow one another hold for longer and longer, up to an hour", () => {
+  let now = 0;
+  const backOff = new BackOff(() => now);
+  const waits = Array.from({ length: 9 }, () => backOff.failed("x") / 60_000);
+  assert.deepEqual(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+  assert.ok(backOff.holds("x") && !backOff.holds("y"));
+  now = 3600_000;
+  assert.ok(!backOff.holds("x"));
+});
+
+test("one that is discarded goes, and is not made anew at once", async () => {
+  const shape = await shapeOf(256);
+  templates.want(shape);
+  await made(1);
+  await templates.discard(shape.fingerprint, new BangerError("snapshot.incompatible", "damaged"));
+  assert.deepEqual(readdirSync(directory), []);
+  templates.want(shape);
+  assert.equal(count("launch"), 1);
+  nowMs = 60_001;
+  templates.want(shape);
+  await made(1);
+});
+
+test("switched off, nothing is taken, made or warmed", async () => {
+  const shape = await shapeOf(256);
+  templates.want(shape);
+  await made(1);
+  await using off = await open({ enabled: false });
+  assert.equal(off.take(shape.fingerprint), undefined);
+  off.want(await shapeOf(512));
+  await assert.rejects(off.warm({}, quiet()), { code: "template.failed" });
+  assert.equal(count("launch"), 1);
+  assert.equal(off.list().length, 1);
+});
+
+test("a host without room for the memory does not even boot a machine for it", async () => {
+  const shape = { ...(await shapeOf(1024 * 1024 * 1024)) };
+  templates.want(shape);
+  await until("the warning", () => (warnings.length === 1 ? true : undefined));
+  assert.deepEqual([events, readdirSync(directory)], [[], []]);
+});
+
+test("prune removes what no start can use any more; a newer agent or VMM replaces templates of the same size", async () => {
+  for (const memoryMib of [256, 512]) templates.want(await shapeOf(memoryMib));
+  await made(2);
+  assert.deepEqual((await templates.prune({ all: false, dryRun: false })).templates, []);
+  version = "8.0.0";
+  const dry = await templates.prune({ all: false, dryRun: true });
+  assert.equal(dry.templates.length, 2);
+  assert.equal(templates.list().length, 2);
+  const now = await shapeOf(256);
+  templates.want(now);
+  await until("the replacement", () => (templates.list()[0]?.id === now.fingerprint ? true : undefined));
+  await made(2);
+  const { templates: pruned, freedBytes } = await templates.prune({ all: false, dryRun: false });
+  assert.deepEqual([pruned.map(({ memoryMib }) => memoryMib), freedBytes], [[512], pruned[0]?.usedBytes]);
+  assert.equal((await templates.prune({ all: true, dryRun: false })).templates.length, 1);
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test("the templates of a kernel go with it, also one that was just being made", async () => {
+  templates.want(await shapeOf(256));
+  await made(1);
+  onCapture = async () => {
+    kernels = [];
+  };
+  templates.want(await shapeOf(512));
+  await until("the failure", () => (warnings.length === 1 ? true : undefined));
+  await templates.forgetKernels();
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test("the end of the daemon ends what is being made, and leaves nothing of it", async () => {
+  const asked = Promise.withResolvers<void>();
+  await using hung = await open({
+    forgetSession: (_channel, signal) =>
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        asked.resolve();
+      }),
+  });
+  hung.want(await shapeOf(256));
+  await asked.promise;
+  await hung[Symbol.asyncDispose]();
+  assert.equal(count("kill"), 1);
+  assert.deepEqual([readdirSync(directory), warnings], [[], []]);
+  hung.want(await shapeOf(256));
+  assert.equal(count("launch"), 1);
+});

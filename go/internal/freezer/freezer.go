@@ -31,7 +31,9 @@ type Freezer struct {
 
 	mu sync.Mutex
 	// own are the cgroups that this freezer froze: others were frozen by the guest's users and stay so.
-	own    map[string]bool
+	own map[string]bool
+	// spared are the processes that the freeze under way has looked at and lets run.
+	spared map[int]bool
 	frozen bool
 }
 
@@ -48,9 +50,7 @@ func (f *Freezer) Freeze(limit time.Duration) error {
 	if f.frozen {
 		return nil
 	}
-	deadline := time.Now().Add(limit)
-	err := f.freeze(deadline)
-	if err != nil {
+	if err := f.freeze(time.Now().Add(limit)); err != nil {
 		return errors.Join(err, f.thaw())
 	}
 	f.frozen = true
@@ -60,6 +60,7 @@ func (f *Freezer) Freeze(limit time.Duration) error {
 // freeze goes over the hierarchy until two rounds in a row have found nothing that could run: a running process may
 // make cgroups and move between them.
 func (f *Freezer) freeze(deadline time.Time) error {
+	f.spared = map[int]bool{}
 	for quiet := 0; quiet < 2; {
 		changed, err := f.round(deadline)
 		if err != nil {
@@ -152,7 +153,11 @@ func (f *Freezer) catchStrays() (caught bool, err error) {
 		return false, err
 	}
 	for _, pid := range pids {
+		if f.spared[pid] {
+			continue
+		}
 		if f.spares(pid) {
+			f.spared[pid] = true
 			continue
 		}
 		if !caught {
@@ -177,6 +182,13 @@ func (f *Freezer) makeStrayGroup() error {
 	unix.Close(fd)
 	_, err = f.freezeGroup(strayGroup)
 	return err
+}
+
+// Stopped counts the processes that the last freeze has stopped.
+func (f *Freezer) Stopped() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return countProcesses(f.spared)
 }
 
 // Thaw lets everything go on that Freeze stopped.

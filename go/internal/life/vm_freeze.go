@@ -46,11 +46,7 @@ func (vm *VM) Freeze() (int, error) {
 		collector.Release()
 		return 0, err
 	}
-	pids, err := userProcesses()
-	if err != nil {
-		return 0, errors.Join(err, vm.Thaw())
-	}
-	return len(pids), nil
+	return vm.freezer.Stopped(), nil
 }
 
 // Prepare implements Machine.

@@ -59,7 +59,8 @@ async function goOn(parts: Parts, row: VmRow, session: Session, agent: GuestAgen
   });
   const { signal } = limit;
   try {
-    await session.machine.resume();
+    // Once more: a VMM that did not answer in time may have been busy.
+    await session.machine.resume().catch(() => session.machine.resume());
     parts.sessions.release(row.id);
     try {
       await agent.thaw({ signal });

@@ -8,6 +8,7 @@ import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles, writableSerials } from "../disk-files.ts";
 import { frozenDisk } from "./frozen-disks.ts";
+import { removeMemory } from "./sweep.ts";
 import { takeAtRest } from "./take-at-rest.ts";
 import { takeRunning } from "./take-running.ts";
 
@@ -51,9 +52,21 @@ export async function takeSnapshot(context: VmContext, row: VmRow, request: Take
     }
     return state.snapshots.update(id, { ...taken, complete: true });
   } catch (error) {
-    // Its disks stay when the VM's rest on them already. The sweep of the caller removes what is not needed.
-    state.snapshots.update(id, { name: null });
+    await giveUp(context, id);
     throw error;
+  }
+}
+
+/**
+ * Its disks stay when those of the VM rest on them already; what is not needed goes with the sweep of the caller. What cannot be
+ * done now is by the next daemon.
+ */
+async function giveUp(context: VmContext, id: string): Promise<void> {
+  try {
+    context.state.snapshots.update(id, { name: null, complete: true });
+    await removeMemory(context, id);
+  } catch (error) {
+    context.log.error("a snapshot that failed could not be given up", { snapshot: id, error });
   }
 }
 

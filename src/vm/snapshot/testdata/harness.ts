@@ -1,0 +1,222 @@
+// Snapshots with real files and a real database, above machines and guests that are made up and fail on demand.
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { PassThrough } from "node:stream";
+import type { ImageRecord, KernelRecord } from "../../../api/records.ts";
+import { ensurePaths, resolvePaths, vmPaths } from "../../../config/paths.ts";
+import type { GuestAgent, GuestIdentity } from "../../../guest/agent.ts";
+import { BangerError } from "../../../lib/errors.ts";
+import { silentLogger } from "../../../lib/log.ts";
+import { KeyedMutex } from "../../../lib/mutex.ts";
+import { quietProgress, type Progress } from "../../../lib/progress.ts";
+import { mib } from "../../../lib/units.ts";
+import { openState } from "../../../state/open.ts";
+import { addParts, exampleVm } from "../../../state/testdata/rows.ts";
+import type { Driver, Machine, MachineCapture, MachineExit, MachineSpec } from "../../../vmm/driver.ts";
+import type { Store, VmContext } from "../../context.ts";
+import { vmDisk, writableSerials } from "../../disk-files.ts";
+import { Sessions } from "../../sessions.ts";
+import { StartLog } from "../../start-stats.ts";
+import { Pins } from "../pins.ts";
+import { Snapshots } from "../snapshots.ts";
+
+export type Step =
+  | "begin-capture"
+  | "freeze"
+  | "pause"
+  | "finish-capture"
+  | "switch-disks"
+  | "resume"
+  | "thaw"
+  | "restore"
+  | "hello";
+
+/** A machine and the guest in it. */
+export class FakeVm {
+  readonly disks = new Map<string, string>();
+  paused = false;
+  frozen = false;
+  gone = false;
+  identity: string;
+  readonly #exit = Promise.withResolvers<MachineExit>();
+  readonly #step: (step: Step) => Promise<void>;
+
+  constructor(vmId: string, disks: Iterable<[string, string]>, step: (step: Step) => Promise<void>) {
+    this.identity = vmId;
+    this.disks = new Map(disks);
+    this.#step = step;
+  }
+
+  get machine(): Machine {
+    const captured = async ({ memoryFile, stateFile }: MachineCapture) => {
+      await writeFile(memoryFile, this.identity);
+      await writeFile(stateFile, "state");
+    };
+    return {
+      vmId: this.identity,
+      pid: 1,
+      exited: this.#exit.promise,
+      controlChannel: async () => new PassThrough(),
+      pause: () => this.#does("pause", () => (this.paused = true)),
+      resume: () => this.#does("resume", () => (this.paused = false)),
+      isPaused: async () => this.paused,
+      beginCapture: async (target: MachineCapture) => {
+        await this.#step("begin-capture");
+        await captured(target);
+        return {
+          finish: () => this.#does("finish-capture", () => {}),
+          async [Symbol.asyncDispose]() {},
+        };
+      },
+      switchDisks: (tops: readonly { serial: string; path: string }[]) =>
+        this.#does("switch-disks", () => tops.forEach(({ serial, path }) => this.disks.set(serial, path))),
+      activeDisks: async () => new Map(this.disks),
+      kill: async () => {
+        this.gone = true;
+        this.#exit.resolve({ reason: "killed", expected: true });
+      },
+      async [Symbol.asyncDispose]() {},
+    } as unknown as Machine;
+  }
+
+  get agent(): GuestAgent {
+    return {
+      closed: new Promise<never>(() => {}),
+      hello: async () => {
+        await this.#step("hello");
+        return { vmId: this.identity, phase: this.frozen ? "frozen" : "running", failure: "" };
+      },
+      freeze: () => this.#does("freeze", () => (this.frozen = true)),
+      thaw: ({ identity }: { identity?: GuestIdentity }) =>
+        this.#does("thaw", () => {
+          this.frozen = false;
+          this.identity = identity?.vmId ?? this.identity;
+        }),
+      async [Symbol.asyncDispose]() {},
+    } as unknown as GuestAgent;
+  }
+
+  /** Fails before or, for a reply that is lost, after it has taken effect: that is up to the step. */
+  async #does(step: Step, effect: () => unknown): Promise<unknown[]> {
+    let failure: unknown;
+    await this.#step(step).catch((error: unknown) => (failure = error));
+    if (!(failure instanceof BangerError && failure.message === "not done")) effect();
+    if (failure !== undefined) throw failure;
+    return [];
+  }
+}
+
+export interface Harness extends Disposable {
+  context: VmContext;
+  snapshots: Snapshots;
+  /** Machines that were started, by the VM they are of. */
+  vms: Map<string, FakeVm>;
+  steps: Step[];
+  /** Called at each step: throws, aborts, or does nothing. */
+  onStep: (step: Step) => void | Promise<void>;
+  /** A running VM with its own whole disks. */
+  addRunning(name: string): FakeVm;
+  snapshotDirs(): string[];
+  diskFiles(vmId: string): string[];
+}
+
+export const quiet = (signal = new AbortController().signal): Progress => quietProgress(signal);
+
+/** What a step fails with when it had no effect; any other error comes after the effect. */
+export const notDone = () => new BangerError("snapshot.failed", "not done");
+
+export async function harness(): Promise<Harness> {
+  const root = mkdtempSync(join(tmpdir(), "banger-snapshot-"));
+  const paths = resolvePaths({ BANGER_HOME: root });
+  await ensurePaths(paths);
+  const state = openState(paths.databaseFile);
+  addParts(state);
+  const vms = new Map<string, FakeVm>();
+  const steps: Step[] = [];
+  const step = async (name: Step) => {
+    steps.push(name);
+    await made.onStep(name);
+  };
+  const storeOf = <R>(record: R): Store<R> => ({
+    resolve: () => record,
+    inCatalog: () => false,
+    pull: () => Promise.reject(new Error("not asked for")),
+  });
+  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {} };
+  const agents = new Map<unknown, GuestAgent>();
+  const restore = async (spec: MachineSpec) => {
+    await step("restore");
+    const fake = new FakeVm(
+      spec.vmId,
+      spec.disks.map(({ serial, path }) => [serial, path]),
+      step,
+    );
+    const { machine } = fake;
+    // Its memory is that of the VM which was captured: processes stand still, and the guest is still the other one.
+    fake.identity = "0123456789ab";
+    fake.frozen = true;
+    fake.paused = true;
+    vms.set(spec.vmId, fake);
+    const channel = new PassThrough();
+    agents.set(channel, fake.agent);
+    return {
+      machine: { ...machine, controlChannel: async () => channel },
+      timings: { spawnMs: 1, loadMs: 2 },
+    };
+  };
+  const context: VmContext = {
+    paths,
+    state,
+    driver: { shape: async () => "shape", restore } as unknown as Driver,
+    images: storeOf({ id: "aaaa", name: "x", rootfsPath: "/x", config } as unknown as ImageRecord),
+    kernels: storeOf({ id: "bbbb", name: "x", kernelPath: "/x" } as unknown as KernelRecord),
+    initramfs: async () => "/initramfs",
+    connectGuest: async (channel) => agents.get(channel) as GuestAgent,
+    templates: { take: () => undefined, want: () => {}, discard: async () => {} },
+    starts: new StartLog(state.starts, silentLogger),
+    settings: {
+      defaultImage: "x",
+      defaultKernel: "x",
+      bootTimeoutMs: 60_000,
+      stopTimeoutMs: 60_000,
+      vmDefaults: { vcpus: 1, memoryMib: 128, diskBytes: 64 * mib, overlayBytes: 64 * mib },
+    },
+    log: silentLogger,
+    sessions: new Sessions({ onExit() {}, onBroken() {}, reconnect: () => new Promise<never>(() => {}) }, silentLogger),
+    starting: new Map(),
+    pins: new Pins(),
+    locks: new KeyedMutex(),
+  };
+  const record = (id: string) => context.state.vms.get(id) as never;
+  const made: Harness = {
+    context,
+    snapshots: new Snapshots(context, record),
+    vms,
+    steps,
+    onStep: () => {},
+    addRunning(name) {
+      const row = exampleVm({ name, state: "running" });
+      state.vms.insert(row);
+      mkdirSync(vmPaths(paths, row.id).dir);
+      const files = writableSerials.map((serial): [string, string] => [serial, vmDisk(paths, row, serial).path]);
+      for (const [, path] of files) writeFileSync(path, Buffer.alloc(mib));
+      const fake = new FakeVm(row.id, files, step);
+      vms.set(row.id, fake);
+      context.sessions.adopt(fake.machine, fake.agent);
+      return fake;
+    },
+    snapshotDirs: () => readdirSync(paths.snapshotsDir),
+    diskFiles: (vmId) =>
+      readdirSync(vmPaths(paths, vmId).dir)
+        .filter((file) => /^(?:overlay|work)\./.test(basename(file)))
+        .toSorted(),
+    [Symbol.dispose]() {
+      context.starts[Symbol.dispose]();
+      state[Symbol.dispose]();
+      rmSync(root, { recursive: true });
+    },
+  };
+  return made;
+}

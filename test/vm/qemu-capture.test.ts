@@ -59,7 +59,7 @@ describe("captures", { concurrency: false }, () => {
     for (const file of Object.values(files)) assert.equal(statSync(file).mode & 0o777, 0o600);
     const memory = statSync(files.memoryFile);
     assert.equal(memory.size, 128 * mib);
-    assert.ok(copiedBytes > mib && memory.blocks * 512 < 100 * mib, `${copiedBytes} copied, ${memory.blocks} blocks`);
+    assert.ok(copiedBytes > 0 && memory.blocks * 512 < 100 * mib, `${copiedBytes} copied, ${memory.blocks} blocks`);
 
     for (const vmId of ["second", "third"]) {
       const again = bench.spec("count", { vmId, vcpus: 2, kernel: "/nowhere", initrd: "/nowhere" });

@@ -57,9 +57,8 @@ export class PageCopy implements Disposable {
   readonly #pagemap: number;
   readonly #file: number;
   readonly #entries = new Uint32Array(2 * entriesAtOnce);
-  readonly #pages = Buffer.alloc(pagesAtOnce * pageBytes, 1);
-  readonly #zero = Buffer.alloc(pageBytes);
-  readonly #old = Buffer.alloc(pageBytes);
+  readonly #pages = Buffer.alloc(pagesAtOnce * pageBytes);
+  readonly #oldPages = Buffer.alloc(pagesAtOnce * pageBytes);
 
   /** `file` exists and has the size of the memory. Throws what opening throws. */
   constructor(source: MemorySource, share: Share, file: string) {
@@ -76,8 +75,8 @@ export class PageCopy implements Disposable {
   }
 
   /**
-   * Copies every page of the process's own in this share to its place in the file, and returns how many bytes it wrote. Pages of
-   * zeros stay holes where the file has zeros already.
+   * Brings every page of the process's own in this share to its place in the file, and returns how many bytes it wrote: only what
+   * is not there yet. So zeros stay holes, and a page of the file that is on its way to the disk is not waited for.
    */
   copy(): number {
     const { sizeBytes } = this.#source;
@@ -95,7 +94,10 @@ export class PageCopy implements Disposable {
 
   #copyRun(from: number, to: number): number {
     const run = this.#pages.subarray(0, (to - from) * pageBytes);
+    const old = this.#oldPages.subarray(0, run.length);
     readFully(this.#memory, run, this.#source.start + from * pageBytes);
+    readFully(this.#file, old, from * pageBytes);
+    if (run.equals(old)) return 0;
     let written = 0;
     const flush = (start: number, end: number) => {
       if (end === start) return;
@@ -104,21 +106,12 @@ export class PageCopy implements Disposable {
     };
     let start = 0;
     for (let at = 0; at < run.length; at += pageBytes) {
-      if (!this.#isZero(run, at) || !this.#isZeroInFile(from * pageBytes + at)) continue;
+      if (run.compare(old, at, at + pageBytes, at, at + pageBytes) !== 0) continue;
       flush(start, at);
       start = at + pageBytes;
     }
     flush(start, run.length);
     return written;
-  }
-
-  #isZero(bytes: Buffer, at: number): boolean {
-    return bytes[at] === 0 && bytes.compare(this.#zero, 0, pageBytes, at, at + pageBytes) === 0;
-  }
-
-  #isZeroInFile(position: number): boolean {
-    readFully(this.#file, this.#old, position);
-    return this.#isZero(this.#old, 0);
   }
 
   #open(path: string, flags: string): number {

@@ -1,6 +1,7 @@
 // Rows for tests of the state.
 import type { Operation } from "../../api/records.ts";
 import type { State } from "../open.ts";
+import type { SnapshotRow } from "../snapshots.ts";
 import type { VmRow } from "../vms.ts";
 
 export function exampleVm(change: Partial<VmRow> = {}): VmRow {
@@ -24,6 +25,28 @@ export function exampleVm(change: Partial<VmRow> = {}): VmRow {
     lastStart: null,
     createdAt: 1002,
     startedAt: null,
+    ...change,
+  };
+}
+
+export function exampleSnapshot(change: Partial<SnapshotRow> = {}): SnapshotRow {
+  return {
+    id: "5555",
+    name: "base",
+    parentId: null,
+    complete: true,
+    vmId: "0123456789ab",
+    vmName: "swift-otter",
+    imageId: "aaaa",
+    imageName: "debian-bookworm",
+    kernelId: "bbbb",
+    kernelName: "debian-bookworm-cloud",
+    spec: { vcpus: 2, memoryMib: 1024, diskBytes: 8 * 2 ** 30, overlayBytes: 8 * 2 ** 30 },
+    workspace: null,
+    fingerprint: "ffff",
+    warm: false,
+    pausedMs: 12.5,
+    createdAt: 1003,
     ...change,
   };
 }

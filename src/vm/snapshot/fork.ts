@@ -93,7 +93,7 @@ export async function forkAll(
           ...(error.hint === undefined ? {} : { hint: error.hint }),
         });
   }
-  const inOrder = [...made].toSorted(([one], [other]) => one - other);
+  const inOrder = [...made].toSorted(([at], [other]) => at - other);
   return inOrder.flatMap(([, row]) => context.state.vms.get(row.id) ?? []);
 }
 

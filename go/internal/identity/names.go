@@ -141,6 +141,18 @@ func writeFile(path string, content []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	// Not synced: a boot that was cut off writes it again.
-	return os.WriteFile(path, content, mode)
+	// Not synced: a boot that was cut off writes it again. Not truncated first: freeing blocks to take new ones costs more
+	// than all the rest.
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, mode)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	if info, err := file.Stat(); err != nil || info.Size() == int64(len(content)) {
+		return err
+	}
+	return file.Truncate(int64(len(content)))
 }

@@ -2,7 +2,7 @@
 // daemon says, and as a process in the source sees it.
 import type { Client } from "../../src/sdk/client.ts";
 import type { Measure, Row } from "../measure.ts";
-import { interleave, summarise } from "../statistics.ts";
+import { interleave, summarise, summariseNamed } from "../statistics.ts";
 import { StandstillWatch } from "../standstill.ts";
 import { createVm, execIn, expectStart, firstExec } from "../vms.ts";
 
@@ -42,8 +42,7 @@ async function speed(client: Client, rounds: number): Promise<Measure[]> {
       target: 1,
       sides: {
         "vm.fork to exit status": total,
-        "  fork": summarise(forked.map(({ forkMs }) => forkMs)),
-        "  exec": summarise(forked.map(({ totalMs, forkMs }) => totalMs - forkMs)),
+        ...summariseNamed(forked.map(parts)),
         "vm.create to exit status": summarise(fresh),
       },
     },
@@ -59,7 +58,20 @@ async function forkToExec(client: Client, source: string) {
   await execIn(client, vm.id, ["true"]);
   const totalMs = performance.now() - started;
   await client.operate("vm.delete", { vm: vm.id });
-  return { totalMs, forkMs, pausedMs };
+  return { totalMs, forkMs, pausedMs, vm };
+}
+
+type Forked = Awaited<ReturnType<typeof forkToExec>>;
+
+/** The start of the fork is the end of the operation: what was before it is the source's part. */
+function parts({ totalMs, forkMs, vm }: Forked): [string, number][] {
+  const phases = vm.lastStart?.phases ?? [];
+  const startMs = phases.reduce((sum, { ms }) => sum + ms, 0);
+  return [
+    ["  request, snapshot and answer", forkMs - startMs],
+    ...phases.map(({ name, ms }): [string, number] => [`  fork: ${name}`, ms]),
+    ["  exec", totalMs - forkMs],
+  ];
 }
 
 /** `fillScript`: Perl that takes memory, says so in a line, and stays. */

@@ -80,6 +80,22 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   "kernel.in-use": ["a VM still uses the kernel", "delete the VMs that the message names"],
   "kernel.invalid": ["what was given is no kernel with its modules", "the message says what is missing"],
   "kernel.fetch-failed": ["a kernel package could not be fetched", "`sudo apt-get update`; check the network"],
+  "image.reference-invalid": [
+    "the name of an image in a registry is not written as such names are",
+    "the message says what is wrong in it and has an example",
+  ],
+  "registry.unreachable": [
+    "no connection to a registry, or it was cut too often",
+    "check the host name, the network and `HTTPS_PROXY`; `NODE_EXTRA_CA_CERTS` for a certificate authority of your own",
+  ],
+  "registry.denied": [
+    "a registry does not give that image without credentials, or not with these",
+    "`banger registry login <host>`",
+  ],
+  "registry.failed": [
+    "a registry answered with an error, or with what no registry may answer",
+    "the message has its own words; try again later",
+  ],
   "workspace.not-a-repository": ["the path is not in a git repository", "`git init` and `git add` there"],
   "workspace.failed": ["a repository could not be shipped", "the message has the reason"],
   "operation.not-found": ["no operation has that id", "`banger operation list`; those older than a day are gone"],

@@ -33,7 +33,15 @@ export function errorWords(body: Buffer): string | undefined {
 }
 
 /** Codes of connections that may work when they are tried again. */
-const passing = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT", "EAI_AGAIN", "ENETDOWN", "ECONNABORTED", "HPE_INVALID_EOF_STATE"]);
+const passing = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EAI_AGAIN",
+  "ENETDOWN",
+  "ECONNABORTED",
+  "HPE_INVALID_EOF_STATE",
+]);
 
 /** Marks errors after which the same request may be sent again. */
 const again = new WeakSet<Error>();

@@ -1,0 +1,139 @@
+// Who we are to one registry: answers its challenges with what is stored for it, and keeps the token as long as it is good.
+import { orAborted } from "../lib/abort.ts";
+import { BangerError } from "../lib/errors.ts";
+import { parseChallenges, type Challenge } from "./challenge.ts";
+import type { ConnectPolicy } from "./connect.ts";
+import type { CredentialSource, FoundCredential } from "./credential.ts";
+import type { HttpAnswer } from "./http.ts";
+import type { RegistryLimits } from "./limits.ts";
+import { basicHeader, fetchToken, parseRealm, type Token, type TokenRequest } from "./token.ts";
+
+export interface Authorizer {
+  /** `Authorization` for the next request, as far as it is known what the registry wants. */
+  header(signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * Learns from an answer with status 401 to a request that was sent with `used`. False when there is nothing else to try.
+   * Errors: those of token servers.
+   */
+  learn(answer: HttpAnswer, used: string | undefined, signal: AbortSignal): Promise<boolean>;
+  /** Why credentials did not help, for the error; undefined when nothing is stored. */
+  explanation(): { text: string; cause?: unknown; realm?: string } | undefined;
+}
+
+export interface AuthorizerOptions {
+  registry: string;
+  /** What tokens are asked for: `repository:<name>:pull`. */
+  scope: string | undefined;
+  credentials: CredentialSource | undefined;
+  policy: ConnectPolicy;
+  limits: RegistryLimits;
+  /** Ends requests to token servers, which several callers share. */
+  signal: AbortSignal;
+}
+
+/** Token servers on another host than their registry, that belong to the same owner. */
+const knownRealms: Record<string, string> = {
+  "docker.io": "auth.docker.io",
+  "registry.gitlab.com": "gitlab.com",
+};
+
+type Way = { kind: "header"; value: string } | { kind: "bearer"; request: TokenRequest };
+
+/** The authorizer of one repository. */
+export function authorizer(options: AuthorizerOptions): Authorizer {
+  const { registry, scope, policy, limits } = options;
+  let way: Way | undefined;
+  let token: Token | undefined;
+  let fetching: Promise<Token> | undefined;
+  let looking: Promise<FoundCredential | undefined> | undefined;
+  let explained: ReturnType<Authorizer["explanation"]>;
+
+  const find = (): Promise<FoundCredential | undefined> => {
+    looking ??= (options.credentials?.(registry, options.signal) ?? Promise.resolve(undefined)).catch(
+      (error: unknown) => {
+        // What is public can be had without them; when it is not, the error says why there were none.
+        options.signal.throwIfAborted();
+        explained = { text: "what is stored for it cannot be used", cause: error };
+        return undefined;
+      },
+    );
+    return looking;
+  };
+
+  const currentToken = async (request: TokenRequest, signal: AbortSignal): Promise<Token> => {
+    if (token !== undefined && token.goodUntilMs > Date.now()) return token;
+    fetching ??= fetchToken(policy, limits, request, options.signal).finally(() => (fetching = undefined));
+    token = await orAborted(fetching, signal);
+    return token;
+  };
+
+  const header = async (signal: AbortSignal): Promise<string | undefined> => {
+    if (way === undefined) return undefined;
+    return way.kind === "header" ? way.value : `Bearer ${(await currentToken(way.request, signal)).value}`;
+  };
+
+  /** The way that fits a challenge and what is stored. */
+  const chooseWay = (
+    challenges: readonly Challenge[],
+    found: FoundCredential | undefined,
+    url: URL,
+  ): Way | undefined => {
+    const credential = found?.credential;
+    if (credential?.kind === "bearer") return { kind: "header", value: `Bearer ${credential.token}` };
+    const bearer = challenges.find(({ scheme }) => scheme === "bearer");
+    if (bearer !== undefined) {
+      const realm = parseRealm(bearer, policy, url);
+      const request = { realm, service: bearer.parameters.get("service"), scope };
+      if (credential === undefined || mayHaveCredentials(realm, found)) {
+        return { kind: "bearer", request: { ...request, credential } };
+      }
+      explained = {
+        text: `it wants the password of ${found?.origin} to be sent to "${realm.host}", which nobody has allowed`,
+        realm: realm.host,
+      };
+      return { kind: "bearer", request: { ...request, credential: undefined } };
+    }
+    const basic = challenges.some(({ scheme }) => scheme === "basic");
+    if (!basic || credential?.kind !== "password") return undefined;
+    return { kind: "header", value: basicHeader(credential) };
+  };
+
+  const mayHaveCredentials = (realm: URL, found: FoundCredential | undefined): boolean =>
+    policy.isRegistry(realm) ||
+    (realm.protocol === "https:" && (knownRealms[registry] === realm.host || found?.realm === realm.host));
+
+  return {
+    header,
+    async learn(answer, used, signal) {
+      // Another request may have learned meanwhile.
+      if (way !== undefined && used === undefined) return true;
+      if (way?.kind === "bearer" && token !== undefined && used !== `Bearer ${token.value}`) return true;
+      if (way?.kind === "header") return false;
+      const found = await orAborted(find(), signal);
+      if (found !== undefined) explained ??= { text: `it does not take the credentials of ${found.origin}` };
+      const challenges = parseChallenges(answer.headers["www-authenticate"]);
+      way = chooseWay(challenges, found, answer.url);
+      token = undefined;
+      if (way === undefined) return false;
+      await header(signal);
+      return true;
+    },
+    explanation: () => explained,
+  };
+}
+
+/** The error of a registry that does not give what was asked for. */
+export function deniedError(
+  registry: string,
+  what: string,
+  words: string,
+  explanation: ReturnType<Authorizer["explanation"]>,
+): BangerError {
+  const why = explanation === undefined ? "" : `; ${explanation.text}`;
+  const realm = explanation?.realm === undefined ? "" : ` --realm ${explanation.realm}`;
+  return new BangerError("registry.denied", `"${registry}" does not give ${what}: ${words}${why}`, {
+    hint: `banger registry login ${registry}${realm}`,
+    cause: explanation?.cause,
+    details: { registry },
+  });
+}

@@ -1,0 +1,64 @@
+// One repository of a registry, for pulling: the public face of this folder.
+import { BangerError } from "../lib/errors.ts";
+import { openBlob } from "./blob.ts";
+import type { CredentialSource } from "./credential.ts";
+import { isDigest } from "./digest.ts";
+import { plainWords } from "./failure.ts";
+import type { RegistryLimits } from "./limits.ts";
+import { manifestAccept, readManifest } from "./manifest.ts";
+import type { ImageReference } from "./reference.ts";
+import { openSession } from "./session.ts";
+import type { ManifestSource } from "./types.ts";
+
+export interface RepositoryOptions {
+  /** Asked when the registry wants to know who we are. Default: nobody. */
+  credentials?: CredentialSource;
+  /** Plain HTTP and any certificate are fine. Default: plain HTTP with this machine only. */
+  insecure?: boolean;
+  limits?: Partial<RegistryLimits>;
+  /** Ends requests for tokens, which the blobs share. Others have signals of their own. */
+  signal: AbortSignal;
+}
+
+/**
+ * Opens the repository of a reference; nothing is sent yet. The caller disposes it when no stream of it is needed any more.
+ * Errors of its methods: `image.not-found`, `image.invalid`, `registry.denied`, `registry.failed`, `registry.unreachable`.
+ */
+export function openRepository(
+  { registry, repository }: Pick<ImageReference, "registry" | "repository">,
+  options: RepositoryOptions,
+): ManifestSource & Disposable {
+  const session = openSession({ ...options, registry, scope: `repository:${repository}:pull` });
+  return {
+    async manifest(reference, { signal }) {
+      const isSound = isDigest(reference) || /^\w[\w.-]{0,127}$/.test(reference);
+      const shown = `"${registry}/${repository}${reference.includes(":") ? "@" : ":"}${plainWords(reference, 150)}"`;
+      if (!isSound) throw new BangerError("image.reference-invalid", `${shown} has neither a tag nor a digest`);
+      const answer = await session.get({
+        path: `${repository}/manifests/${reference}`,
+        headers: { accept: manifestAccept },
+        what: `the image ${shown}`,
+        expected: [200],
+        signal,
+      });
+      return readManifest(answer, reference, `the image ${shown}`, session.limits, signal);
+    },
+    async open({ digest, sizeBytes }, { offset = 0, signal }) {
+      const what = `blob ${plainWords(digest, 150)} of "${registry}/${repository}"`;
+      if (!isDigest(digest)) throw new BangerError("image.invalid", `${what} has a digest of an unknown kind`);
+      if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || !Number.isSafeInteger(offset) || offset < 0) {
+        throw new BangerError("image.invalid", `${what} cannot have ${sizeBytes} bytes from ${offset} on`);
+      }
+      const path = `${repository}/blobs/${digest}`;
+      return openBlob({
+        sizeBytes,
+        offset,
+        what,
+        ask: (headers, askSignal) => session.get({ path, headers, what, expected: [200, 206, 416], signal: askSignal }),
+        limits: session.limits,
+        signal,
+      });
+    },
+    [Symbol.dispose]: () => session[Symbol.dispose](),
+  };
+}

@@ -25,6 +25,8 @@ export interface AuthorizerOptions {
   /** What tokens are asked for: `repository:<name>:pull`. */
   scope: string | undefined;
   credentials: CredentialSource | undefined;
+  /** Credentials that may not be sent are an error, instead of going on as nobody. */
+  mustProve: boolean;
   policy: ConnectPolicy;
   limits: RegistryLimits;
   /** Ends requests to token servers, which several callers share. */
@@ -91,6 +93,7 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
         text: `it wants the password of ${found?.origin} to be sent to "${realm.host}", which nobody has allowed`,
         realm: realm.host,
       };
+      if (options.mustProve) throw new BangerError("registry.denied", `it names "${realm.host}" as its token server`);
       return { kind: "bearer", request: { ...request, credential: undefined } };
     }
     const basic = challenges.some(({ scheme }) => scheme === "basic");

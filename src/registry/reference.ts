@@ -40,14 +40,14 @@ export function parseReference(text: string): ImageReference {
 
   const slash = named.indexOf("/");
   const first = slash < 0 ? "" : named.slice(0, slash);
-  const hasHost = /[.:[A-Z]/.test(first) || first === "localhost";
+  const hasHost = /[.:[]/.test(first) || first === "localhost";
   const registry = hasHost ? parseRegistry(first, text) : dockerHub;
   const rest = hasHost ? named.slice(slash + 1) : named;
   const colon = rest.lastIndexOf(":");
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
   const path = colon < 0 ? rest : rest.slice(0, colon);
   if (tag !== undefined && !tagPattern.test(tag)) {
-    throw invalid(text, `the tag "${tag}" is not 1 to 128 letters, digits, "_", "." and "-"`);
+    throw invalid(text, `the tag "${cut(tag)}" is not 1 to 128 letters, digits, "_", "." and "-"`);
   }
   checkPath(path, text);
   const repository = registry === dockerHub && !path.includes("/") ? `library/${path}` : path;
@@ -74,16 +74,16 @@ export function parseRegistry(text: string, shown: string = text): string {
   const match = /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(host);
   const [, name = "", port] = match ?? [];
   if (match === null || (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))) {
-    throw invalid(shown, `"${text}" is not a host with a port of 1 to 65535`);
+    throw invalid(shown, `"${cut(text)}" is not a host with a port of 1 to 65535`);
   }
   if (name.startsWith("[")) {
-    if (!isIPv6(name.slice(1, -1)) || name.includes("%")) throw invalid(shown, `"${name}" is not an IPv6 address`);
+    if (!isIPv6(name.slice(1, -1)) || name.includes("%")) throw invalid(shown, `"${cut(name)}" is not an IPv6 address`);
   } else {
     const labels = name.split(".");
     const isName = name.length <= 253 && labels.every((label) => hostLabel.test(label));
     // Of "127.1" and "0x7f.1" others make an address.
     const isNumber = /^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) ?? "");
-    if (isNumber ? !isIPv4(name) : !isName) throw invalid(shown, `"${name}" is not a host name`);
+    if (isNumber ? !isIPv4(name) : !isName) throw invalid(shown, `"${cut(name)}" is not a host name`);
   }
   return dockerHubAliases.has(host) ? dockerHub : host;
 }
@@ -96,13 +96,13 @@ export function endpointOf(registry: string): string {
 function checkPath(path: string, text: string): void {
   if (path === "") throw invalid(text, "it has no name");
   for (const part of path.split("/")) {
-    if (part === "") throw invalid(text, `"${path}" has an empty part`);
+    if (part === "") throw invalid(text, `"${cut(path)}" has an empty part`);
     if (component.test(part)) continue;
     throw invalid(
       text,
       /[A-Z]/.test(part)
-        ? `"${part}" has upper-case letters`
-        : `"${part}" is not lower-case letters and digits with single ".", "_", "__" or "-" between them`,
+        ? `"${cut(part)}" has upper-case letters`
+        : `"${cut(part)}" is not lower-case letters and digits with single ".", "_", "__" or "-" between them`,
     );
   }
 }
@@ -114,13 +114,13 @@ function digestProblem(digest: string): string {
   return `a ${algorithm} digest has ${algorithm === "sha256" ? 64 : 128} lower-case hex digits`;
 }
 
-const cut = (text: string) => (text.length > 100 ? `${text.slice(0, 100)}…` : text);
+const cut = (text: string, most = 80) => (text.length > most ? `${text.slice(0, most)}…` : text);
 
 function invalid(text: string, why: string): BangerError {
   const shown = cut(text.replaceAll(/[^\x20-\x7e]/gu, "?"));
   return new BangerError(
     "image.reference-invalid",
-    `"${shown}" is not the name of an image: ${cut(why)}; names look like alpine:3.20 or ghcr.io/owner/app:1.0`,
+    `"${shown}" is not the name of an image: ${why}; names look like alpine:3.20 or ghcr.io/owner/app:1.0`,
     { hint: "banger image pull alpine:3.20" },
   );
 }

@@ -20,6 +20,8 @@ export interface SessionOptions {
   /** Takes plain HTTP and any certificate from the registry. Default: plain HTTP from this machine only. */
   insecure?: boolean;
   limits?: Partial<RegistryLimits>;
+  /** Never goes on as nobody when credentials cannot be used. Default: false. */
+  mustProve?: boolean;
   /** Ends what several requests share. */
   signal: AbortSignal;
 }
@@ -56,6 +58,7 @@ export function openSession(options: SessionOptions): Session {
     registry,
     scope: options.scope,
     credentials: options.credentials,
+    mustProve: options.mustProve === true,
     policy,
     limits,
     signal: life,
@@ -124,7 +127,11 @@ export function openSession(options: SessionOptions): Session {
         throw error;
       });
       const url = new URL(ask.path, await orAborted(base, ask.signal));
-      const answer = await askAgain(limits, ask.signal, () => once(ask, url));
+      const answer = await askAgain(limits, ask.signal, () => once(ask, url)).catch((error: unknown) => {
+        // A token server knows neither what it is asked for nor what the user can do about it.
+        if (!(error instanceof BangerError) || error.code !== "registry.denied") throw error;
+        throw deniedError(registry, ask.what, error.message, authorization.explanation());
+      });
       if (ask.expected.includes(answer.status)) return answer;
       throw await fail(ask, answer);
     },

@@ -1,0 +1,27 @@
+// Words of strangers in our errors: bounded, and without what a terminal would act on.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { errorWords, plainWords } from "./failure.ts";
+import { retryAfterMs } from "./retry.ts";
+
+test("the error words of a registry are read, cleaned and bounded", () => {
+  const words = (body: unknown) => errorWords(Buffer.from(typeof body === "string" ? body : JSON.stringify(body)));
+  assert.equal(words({ errors: [{ code: "DENIED", message: "no" }, { code: "X" }] }), "DENIED: no; X");
+  assert.equal(words({ details: "incorrect username or password" }), "incorrect username or password");
+  assert.equal(words({ errors: [{ code: "A", message: "x\u001b[31m\r\n\u202ey" }] }), "A: x [31m y");
+  assert.ok((words({ errors: [{ message: "z".repeat(100_000) }] })?.length ?? 0) <= 301);
+  for (const body of ["", "<html>", "null", "[]", "7", "{}", '{"errors":[null,1,{}]}', '{"errors":{}}']) {
+    assert.equal(words(body), undefined, body);
+  }
+  assert.equal(plainWords("a\0b"), "a b");
+});
+
+test("Retry-After is seconds or a date", () => {
+  const now = Date.parse("2026-01-01T00:00:00Z");
+  assert.equal(retryAfterMs("3", now), 3000);
+  assert.equal(retryAfterMs("Thu, 01 Jan 2026 00:00:10 GMT", now), 10_000);
+  assert.equal(retryAfterMs("Wed, 31 Dec 2025 00:00:10 GMT", now), 0);
+  assert.equal(retryAfterMs("soon", now), 0);
+  assert.equal(retryAfterMs("-3", now), 0);
+  assert.equal(retryAfterMs(undefined, now), 0);
+});

@@ -32,21 +32,30 @@ export async function openBlob(request: BlobRequest): Promise<Readable> {
   if (offset >= sizeBytes) return Readable.from([], { objectMode: false });
   const life = new AbortController();
   const first = await joined(life, signal, () => openPart(request, offset, life.signal));
-  const stream = Readable.from(bytesFrom(request, first, life.signal), {
-    objectMode: false,
+  const chunks = bytesFrom(request, first, life.signal);
+  // Not Readable.from: it waits for the next chunk before it is destroyed, and that chunk may never come.
+  const stream = new Readable({
     highWaterMark: bufferBytes,
+    read() {
+      chunks.next().then(
+        (step) => this.push(step.done === true ? null : step.value),
+        (error: unknown) => this.destroy(error as Error),
+      );
+    },
+    destroy(error, callback) {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
+      life.abort(error ?? new BangerError("cancelled", "cancelled"));
+      first.answer.body.destroy();
+      chunks.return(undefined).catch(() => {});
+      callback(error);
+    },
   });
-  const end = (reason: Error) => stream.destroy(reason);
-  const onAbort = () => end(reasonOf(signal));
+  const onAbort = () => stream.destroy(reasonOf(signal));
   const timer = setTimeout(() => {
-    end(new BangerError("timeout", `${what} did not come within ${limits.blobTimeoutMs / 1000} s`));
+    stream.destroy(new BangerError("timeout", `${what} did not come within ${limits.blobTimeoutMs / 1000} s`));
   }, limits.blobTimeoutMs);
   signal.addEventListener("abort", onAbort, { once: true });
-  stream.once("close", () => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
-    life.abort(new BangerError("cancelled", "cancelled"));
-  });
   if (signal.aborted) onAbort();
   return stream;
 }

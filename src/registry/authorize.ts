@@ -102,8 +102,7 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
   };
 
   const mayHaveCredentials = (realm: URL, found: FoundCredential | undefined): boolean =>
-    policy.isRegistry(realm) ||
-    (realm.protocol === "https:" && (knownRealms[registry] === realm.host || found?.realm === realm.host));
+    policy.isRegistry(realm) || knownRealms[registry] === realm.host || found?.realm === realm.host;
 
   return {
     header,

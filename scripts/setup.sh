@@ -7,7 +7,7 @@ cd "$root"
 
 packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap openssh-client rsync git make kmod tar xz-utils zstd ca-certificates"
 [ "$(uname -m)" = aarch64 ] && packages=$(echo "$packages" | sed s/qemu-system-x86/qemu-system-arm/)
-[ "${1:-}" = --test ] && packages="$packages tmux zsh fish shellcheck"
+[ "${1:-}" = --test ] && packages="$packages tmux zsh fish shellcheck docker-registry skopeo openssl"
 command -v npm >/dev/null || packages="$packages nodejs npm"
 command -v go >/dev/null || packages="$packages golang-go"
 
@@ -21,7 +21,8 @@ if [ -n "$missing" ]; then
   [ "$(id -u)" = 0 ] || sudo=sudo
   $sudo apt-get update -qq
   # shellcheck disable=SC2086 # a list of words
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  # RUNLEVEL: a server that comes with a package is not started; tests start their own.
+  $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
 # npm packages: again only when the lock file is newer than what is installed.

@@ -100,7 +100,12 @@ export type TemplateRecord = v.InferOutput<typeof templateRecord>;
 export const imageRecord = v.object({
   id: v.pipe(v.string(), v.description("sha256 of the manifest: 64 hex digits")),
   name: v.string(),
-  source: v.pipe(v.string(), v.description('"catalog:<recipe>" or "tar:<file name>"')),
+  /** Further names. */
+  tags: v.array(v.string()),
+  source: v.pipe(
+    v.string(),
+    v.description('"catalog:<recipe>", "tar:<file name>", "registry:<reference>", "layout:<file name>" or "file:<path>"'),
+  ),
   rootfsPath: v.string(),
   rootfsSha256: v.pipe(
     v.string(),
@@ -109,11 +114,27 @@ export const imageRecord = v.object({
   sizeBytes: v.pipe(bytes, v.description("size of the ext4 file")),
   usedBytes: v.pipe(bytes, v.description("bytes that it takes on the host")),
   architecture: v.string(),
+  /** Digests of the image that it was made of; null for one that was made of a file system. */
+  digests: v.nullable(
+    v.object({
+      /** What the reference named: an index of several platforms, or the manifest. */
+      reference: v.string(),
+      manifest: v.string(),
+      config: v.string(),
+      layers: v.array(v.string()),
+    }),
+  ),
   config: v.object({
     environment: v.array(v.string()),
     user: v.string(),
     workdir: v.string(),
+    /** What "vm run" puts before the words behind "--". */
+    entrypoint: v.array(v.string()),
+    /** What "vm run" runs without such words, behind the entrypoint. */
     command: v.array(v.string()),
+    exposedPorts: v.array(v.string()),
+    volumes: v.array(v.string()),
+    stopSignal: v.string(),
     labels: v.record(v.string(), v.string()),
   }),
   createdAt: timestamp,
@@ -169,6 +190,10 @@ export const operationKind = v.picklist([
   "workspace.prepare",
   "image.pull",
   "image.import",
+  "image.export",
+  "image.register",
+  "image.promote",
+  "image.cache.verify",
   "kernel.pull",
   "kernel.import",
 ]);

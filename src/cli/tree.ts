@@ -2,27 +2,51 @@
 import { type Group, group, type Leaf, leaf } from "./entry.ts";
 import { vm } from "./vm-group.ts";
 
+const imageCache = group(
+  "blobs of pulled images, kept for later pulls",
+  `Layers that pulls have fetched stay in a cache, so that images which share them fetch them once. Images do not need them any more.`,
+  [
+    ["banger image cache size", "how much they take"],
+    ["banger image cache prune", "remove them"],
+  ],
+  {
+    list: leaf("list cached blobs", () => import("./commands/image/cache/list.ts")),
+    size: leaf("how much they take", () => import("./commands/image/cache/size.ts")),
+    verify: leaf("check every blob against its digest", () => import("./commands/image/cache/verify.ts")),
+    prune: leaf("remove blobs that no pull reads", () => import("./commands/image/cache/prune.ts")),
+  },
+  { ls: "list" },
+);
+
 const image = group(
   "root file systems that VMs start from",
   `An image is a read-only root file system. All VMs of an image share it; each VM keeps its own changes on its own disk.
 
-You need not do anything: "vm run" pulls the default image when it is missing. Use "import" for a root file system of your
-own (a tar of it, for example from mmdebstrap or "docker export").`,
+You need not do anything: "vm run" pulls its image when it is missing, be it of the catalog or of a registry (alpine:3.20). Use
+"import" for what is on this machine: an OCI image layout, an archive of "docker save", or the tar of a root file system.`,
   [
     ["banger image list", "images on this machine"],
     ["banger image catalog", "images that can be pulled"],
     ["banger image pull debian-bookworm", "make one of them"],
-    ["banger image import ./rootfs.tar --name mine", "make an image from a tar of a root file system"],
+    ["banger image pull alpine:3.20", "an image of a registry"],
+    ["banger image import ./layout --name mine", "make an image from an OCI image layout, or a tar"],
     ["banger image warm mine --name ready", "a snapshot of it, up and running, for vm run --warm-from"],
   ],
   {
     list: leaf("list local images", () => import("./commands/image/list.ts")),
     show: leaf("show one image", () => import("./commands/image/show.ts")),
-    pull: leaf("make an image from a catalog recipe", () => import("./commands/image/pull.ts")),
-    import: leaf("make an image from a root file system tar", () => import("./commands/image/import.ts")),
+    inspect: leaf("print the manifest and config of an image", () => import("./commands/image/inspect.ts")),
+    history: leaf("list the steps in which an image was built", () => import("./commands/image/history.ts")),
+    pull: leaf("get an image from a registry or the catalog", () => import("./commands/image/pull.ts")),
+    import: leaf("make an image from files on this machine", () => import("./commands/image/import.ts")),
+    export: leaf("write an image as an OCI image layout", () => import("./commands/image/export.ts")),
+    tag: leaf("give an image one more name", () => import("./commands/image/tag.ts")),
+    register: leaf("make an image of an ext4 file where it lies", () => import("./commands/image/register.ts")),
+    promote: leaf("copy a registered image into the store", () => import("./commands/image/promote.ts")),
     warm: leaf("keep a VM of an image, with its services up", () => import("./commands/image/warm.ts")),
     delete: leaf("remove images that no VM uses", () => import("./commands/image/delete.ts")),
     catalog: leaf("list images that can be pulled", () => import("./commands/image/catalog.ts")),
+    cache: imageCache,
   },
   { ls: "list", rm: "delete" },
 );

@@ -14,13 +14,19 @@ export interface Paths {
   daemonLog: string;
   vmsDir: string;
   imagesDir: string;
+  /** Further names of images. */
+  imageTagsFile: string;
   kernelsDir: string;
   sshDir: string;
+  /** What `banger registry login` keeps. */
+  registryAuthFile: string;
   /** Frozen disks and memory, one directory each. */
   snapshotsDir: string;
   /** Rebuilt when lost: initramfs files, package downloads, probe results, memory templates. */
   cacheDir: string;
   templatesDir: string;
+  /** Layers and documents of pulled images, by digest. */
+  blobsDir: string;
   /** Sockets and lock; 0700. */
   runDir: string;
   daemonSocket: string;
@@ -82,11 +88,14 @@ function layout(identity: string, configFile: string, stateDir: string, cacheDir
     daemonLog: join(stateDir, "bangerd.log"),
     vmsDir: join(stateDir, "vms"),
     imagesDir: join(stateDir, "images"),
+    imageTagsFile: join(stateDir, "image-tags.json"),
     kernelsDir: join(stateDir, "kernels"),
     sshDir: join(stateDir, "ssh"),
+    registryAuthFile: join(stateDir, "registry-auth.json"),
     snapshotsDir: join(stateDir, "snapshots"),
     cacheDir,
     templatesDir: join(cacheDir, "templates"),
+    blobsDir: join(cacheDir, "blobs"),
     runDir,
     daemonSocket: join(runDir, "bangerd.sock"),
     daemonLock: join(runDir, "bangerd.lock"),

@@ -14,6 +14,7 @@ import { createQemuDriver } from "../vmm/qemu/driver.ts";
 import { agentFile } from "./agent-file.ts";
 import { createDoctor } from "./doctor/doctor.ts";
 import type { PartsOptions } from "./main.ts";
+import { createRegistries } from "./registries.ts";
 import type { Services } from "./services.ts";
 
 /** Opens the stores and builds the services. Throws `state.newer`, `state.unreadable`. */
@@ -23,6 +24,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
   const images = await openImageStore({
     paths,
     log,
+    registries: createRegistries({ authFile: paths.registryAuthFile, env: process.env }),
     table: state.images,
     usedBy: (id) => vms.usersOfImage(id),
     snapshotsOf: (id) => vms.snapshotsOf("imageId", id),

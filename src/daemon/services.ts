@@ -91,8 +91,24 @@ export interface ImportRequest {
   force?: boolean;
 }
 
-export interface Images extends Store<ImageRecord> {
-  importTar(request: ImportRequest, progress: Progress): Promise<ImageRecord>;
+export interface Images extends Omit<Store<ImageRecord>, "pull"> {
+  importFrom(request: ParamsOf<"image.import">, progress: Progress): Promise<ImageRecord>;
+  pull(name: string, options: Omit<ParamsOf<"image.pull">, "name">, progress: Progress): Promise<ImageRecord>;
+  export(params: ParamsOf<"image.export">, progress: Progress): Promise<ResultOf<"image.export">>;
+  tag(ref: string, name: string, options: { force?: boolean | undefined }): Promise<ImageRecord>;
+  untag(name: string): Promise<ImageRecord>;
+  inspect(ref: string): Promise<ResultOf<"image.inspect">>;
+  history(ref: string): Promise<ResultOf<"image.history">["history"]>;
+  register(request: ImportRequest, progress: Progress): Promise<ImageRecord>;
+  promote(ref: string, progress: Progress): Promise<ImageRecord>;
+  readonly cache: {
+    readonly directory: string;
+    list(): Promise<ResultOf<"image.cache.list">["blobs"]>;
+    verify(options: SignalOptions & { onBytes?: (done: number, total: number) => void }): Promise<
+      ResultOf<"image.cache.verify">
+    >;
+    prune(options: { dryRun: boolean }): Promise<{ blobs: number; bytes: number }>;
+  };
 }
 
 export interface Kernels extends Store<KernelRecord> {

@@ -1,24 +1,32 @@
-// The images of this host: list, find, import, pull, delete. Content-addressed below the images directory.
-import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
-import { basename, join } from "node:path";
+// The images of this host: list, find, import, pull, tag, delete. Content-addressed below the images directory.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type * as v from "valibot";
 import type { ImageRecord, catalogEntry } from "../api/records.ts";
 import type { Paths } from "../config/paths.ts";
-import { openArtifactStore } from "../lib/artifact-store.ts";
-import type { ArtifactRow, ArtifactStore, ArtifactTable } from "../lib/artifact-store.ts";
+import { type ArtifactRow, type ArtifactTable, openArtifactStore } from "../lib/artifact-store.ts";
 import { BangerError } from "../lib/errors.ts";
-import { removeInside, stagingDirectory } from "../lib/files.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Progress } from "../lib/progress.ts";
 import { SharedWork } from "../lib/shared-work.ts";
-import { buildRecipe, imageCatalog } from "./catalog.ts";
-import type { ImageRecipe } from "./catalog.ts";
-import { rootfsFromTar } from "./rootfs.ts";
-import type { Rootfs } from "./rootfs.ts";
+import { exportImage, type ExportRequest } from "./export.ts";
+import { publishRecipe } from "./build-recipe.ts";
+import { type ImageRecipe, imageCatalog } from "./catalog.ts";
+import { importImage, type ImportRequest } from "./import.ts";
+import { type ImageManifest, toRecord } from "./manifest.ts";
+import { addName, holderOf, normalName, resolveImageName } from "./names.ts";
+import { BlobFetches } from "./oci/blob-fetch.ts";
+import { BlobStore } from "./oci/blob-store.ts";
+import { type HistoryEntry, parseConfig } from "./oci/config.ts";
+import { parseManifest } from "./oci/manifest.ts";
+import type { Registries } from "./oci/source.ts";
+import { pullImage } from "./pull.ts";
+import { documentNames, type StoreParts } from "./publish.ts";
+import { promoteImage, registerImage, type RegisterRequest } from "./register.ts";
+import { ImageTags } from "./tags.ts";
 
 export interface ImageStoreOptions {
-  paths: Pick<Paths, "imagesDir">;
+  paths: Pick<Paths, "imagesDir" | "imageTagsFile" | "cacheDir" | "blobsDir">;
   table: ArtifactTable;
   /** Names of the VMs that use an image. */
   usedBy: (id: string) => readonly string[];
@@ -27,116 +35,183 @@ export interface ImageStoreOptions {
   log: Logger;
   /** Recipes that can be pulled. Default: those of banger. */
   catalog?: readonly ImageRecipe[];
+  /** Absent: nothing is pulled from registries. */
+  registries?: Registries;
 }
 
-/** What manifest.json says. The id is the sha256 of the facts about content: archive, architecture and config. */
-interface ImageManifest {
-  source: string;
-  rootfsSha256: string;
-  architecture: string;
-  config: ImageRecord["config"];
-  sizeBytes: number;
-  usedBytes: number;
+export interface PullRequest {
+  /** Make it again although it is there. */
+  force?: boolean | undefined;
+  /** "linux/arm64". Default: this host's. */
+  platform?: string | undefined;
+  /** Plain HTTP and any certificate are fine. */
+  insecure?: boolean | undefined;
+}
+
+/** The documents that an image was made of, as text. */
+export interface ImageDocuments {
+  manifest: string;
+  config: string;
 }
 
 export interface ImageStore {
   list(): ImageRecord[];
-  /** By name, id or unambiguous prefix; `image.not-found` says what there is. */
+  /** By name, tag, digest, id or unambiguous prefix; `image.not-found` says what there is. */
   resolve(reference: string): ImageRecord;
-  /** Refused with `image.in-use` while VMs use it. */
+  /** With all its names. Refused with `image.in-use` while VMs use it. */
   delete(reference: string): Promise<void>;
-  /** From a root file system archive (plain, gzip, zstd or xz). */
-  importTar(options: { path: string; name: string; force?: boolean }, progress: Progress): Promise<ImageRecord>;
-  /** From a recipe of the catalog. Concurrent pulls of one image share the work. */
-  pull(name: string, options: { force?: boolean }, progress: Progress): Promise<ImageRecord>;
+  /** From an image layout, an archive of images, or the tar of a root file system (plain, gzip, zstd or xz). */
+  importFrom(request: ImportRequest, progress: Progress): Promise<ImageRecord>;
+  /** From a recipe of the catalog, or from a registry. Concurrent pulls of one image share the work. */
+  pull(name: string, options: PullRequest, progress: Progress): Promise<ImageRecord>;
+  /** One more name. With `force` it is taken from whoever has it. */
+  tag(reference: string, name: string, options: { force?: boolean | undefined }): Promise<ImageRecord>;
+  /** Takes a name away; the last one of an image cannot be. */
+  untag(name: string): Promise<ImageRecord>;
+  /** As an OCI image layout; `image.invalid` when its layers cannot be had any more. */
+  export(
+    request: ExportRequest & { image: string },
+    progress: Progress,
+  ): Promise<{ path: string; manifest: string; bytes: number; original: boolean }>;
+  /** Of an ext4 file, which stays where it is, or of a directory tree. */
+  register(request: RegisterRequest, progress: Progress): Promise<ImageRecord>;
+  /** Copies the file of a registered image into the store. */
+  promote(reference: string, progress: Progress): Promise<ImageRecord>;
+  /** `image.invalid` for an image that was made of a file system. */
+  inspect(reference: string): Promise<ImageDocuments>;
+  /** How it was made, the first step first. Empty when nothing is known. */
+  history(reference: string): Promise<HistoryEntry[]>;
+  /** Blobs of pulled images. */
+  readonly cache: Pick<BlobStore, "directory" | "list" | "verify" | "prune">;
   catalog(): v.InferOutput<typeof catalogEntry>[];
+  /** True when `pull` can be tried without being asked to: for recipes, and for names that only a registry's image can have. */
   inCatalog(name: string): boolean;
 }
 
-const defaultConfig: ImageRecord["config"] = {
-  environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-  user: "root",
-  workdir: "/root",
-  command: ["/bin/sh"],
-  labels: {},
-};
-
 /** Opens the store and removes what a dead process left half made. */
 export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
-  const directory = options.paths.imagesDir;
+  const { paths, registries, table } = options;
+  const directory = paths.imagesDir;
   const recipes = options.catalog ?? imageCatalog;
   const names = () => recipes.map((recipe) => recipe.name);
-  const artifacts = await openArtifactStore({ ...options, kind: "image", directory, catalog: names });
+  const artifacts = await openArtifactStore({
+    ...options,
+    kind: "image",
+    directory,
+    catalog: names,
+    checkName: (name) => void normalName(name, registries),
+  });
+  const isThere = (id: string) => artifacts.list().some((row) => row.id === id);
+  const tags = await ImageTags.open(paths.imageTagsFile, isThere, options.log);
+  const parts: StoreParts = { directory, artifacts, tags, table };
+  const blobs = await BlobStore.open(paths.blobsDir, options.log);
+  const fetches = new BlobFetches(blobs);
   const pulls = new SharedWork<ImageRecord>();
-  const record = (row: ArtifactRow) => toRecord(artifacts, row);
-
-  /** Publishes staging, which holds rootfs.ext4 and nothing else. */
-  const publish = async (
-    rootfs: Rootfs,
-    from: { source: string; name: string; force: boolean },
-    staging: string,
-  ): Promise<ImageRecord> => {
-    const manifest: ImageManifest = {
-      source: from.source,
-      rootfsSha256: rootfs.tarSha256,
-      architecture: rootfs.architecture ?? (process.arch === "arm64" ? "arm64" : "amd64"),
-      config: defaultConfig,
-      sizeBytes: rootfs.sizeBytes,
-      usedBytes: rootfs.usedBytes,
-    };
-    const facts = [manifest.rootfsSha256, manifest.architecture, manifest.config];
-    const id = createHash("sha256").update(JSON.stringify(facts)).digest("hex");
-    const row = { id, name: from.name, manifest: JSON.stringify(manifest), createdAt: Date.now() };
-    return record(await artifacts.add(staging, row, from.force));
-  };
-
-  const build = async (recipe: ImageRecipe, force: boolean, progress: Progress): Promise<ImageRecord> => {
-    await using staging = await stagingDirectory(directory);
-    const temporary = join(staging.path, "build");
-    await mkdir(temporary);
-    // The archive is read while it is made. When one half fails, the other is stopped, and waited for.
-    const stop = new AbortController();
-    const half: Progress = {
-      signal: AbortSignal.any([progress.signal, stop.signal]),
-      stage: (name, detail) => progress.stage(name, detail),
-      bytes: (done, total) => progress.bytes(done, total),
-    };
-    const { archive, done } = await buildRecipe(recipe, temporary, half);
-    let rootfs: Rootfs;
-    try {
-      rootfs = await rootfsFromTar(archive, join(staging.path, "rootfs.ext4"), half);
-    } catch (error) {
-      stop.abort(error);
-      await done.catch(() => {});
-      throw error;
-    }
-    await done;
-    await removeInside(staging.path, temporary);
-    progress.signal.throwIfAborted();
-    return await publish(rootfs, { source: `catalog:${recipe.name}`, name: recipe.name, force }, staging.path);
+  const record = (row: ArtifactRow): ImageRecord =>
+    toRecord(row, join(artifacts.directoryOf(row.id), "rootfs.ext4"), tags.of(row.id));
+  const find = (reference: string) => resolveImageName(reference, { artifacts, tags, registries });
+  const documents = async (row: ArtifactRow): Promise<{ manifest: Buffer; config: Buffer } | undefined> => {
+    if ((JSON.parse(row.manifest) as ImageManifest).digests === undefined) return undefined;
+    const file = (name: string) => readFile(join(artifacts.directoryOf(row.id), name));
+    return { manifest: await file(documentNames.manifest), config: await file(documentNames.config) };
   };
 
   return {
     list: () => artifacts.list().map(record),
-    resolve: (reference) => record(artifacts.resolve(reference)),
-    delete: (reference) => artifacts.delete(reference),
-    async importTar({ path, name, force = false }, progress) {
-      artifacts.checkName(name, force);
-      progress.stage("unpack", basename(path));
-      await using staging = await stagingDirectory(directory);
-      const rootfs = await rootfsFromTar(path, join(staging.path, "rootfs.ext4"), progress);
-      return await publish(rootfs, { source: `tar:${basename(path)}`, name, force }, staging.path);
+    resolve: (reference) => record(find(reference)),
+    async delete(reference) {
+      const { id } = find(reference);
+      await artifacts.delete(id);
+      await tags.forget(id);
     },
-    async pull(name, { force = false }, progress) {
+    async importFrom(request, progress) {
+      return record(await importImage({ ...parts, registries, stagingRoot: paths.cacheDir }, request, progress));
+    },
+    async pull(name, request, progress) {
       const recipe = recipes.find((entry) => entry.name === name);
-      if (recipe === undefined) {
+      const force = request.force ?? false;
+      if (recipe !== undefined) {
+        artifacts.checkName(name, force);
+        return pulls.run(name, progress, async (inner) => record(await publishRecipe(parts, recipe, force, inner)));
+      }
+      if (registries === undefined) {
         throw new BangerError("image.not-found", `the catalog has no image "${name}": it has ${names().join(", ")}`, {
           hint: "banger image catalog",
         });
       }
-      artifacts.checkName(name, force);
-      return pulls.run(name, progress, (inner) => build(recipe, force, inner));
+      const normal = registries.normalize(name);
+      const key = JSON.stringify([normal, request.platform, request.insecure]);
+      return pulls.run(key, progress, async (inner) =>
+        record(await pullImage({ ...parts, registries, blobs, fetches }, normal, request, inner)),
+      );
     },
+    async tag(reference, name, { force = false }) {
+      const row = find(reference);
+      const normal = normalName(name, registries);
+      const holder = holderOf(normal, artifacts, tags);
+      if (holder !== undefined && holder !== row.id && !force) {
+        throw new BangerError("image.exists", `there is already an image "${normal}"`, {
+          hint: `banger image tag ${reference} ${normal} --force`,
+        });
+      }
+      return record(await addName(row, normal, parts));
+    },
+    async untag(name) {
+      const normal = normalName(name, registries);
+      const id = holderOf(normal, artifacts, tags);
+      const row = artifacts.list().find((entry) => entry.id === id);
+      if (row === undefined) {
+        throw new BangerError("image.not-found", `no image has the name "${normal}"`, { hint: "banger image list" });
+      }
+      const [other] = tags.of(row.id);
+      if (other === undefined) {
+        throw new BangerError("image.in-use", `"${normal}" is the only name of image ${row.id.slice(0, 12)}`, {
+          hint: `banger image delete ${normal}`,
+        });
+      }
+      if (row.name === normal) {
+        table.rename(row.id, other);
+        await tags.remove(other);
+      } else await tags.remove(normal);
+      return record(find(row.id));
+    },
+    async export({ image, ...request }, progress) {
+      const row = find(image);
+      return exportImage({ registries, blobs, fetches }, record(row), await documents(row), request, progress);
+    },
+    async register(request, progress) {
+      return record(await registerImage(parts, request, progress));
+    },
+    async promote(reference, progress) {
+      const row = find(reference);
+      await promoteImage(artifacts.directoryOf(row.id), row.name, progress);
+      return record(row);
+    },
+    async inspect(reference) {
+      const row = find(reference);
+      const found = await documents(row);
+      if (found !== undefined) return { manifest: found.manifest.toString(), config: found.config.toString() };
+      throw new BangerError("image.invalid", `image "${row.name}" was made of a file system: it has no manifest`, {
+        hint: `banger image show ${row.name}`,
+      });
+    },
+    async history(reference) {
+      const row = find(reference);
+      const found = await documents(row);
+      const { digests } = record(row);
+      if (found === undefined || digests === null) return [];
+      const mediaType = (JSON.parse(found.manifest.toString()) as { mediaType?: string }).mediaType;
+      const manifest = parseManifest(
+        {
+          bytes: found.manifest,
+          digest: digests.manifest,
+          mediaType: mediaType ?? "application/vnd.oci.image.manifest.v1+json",
+        },
+        row.name,
+      );
+      return manifest.kind === "manifest" ? [...parseConfig(found.config, manifest, row.name).history] : [];
+    },
+    cache: blobs,
     catalog: () =>
       recipes.map(({ name, description, architecture }) => ({
         name,
@@ -144,24 +219,6 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
         architecture,
         present: artifacts.list().some((row) => row.name === name),
       })),
-    inCatalog: (name) => names().includes(name),
-  };
-}
-
-function toRecord(artifacts: ArtifactStore, row: ArtifactRow): ImageRecord {
-  const { source, rootfsSha256, architecture, config, sizeBytes, usedBytes } = JSON.parse(
-    row.manifest,
-  ) as ImageManifest;
-  return {
-    id: row.id,
-    name: row.name,
-    source,
-    rootfsPath: join(artifacts.directoryOf(row.id), "rootfs.ext4"),
-    rootfsSha256,
-    sizeBytes,
-    usedBytes,
-    architecture,
-    config,
-    createdAt: row.createdAt,
+    inCatalog: (name) => names().includes(name) || (registries !== undefined && /[:/@]/.test(name)),
   };
 }

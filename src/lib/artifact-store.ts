@@ -34,13 +34,16 @@ export interface ArtifactStoreOptions {
   usedBy: (id: string) => readonly string[];
   /** Names of the snapshots that use an artifact. */
   snapshotsOf?: (id: string) => readonly string[];
+  /** Throws when a name is none that such a thing may have. Default: 1 to 63 of a-z, 0-9 and "-". */
+  checkName?: (name: string) => void;
   /** Names that can be pulled, for hints. */
   catalog: () => readonly string[];
   log: Logger;
 }
 
 const neverAborted = new AbortController().signal;
-const namePattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** Names without a meaning of their own; also the only ones whose beginning may stand for them. */
+export const namePattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** See the file's comment. Made by `openArtifactStore`. */
 export class ArtifactStore {
@@ -69,7 +72,7 @@ export class ArtifactStore {
     const exact = rows.find((row) => row.name === reference || row.id === reference);
     if (exact !== undefined) return exact;
     const found =
-      reference === "" ? [] : rows.filter((row) => row.name.startsWith(reference) || row.id.startsWith(reference));
+      reference === "" ? [] : rows.filter((row) => isBeginning(reference, row));
     const [only] = found;
     if (only !== undefined && found.length === 1) return only;
     if (found.length > 1) {
@@ -89,7 +92,8 @@ export class ArtifactStore {
   /** Throws when the name is malformed, or taken and `force` is not given. To be asked before expensive work. */
   checkName(name: string, force: boolean): void {
     const { kind } = this.#options;
-    if (!namePattern.test(name)) {
+    if (this.#options.checkName !== undefined) this.#options.checkName(name);
+    else if (!namePattern.test(name)) {
       throw new BangerError("request.invalid", `${kind} name "${name}" is not valid: use a-z, 0-9 and "-" (1 to 63)`);
     }
     if (!force && this.list().some((row) => row.name === name)) {
@@ -188,6 +192,10 @@ export class ArtifactStore {
       }
     }
   }
+}
+
+function isBeginning(reference: string, { id, name }: ArtifactRow): boolean {
+  return id.startsWith(reference) || (namePattern.test(name) && name.startsWith(reference));
 }
 
 /** Throws when it cannot be told: what cannot be read now is not gone. */

@@ -9,11 +9,14 @@ import { createVm } from "../create-vm.ts";
 import { operate } from "../operate.ts";
 import { renderError } from "../output/errors.ts";
 import type { Timings } from "./timings.ts";
+import { commandOf } from "./image-command.ts";
 import { isInteractive, runSession, type SessionRequest } from "./session.ts";
 
 export interface RunRequest {
   path: string | undefined;
   argv: readonly string[];
+  /** Replaces the image's entrypoint, and its command too; "" for none. */
+  entrypoint?: string | undefined;
   rm: boolean;
   detach: boolean;
   vm: ParamsOf<"vm.create">;
@@ -89,7 +92,8 @@ async function session(
   request: RunRequest,
   workdir: string | undefined,
 ): Promise<void> {
-  const { argv, timings } = request;
+  const { timings } = request;
+  const argv = await imageCommand(client, record, request);
   context.exitCode = await runSession(context, client, {
     ...request.session,
     vm: record.id,
@@ -105,6 +109,14 @@ async function session(
     `${now.name} is still running. Back in: banger vm ssh ${now.name}. Stop: banger vm stop ${now.name}. Remove: banger vm delete ${now.name}.`,
     "dim",
   );
+}
+
+async function imageCommand(client: Client, record: VmRecord, request: RunRequest): Promise<readonly string[]> {
+  const { argv, entrypoint, path } = request;
+  const withoutPath = path === undefined;
+  if (entrypoint !== undefined) return commandOf({ entrypoint: [], command: [] }, { argv, entrypoint, withoutPath });
+  const { config } = await client.call("image.show", { image: record.image.id });
+  return commandOf(config, { argv, entrypoint, withoutPath });
 }
 
 /** Deletes the VM and waits for it, also after an interrupt. A VM that is gone already is what was wanted. */

@@ -31,3 +31,11 @@ export interface ManifestSource extends BlobSource {
 
 /** Largest manifest, index or config that is read. */
 export const maxDocumentBytes = 4 * 1024 * 1024;
+
+/** What the image store needs of a client of registries. */
+export interface Registries {
+  /** The usual form of a reference: "docker.io/library/alpine" is "alpine:latest". Throws `image.reference-invalid`. */
+  normalize(reference: string): string;
+  /** The repository of a reference, and its tag or digest. Dispose when nothing is read from it any more. */
+  open(reference: string, options: { insecure: boolean; signal: AbortSignal }): { source: ManifestSource; reference: string } & AsyncDisposable;
+}

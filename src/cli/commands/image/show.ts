@@ -3,7 +3,8 @@ import { oneReference } from "../../arguments.ts";
 import { defineCommand } from "../../command.ts";
 
 export default defineCommand<NonNullable<unknown>, [string]>({
-  about: `Prints the record of one image as JSON: where it came from, its digest, its file, its default user and environment.`,
+  about: `Prints the record of one image as JSON: its names, where it came from, its digests, its file, and what "vm run" uses of it:
+entrypoint, command, environment, user, working directory. "image inspect" has the documents that it was made of.`,
   examples: [["banger image show debian-bookworm", "everything about one image"]],
   parameters: { positional: oneReference("image") },
   async run(context, _flags, image) {

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { pathOperand } from "../../arguments.ts";
 import { defineCommand, flag, option } from "../../command.ts";
-import { nameFromFile } from "../../name-from-file.ts";
+import { nameFromFile } from "../../../lib/name-from-file.ts";
 import { operate } from "../../operate.ts";
 
 export default defineCommand<{ readonly name?: string; readonly force?: boolean }, [string]>({

@@ -15,6 +15,7 @@ type Flags = VmFlags & {
   readonly noTty?: boolean;
   readonly interactive?: boolean;
   readonly timings?: boolean;
+  readonly entrypoint?: string;
 };
 
 export default defineCommand<Flags, [string?]>({
@@ -22,7 +23,10 @@ export default defineCommand<Flags, [string?]>({
 
   path        a directory in a git repository: its tracked files are put into /root/repo first, and the command runs there
   -- command  what to run, with its arguments; no shell looks at them (for pipes or && write: -- sh -c '...')
-  neither     an empty VM and a shell
+  neither     what the image runs by itself; a shell when that is a shell, or nothing
+
+As in docker, an image's entrypoint stands before the command, unless --entrypoint names another one (or none: --entrypoint '').
+Environment, user and working directory are the image's, unless options say otherwise.
 
 The VM stays afterwards unless --rm is given: "vm list --all" shows it, "vm ssh <name>" goes back in, "vm delete <name>"
 removes it. With --rm it is removed when the command or shell ends, also after Ctrl-C. With --detach the command returns as
@@ -44,6 +48,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       "the same, from a state with all tools in it",
     ],
     ["banger vm run --rm --timings -- true", "where the time of a run goes"],
+    ["banger vm run --rm --image python:3.12 -- python3 -c 'print(6 * 7)'", "an image of a registry"],
     ["banger vm run --detach --name box ./repo", "prepare a VM and come back later: banger vm ssh box"],
   ],
   rest: "dashes",
@@ -57,6 +62,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       rm: flag("remove the VM when the command or shell ends, whatever the reason"),
       detach: flag("return when the VM is ready; print its name"),
       ...vmFlags,
+      entrypoint: option("program to run instead of the image's entrypoint; '' for none", "program"),
       user: option("user to run as; default: the image's user", "name"),
       env: environmentOption,
       workdir: option("directory to run in; default: the repository, or the image's", "path"),
@@ -68,10 +74,11 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
     aliases: { d: "detach", e: "env", t: "tty", T: "noTty", i: "interactive" },
   },
   async run(context, flags, path) {
-    const { rm = false, detach = false, user, env, workdir, tty, noTty, interactive, timings, ...vm } = flags;
+    const { rm = false, detach = false, user, env, workdir, tty, noTty, interactive, timings, entrypoint, ...vm } = flags;
     const request = {
       path,
       argv: context.rest ?? [],
+      entrypoint,
       rm,
       detach,
       vm: vmParams(vm),

@@ -1,6 +1,6 @@
 // A valid name for an image or kernel from the name of the file that it is made of.
 import { basename } from "node:path";
-import { BangerError } from "../lib/errors.ts";
+import { BangerError } from "./errors.ts";
 
 const endings = /\.(?:tar|tgz|txz|tzst|gz|xz|zst|deb|ext4)$/;
 

@@ -1,0 +1,217 @@
+// Downloads of blobs into the cache, shared by all who want the same blob: each may read it while it still arrives.
+import type { FileHandle } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { BangerError } from "../../lib/errors.ts";
+import type { BlobStore } from "./blob-store.ts";
+import { hashFor } from "./digest.ts";
+import { invalid } from "./manifest.ts";
+import type { BlobSource, Descriptor } from "./source.ts";
+import { verified } from "./verify.ts";
+
+/** A blob that is being fetched, or is there. Dispose it when nothing is read from it any more: the last one out stops the download. */
+export interface BlobHandle extends Disposable {
+  /** Content from the start. It ends well only when size and digest were right. */
+  open(signal: AbortSignal): Promise<Readable>;
+  /** Settles when all of it is in the cache, or failed. */
+  readonly done: Promise<void>;
+  /** Bytes that are there. */
+  readonly bytes: number;
+}
+
+const pieceBytes = 1024 * 1024;
+
+export class BlobFetches {
+  readonly #store: BlobStore;
+  readonly #running = new Map<string, Fetch>();
+
+  constructor(store: BlobStore) {
+    this.#store = store;
+  }
+
+  /** The caller has a lease on the blob. `onBytes` is called as it grows. */
+  async get(descriptor: Descriptor, source: BlobSource, label: string, onBytes: () => void): Promise<BlobHandle> {
+    const before = this.#running.get(descriptor.digest);
+    if (before?.stopped.aborted === true) await before.done.catch(() => {});
+    const running = this.#running.get(descriptor.digest);
+    if (running !== undefined && !running.stopped.aborted) return running.join(onBytes);
+    const cached = await this.#store.openBlob(descriptor.digest);
+    if (cached !== undefined) return this.#cached(cached, descriptor, label);
+    // Somebody else may have begun meanwhile.
+    const other = this.#running.get(descriptor.digest);
+    if (other !== undefined && !other.stopped.aborted) return other.join(onBytes);
+    const fetch = new Fetch(this.#store, descriptor, source, label);
+    this.#running.set(descriptor.digest, fetch);
+    const forget = () => {
+      if (this.#running.get(descriptor.digest) === fetch) this.#running.delete(descriptor.digest);
+    };
+    fetch.done.then(forget, forget);
+    return fetch.join(onBytes);
+  }
+
+  /** Read again in full, so its digest is checked again: disks forget. */
+  #cached(file: FileHandle, descriptor: Descriptor, label: string): BlobHandle {
+    return {
+      bytes: descriptor.sizeBytes,
+      done: Promise.resolve(),
+      open: async () => {
+        const content = file.createReadStream({ autoClose: false, start: 0, highWaterMark: pieceBytes });
+        const checked = verified(content, descriptor, label);
+        checked.once("error", (error) => {
+          if (error instanceof BangerError && error.code === "image.invalid") void this.#store.remove(descriptor.digest);
+        });
+        return checked;
+      },
+      [Symbol.dispose]: () => void file.close().catch(() => {}),
+    };
+  }
+}
+
+class Fetch {
+  readonly done: Promise<void>;
+  readonly #store: BlobStore;
+  readonly #descriptor: Descriptor;
+  readonly #source: BlobSource;
+  readonly #label: string;
+  readonly #stop = new AbortController();
+  readonly #users = new Set<() => void>();
+  #file: FileHandle | undefined;
+  /** Bytes written. */
+  #bytes = 0;
+  /** Bytes that may be read: what an earlier download left is not shown before all of it was checked. */
+  #visible = 0;
+  #outcome: { error?: unknown } | undefined;
+  #changed = Promise.withResolvers<void>();
+
+  constructor(store: BlobStore, descriptor: Descriptor, source: BlobSource, label: string) {
+    this.#store = store;
+    this.#descriptor = descriptor;
+    this.#source = source;
+    this.#label = label;
+    this.done = this.#run();
+    this.done.catch(() => {});
+  }
+
+  get stopped(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  join(onBytes: () => void): BlobHandle {
+    const user = () => onBytes();
+    this.#users.add(user);
+    const bytes = () => this.#bytes;
+    return {
+      done: this.done,
+      get bytes() {
+        return bytes();
+      },
+      open: async (signal) => Readable.from(this.#follow(signal), { objectMode: false, highWaterMark: pieceBytes }),
+      [Symbol.dispose]: () => {
+        if (!this.#users.delete(user) || this.#users.size > 0) return;
+        this.#stop.abort(new BangerError("cancelled", `nobody wants ${this.#label} any more`));
+        const close = () => void this.#file?.close().catch(() => {});
+        this.done.then(close, close);
+      },
+    };
+  }
+
+  async #run(): Promise<void> {
+    try {
+      this.#file = await this.#store.openPartial(this.#descriptor.digest);
+      const { size } = await this.#file.stat();
+      const resumed = size > 0 && size <= this.#descriptor.sizeBytes;
+      if (!(resumed && (await this.#download(this.#file, size)))) {
+        await this.#file.truncate(0);
+        if (!(await this.#download(this.#file, 0))) {
+          await this.#store.remove(this.#descriptor.digest);
+          throw invalid(`${this.#label} is damaged: it has not the digest ${this.#descriptor.digest}`);
+        }
+      }
+      await this.#store.publish(this.#descriptor.digest, this.#file);
+      this.#visible = this.#bytes;
+      this.#outcome = {};
+    } catch (error) {
+      this.#outcome = { error };
+      throw error;
+    } finally {
+      this.#tell();
+    }
+  }
+
+  /** Fetches what is missing after `have` bytes. False: the whole is not what it should be. */
+  async #download(file: FileHandle, have: number): Promise<boolean> {
+    const { signal } = this.#stop;
+    const { digest, sizeBytes } = this.#descriptor;
+    const hash = hashFor(digest);
+    this.#bytes = have;
+    if (have > 0) {
+      const kept = file.createReadStream({ autoClose: false, start: 0, end: have - 1, highWaterMark: pieceBytes, signal });
+      for await (const piece of kept) hash.update(piece as Buffer);
+    }
+    if (have < sizeBytes || sizeBytes === 0) {
+      const content = await this.#source.open(this.#descriptor, { offset: have, signal });
+      content.on("error", () => {});
+      try {
+        for await (const piece of content as AsyncIterable<Buffer>) {
+          signal.throwIfAborted();
+          if (this.#bytes + piece.length > sizeBytes) {
+            throw invalid(`${this.#label} is longer than the ${sizeBytes} bytes that it should have`);
+          }
+          hash.update(piece);
+          await writeAll(file, piece, this.#bytes);
+          this.#bytes += piece.length;
+          if (have === 0) this.#visible = this.#bytes;
+          this.#tell();
+        }
+      } finally {
+        content.destroy();
+      }
+      signal.throwIfAborted();
+    }
+    if (this.#bytes < sizeBytes) {
+      throw invalid(`${this.#label} is cut short: it has ${this.#bytes} of ${sizeBytes} bytes`);
+    }
+    return digest.endsWith(`:${hash.digest("hex")}`);
+  }
+
+  #tell(): void {
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers();
+    resolve();
+    for (const user of this.#users) user();
+  }
+
+  async *#follow(signal: AbortSignal): AsyncGenerator<Buffer> {
+    for (let at = 0; ;) {
+      signal.throwIfAborted();
+      const changed = this.#changed.promise;
+      if (this.#file !== undefined && at < this.#visible) {
+        const piece = Buffer.allocUnsafe(Math.min(pieceBytes, this.#visible - at));
+        const { bytesRead } = await this.#file.read(piece, 0, piece.length, at);
+        if (bytesRead === 0) throw invalid(`${this.#label} went away while it was read`);
+        at += bytesRead;
+        yield piece.subarray(0, bytesRead);
+      } else if (this.#outcome !== undefined) {
+        if ("error" in this.#outcome) throw this.#outcome.error;
+        return;
+      } else await orAborted(changed, signal);
+    }
+  }
+}
+
+async function writeAll(file: FileHandle, data: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < data.length;) {
+    const { bytesWritten } = await file.write(data, done, data.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+async function orAborted(change: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<void>();
+  const wake = () => aborted.resolve();
+  signal.addEventListener("abort", wake, { once: true });
+  try {
+    await Promise.race([change, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", wake);
+  }
+}

@@ -1,0 +1,76 @@
+// Fetches the layers of one image, some at a time, in the order in which they are unpacked, and says how far each is.
+import type { Readable } from "node:stream";
+import type { Progress } from "../../lib/progress.ts";
+import type { BlobFetches, BlobHandle } from "./blob-fetch.ts";
+import type { BlobStore } from "./blob-store.ts";
+import type { BlobSource, Descriptor } from "./source.ts";
+
+export interface LayerFetch extends Disposable {
+  /** Content of one of the layers, checked; may be asked for before it has begun to arrive. */
+  open(layer: Descriptor, signal: AbortSignal): Promise<Readable>;
+  /** Rejects with the first failure; settles when all layers are there. */
+  readonly done: Promise<void>;
+}
+
+const atOnce = 3;
+
+/** Begins at once. Disposing it stops what nobody else waits for; what has arrived stays for a later pull. */
+export function fetchLayers(
+  layers: readonly Descriptor[],
+  { source, store, fetches }: { source: BlobSource; store: BlobStore; fetches: BlobFetches },
+  progress: Progress,
+): LayerFetch {
+  const unique = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
+  const lease = store.lease();
+  for (const layer of unique) lease.add(layer.digest);
+  const totalBytes = unique.reduce((sum, layer) => sum + layer.sizeBytes, 0);
+  const handles = new Map(unique.map((layer) => [layer.digest, Promise.withResolvers<BlobHandle>()]));
+  for (const { promise } of handles.values()) promise.catch(() => {});
+  const open: BlobHandle[] = [];
+  let over = false;
+  let finished = 0;
+  const say = () => progress.bytes(open.reduce((sum, handle) => sum + handle.bytes, 0), totalBytes);
+  const count = () => progress.stage("download", `${finished} of ${unique.length} layers`);
+  const waiting = [...unique.entries()];
+  const worker = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [index, layer] = next;
+      const slot = handles.get(layer.digest);
+      try {
+        progress.signal.throwIfAborted();
+        const label = `layer ${index + 1} of ${unique.length} (${layer.digest.slice(0, 19)})`;
+        const handle = await fetches.get(layer, source, label, say);
+        if (over) handle[Symbol.dispose]();
+        open.push(handle);
+        slot?.resolve(handle);
+        say();
+        await handle.done;
+        finished++;
+        count();
+        say();
+      } catch (error) {
+        slot?.reject(error);
+        for (const [, skipped] of waiting.splice(0)) handles.get(skipped.digest)?.reject(error);
+        throw error;
+      }
+    }
+  };
+  count();
+  const done = Promise.all(Array.from({ length: atOnce }, worker)).then(() => {});
+  done.catch(() => {});
+  return {
+    done,
+    open: async (layer, signal) => (await (handles.get(layer.digest)?.promise ?? missingLayer(layer))).open(signal),
+    [Symbol.dispose]: () => {
+      over = true;
+      waiting.splice(0);
+      for (const handle of open) handle[Symbol.dispose]();
+      const release = () => lease[Symbol.dispose]();
+      done.then(release, release);
+    },
+  };
+}
+
+function missingLayer(layer: Descriptor): never {
+  throw new Error(`no layer ${layer.digest} was fetched`);
+}

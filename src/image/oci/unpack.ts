@@ -1,0 +1,30 @@
+// From a resolved image to its root file system: every layer is read once.
+import type { Readable } from "node:stream";
+import type { Progress } from "../../lib/progress.ts";
+import { type Rootfs, rootfsFromLayers } from "../rootfs.ts";
+import type { ResolvedImage } from "./resolve-image.ts";
+import type { Descriptor } from "./source.ts";
+
+/** Content of a layer, which ends well only when its size and digest were right. */
+export type OpenLayer = (layer: Descriptor, signal: AbortSignal, label: string) => Promise<Readable>;
+
+/** Writes the ext4 file `target`, which must not exist; the caller removes it when this throws. */
+export async function unpackImage(
+  image: ResolvedImage,
+  open: OpenLayer,
+  target: string,
+  progress: Progress,
+): Promise<Rootfs> {
+  const { layers } = image.manifest;
+  const opened = layers.map((layer, index) => {
+    const label = `layer ${index + 1} of ${layers.length} (${layer.digest.slice(0, 19)})`;
+    return {
+      diffId: image.config.diffIds[index],
+      mediaType: layer.mediaType,
+      label,
+      sizeBytes: layer.sizeBytes,
+      open: (signal: AbortSignal) => open(layer, signal, label),
+    };
+  });
+  return rootfsFromLayers(opened, target, progress);
+}

@@ -1,0 +1,63 @@
+// Images from registries: reference, manifest, config, layers; the layers are unpacked while they arrive.
+import type { ArtifactRow } from "../lib/artifact-store.ts";
+import { type Progress, withSignal } from "../lib/progress.ts";
+import type { BlobFetches } from "./oci/blob-fetch.ts";
+import type { BlobStore } from "./oci/blob-store.ts";
+import { fetchLayers } from "./oci/fetch-layers.ts";
+import { parsePlatform } from "./oci/platform.ts";
+import { resolveImage } from "./oci/resolve-image.ts";
+import type { Registries } from "./oci/source.ts";
+import { publishImage, type StoreParts } from "./publish.ts";
+
+export interface PullParts extends StoreParts {
+  registries: Registries;
+  blobs: BlobStore;
+  fetches: BlobFetches;
+}
+
+/** `name` is a reference in its usual form. A name that is there moves to what the registry has now. */
+export async function pullImage(
+  parts: PullParts,
+  name: string,
+  request: { platform?: string | undefined; insecure?: boolean | undefined },
+  progress: Progress,
+): Promise<ArtifactRow> {
+  const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
+  progress.stage("resolve", name);
+  const { signal } = progress;
+  await using repository = parts.registries.open(name, { insecure: request.insecure ?? false, signal });
+  const { source, reference } = repository;
+  const image = await resolveImage(source, reference, { platform, shown: name, signal });
+  const stop = new AbortController();
+  const both = withSignal(progress, AbortSignal.any([signal, stop.signal]));
+  let layers: ReturnType<typeof fetchLayers> | undefined;
+  let allThere = false;
+  // How far the download is says more than how far the unpacking of what has arrived is.
+  const quiet: Progress = {
+    signal: both.signal,
+    stage: (stage, detail) => allThere && both.stage(stage, detail),
+    bytes: (done, total) => allThere && both.bytes(done, total),
+  };
+  try {
+    const begin = () => {
+      layers = fetchLayers(image.manifest.layers, { ...parts, source, store: parts.blobs }, both);
+      layers.done.then(
+        () => {
+          allThere = true;
+        },
+        (error: unknown) => stop.abort(error),
+      );
+      return layers;
+    };
+    const open: Parameters<typeof publishImage>[2] = (layer, aborted) => (layers ?? begin()).open(layer, aborted);
+    const from = { source: `registry:${name}`, name, force: true };
+    return await publishImage(parts, image, open, from, quiet);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (stop.signal.aborted) throw stop.signal.reason;
+    throw error;
+  } finally {
+    layers?.[Symbol.dispose]();
+    await layers?.done.catch(() => {});
+  }
+}

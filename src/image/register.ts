@@ -1,0 +1,116 @@
+// Images of files that stay where they are: an ext4 file of the user's. A directory tree is copied, for lack of a way to boot from it.
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { copyFile, lstat, open, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { PassThrough } from "node:stream";
+import type { ArtifactRow } from "../lib/artifact-store.ts";
+import { BangerError } from "../lib/errors.ts";
+import { stagingDirectory, syncDirectory } from "../lib/files.ts";
+import { type Progress, withSignal } from "../lib/progress.ts";
+import { run } from "../lib/run.ts";
+import { hostArchitecture } from "./manifest.ts";
+import { publishRootfs, type StoreParts } from "./publish.ts";
+import { rootfsFromTar } from "./rootfs.ts";
+import { untilDone } from "./tar/decompress.ts";
+
+export interface RegisterRequest {
+  path: string;
+  name: string;
+  force?: boolean;
+}
+
+const rootfsName = "rootfs.ext4";
+
+/**
+ * An ext4 file must not change while it is registered: its content is what the id stands for. Throws `file.not-found`,
+ * `image.invalid`, `image.exists`.
+ */
+export async function registerImage(
+  parts: StoreParts,
+  { path, name, force = false }: RegisterRequest,
+  progress: Progress,
+): Promise<ArtifactRow> {
+  parts.artifacts.checkName(name, force);
+  const info = await stat(path).catch((error: unknown) => {
+    throw new BangerError("file.not-found", `cannot read "${path}"`, { cause: error });
+  });
+  await using staging = await stagingDirectory(parts.directory);
+  const target = join(staging.path, rootfsName);
+  if (info.isDirectory()) {
+    const rootfs = await packDirectory(path, target, progress);
+    return publishRootfs(parts, rootfs, { source: `directory:${basename(path)}`, name, force }, staging.path);
+  }
+  if (!info.isFile() || !(await isExt4(path))) {
+    throw new BangerError("image.invalid", `"${path}" is neither an ext4 file nor a directory`, {
+      hint: `banger image import ${path}`,
+    });
+  }
+  progress.stage("verify", basename(path));
+  const tarSha256 = await sha256(path, info.size, progress);
+  await symlink(path, target);
+  const rootfs = { tarSha256, sizeBytes: info.size, usedBytes: 0, architecture: hostArchitecture, diffIds: [], warnings: [] };
+  return publishRootfs(parts, rootfs, { source: `file:${path}`, name, force }, staging.path);
+}
+
+/** Replaces the link to a registered file by a copy. One that is no link is as it should be. */
+export async function promoteImage(directory: string, name: string, progress: Progress): Promise<void> {
+  const file = join(directory, rootfsName);
+  if (!(await lstat(file)).isSymbolicLink()) return;
+  const from = await readlink(file);
+  progress.stage("copy", basename(from));
+  await using staging = await stagingDirectory(directory);
+  const copy = join(staging.path, rootfsName);
+  try {
+    // Keeps holes, and shares the blocks where the file system can.
+    await run({ file: "cp", args: ["--reflink=auto", "--sparse=always", "--", from, copy], signal: progress.signal });
+  } catch (error) {
+    if (!(error instanceof BangerError) || error.code !== "command.missing") {
+      progress.signal.throwIfAborted();
+      throw new BangerError("image.invalid", `the file of image "${name}" cannot be copied from "${from}"`, { cause: error });
+    }
+    await copyFile(from, copy);
+  }
+  await using opened = await open(copy, "r+");
+  await opened.sync();
+  await rename(copy, file);
+  await syncDirectory(directory);
+}
+
+async function packDirectory(path: string, target: string, progress: Progress) {
+  progress.stage("unpack", basename(path));
+  const stop = new AbortController();
+  const half = withSignal(progress, AbortSignal.any([progress.signal, stop.signal]));
+  const output = new PassThrough({ highWaterMark: 1024 * 1024 });
+  const args = ["--create", "--xattrs", "--acls", "--numeric-owner", "--one-file-system", "--sort=name", "-C", path, "."];
+  const done = run({ file: "tar", args, output, timeoutMs: 3_600_000, signal: half.signal }).then(() => {});
+  try {
+    const rootfs = await rootfsFromTar(untilDone(output, done), target, half);
+    await done;
+    return rootfs;
+  } catch (error) {
+    stop.abort(error);
+    await done.catch(() => {});
+    await rm(target, { force: true });
+    throw error;
+  }
+}
+
+async function isExt4(path: string): Promise<boolean> {
+  await using file = await open(path, "r");
+  const magic = Buffer.alloc(2);
+  await file.read(magic, 0, 2, 1024 + 56);
+  return magic.readUInt16LE(0) === 0xef53;
+}
+
+async function sha256(path: string, total: number, { signal, bytes }: Progress): Promise<string> {
+  const hash = createHash("sha256");
+  let done = 0;
+  for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024, signal })) {
+    hash.update(piece as Buffer);
+    done += (piece as Buffer).length;
+    bytes(done, total);
+  }
+  return hash.digest("hex");
+}
+

@@ -1,0 +1,57 @@
+// Further names of images: one small file, name to id. The first name of an image is in the database.
+import { readFile } from "node:fs/promises";
+import * as v from "valibot";
+import { writeFileAtomic } from "../lib/files.ts";
+import type { Logger } from "../lib/log.ts";
+
+const schema = v.record(v.string(), v.string());
+
+/** Changes are written before they can be seen. */
+export class ImageTags {
+  readonly #file: string;
+  #ids: ReadonlyMap<string, string>;
+
+  private constructor(file: string, ids: ReadonlyMap<string, string>) {
+    this.#file = file;
+    this.#ids = ids;
+  }
+
+  /** Names of images that are not there any more are forgotten; a damaged file is one without names. */
+  static async open(file: string, isThere: (id: string) => boolean, log: Logger): Promise<ImageTags> {
+    let entries: [string, string][] = [];
+    try {
+      entries = Object.entries(v.parse(schema, JSON.parse(await readFile(file, "utf8"))));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") log.warn("the names of images are lost", { file, error });
+    }
+    return new ImageTags(file, new Map(entries.filter(([, id]) => isThere(id))));
+  }
+
+  /** Sorted. */
+  of(id: string): string[] {
+    return [...this.#ids].flatMap(([name, other]) => (other === id ? [name] : [])).toSorted();
+  }
+
+  idOf(name: string): string | undefined {
+    return this.#ids.get(name);
+  }
+
+  /** Gives `name` to `id`, whoever had it. */
+  async set(name: string, id: string): Promise<void> {
+    if (this.#ids.get(name) !== id) await this.#write(new Map([...this.#ids, [name, id]]));
+  }
+
+  /** Missing is fine. */
+  async remove(name: string): Promise<void> {
+    if (this.#ids.has(name)) await this.#write(new Map([...this.#ids].filter(([other]) => other !== name)));
+  }
+
+  async forget(id: string): Promise<void> {
+    if (this.of(id).length > 0) await this.#write(new Map([...this.#ids].filter(([, other]) => other !== id)));
+  }
+
+  async #write(ids: ReadonlyMap<string, string>): Promise<void> {
+    this.#ids = ids;
+    await writeFileAtomic(this.#file, `${JSON.stringify(Object.fromEntries(ids), null, 2)}\n`);
+  }
+}

@@ -160,7 +160,7 @@ test("basic authentication, and its failures", async () => {
   await denied(pull(registry, give(undefined)), /who are you$/, hint);
   const wrong = { ...password, credential: { kind: "password", username: "u", password: "x" } as const };
   registry.log.length = 0;
-  await denied(pull(registry, give(wrong)), /it does not take the credentials of the test/, hint);
+  await denied(pull(registry, give(wrong)), /it was asked with the credentials of the test/, hint);
   assert.equal(registry.log.length, 2);
   const broken = await denied(
     pull(registry, () => Promise.reject(new BangerError("command.failed", 'credential helper "x": it failed'))),
@@ -259,4 +259,30 @@ test("a token server's redirect takes no password along, and an identity token i
     message: /what was sent may hold credentials/,
   });
   assert.equal(other.log.length, 1);
+});
+
+test("who leaves while a token is fetched does not take it from others", async () => {
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  await using tokens = await serve((_request, response) => {
+    asked.resolve();
+    void answer.promise.then(() => send(response, 200, '{"token":"T"}'));
+  });
+  await using registry = await serve(
+    guarded(
+      (authorization) => authorization === "Bearer T",
+      () => `Bearer realm="http://${tokens.host}/token"`,
+    ),
+  );
+  using repository = openRepository({ registry: registry.host, repository: "some/app" }, { signal: never });
+  const leaver = new AbortController();
+  const first = repository.manifest("v1", { signal: leaver.signal });
+  const second = repository.manifest("v1", { signal: never });
+  await asked.promise;
+  const reason = new BangerError("cancelled", "enough");
+  leaver.abort(reason);
+  await assert.rejects(first, reason);
+  answer.resolve();
+  assert.equal((await second).digest, manifest.digest);
+  assert.equal(tokens.log.length, 1);
 });

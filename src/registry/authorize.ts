@@ -1,6 +1,7 @@
 // Who we are to one registry: answers its challenges with what is stored for it, and keeps the token as long as it is good.
-import { orAborted } from "../lib/abort.ts";
 import { BangerError } from "../lib/errors.ts";
+import { quietProgress } from "../lib/progress.ts";
+import { SharedWork } from "../lib/shared-work.ts";
 import { parseChallenges, type Challenge } from "./challenge.ts";
 import type { ConnectPolicy } from "./connect.ts";
 import type { CredentialSource, FoundCredential } from "./credential.ts";
@@ -29,8 +30,6 @@ export interface AuthorizerOptions {
   mustProve: boolean;
   policy: ConnectPolicy;
   limits: RegistryLimits;
-  /** Ends requests to token servers, which several callers share. */
-  signal: AbortSignal;
 }
 
 /** Token servers on another host than their registry, that belong to the same owner. */
@@ -46,26 +45,32 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
   const { registry, scope, policy, limits } = options;
   let way: Way | undefined;
   let token: Token | undefined;
-  let fetching: Promise<Token> | undefined;
-  let looking: Promise<FoundCredential | undefined> | undefined;
+  let found: FoundCredential | undefined;
+  let hasLooked = false;
   let explained: ReturnType<Authorizer["explanation"]>;
+  const tokens = new SharedWork<Token>();
+  const looks = new SharedWork<void>();
 
-  const find = (): Promise<FoundCredential | undefined> => {
-    looking ??= (options.credentials?.(registry, options.signal) ?? Promise.resolve(undefined)).catch(
-      (error: unknown) => {
+  /** Looks for credentials, once. */
+  const look = (inner: AbortSignal): Promise<void> =>
+    looks.run("look", quietProgress(inner), async ({ signal }) => {
+      if (hasLooked) return;
+      try {
+        found = await options.credentials?.(registry, signal);
+        if (found !== undefined) explained = { text: `it was asked with the credentials of ${found.origin}` };
+      } catch (error) {
         // What is public can be had without them; when it is not, the error says why there were none.
-        options.signal.throwIfAborted();
+        signal.throwIfAborted();
         explained = { text: "what is stored for it cannot be used", cause: error };
-        return undefined;
-      },
-    );
-    return looking;
-  };
+      }
+      hasLooked = true;
+    });
 
-  const currentToken = async (request: TokenRequest, signal: AbortSignal): Promise<Token> => {
+  const currentToken = async (request: TokenRequest, inner: AbortSignal): Promise<Token> => {
     if (token !== undefined && token.goodUntilMs > Date.now()) return token;
-    fetching ??= fetchToken(policy, limits, request, options.signal).finally(() => (fetching = undefined));
-    token = await orAborted(fetching, signal);
+    token = await tokens.run("token", quietProgress(inner), ({ signal }) =>
+      fetchToken(policy, limits, request, signal),
+    );
     return token;
   };
 
@@ -75,18 +80,14 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
   };
 
   /** The way that fits a challenge and what is stored. */
-  const chooseWay = (
-    challenges: readonly Challenge[],
-    found: FoundCredential | undefined,
-    url: URL,
-  ): Way | undefined => {
+  const chooseWay = (challenges: readonly Challenge[], url: URL): Way | undefined => {
     const credential = found?.credential;
     if (credential?.kind === "bearer") return { kind: "header", value: `Bearer ${credential.token}` };
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     if (bearer !== undefined) {
       const realm = parseRealm(bearer, policy, url);
       const request = { realm, service: bearer.parameters.get("service"), scope };
-      if (credential === undefined || mayHaveCredentials(realm, found)) {
+      if (credential === undefined || mayHaveCredentials(realm)) {
         return { kind: "bearer", request: { ...request, credential } };
       }
       explained = {
@@ -101,7 +102,7 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
     return { kind: "header", value: basicHeader(credential) };
   };
 
-  const mayHaveCredentials = (realm: URL, found: FoundCredential | undefined): boolean =>
+  const mayHaveCredentials = (realm: URL): boolean =>
     policy.isRegistry(realm) || knownRealms[registry] === realm.host || found?.realm === realm.host;
 
   return {
@@ -111,10 +112,9 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
       if (way !== undefined && used === undefined) return true;
       if (way?.kind === "bearer" && token !== undefined && used !== `Bearer ${token.value}`) return true;
       if (way?.kind === "header") return false;
-      const found = await orAborted(find(), signal);
-      if (found !== undefined) explained ??= { text: `it does not take the credentials of ${found.origin}` };
+      await look(signal);
       const challenges = parseChallenges(answer.headers["www-authenticate"]);
-      way = chooseWay(challenges, found, answer.url);
+      way = chooseWay(challenges, answer.url);
       token = undefined;
       if (way === undefined) return false;
       await header(signal);

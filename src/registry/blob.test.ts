@@ -255,3 +255,24 @@ test("destroying the stream closes the connection", async () => {
   stream.destroy();
   await closed.promise;
 });
+
+test("a stream goes on when its repository is disposed, also over a cut", async () => {
+  const more = Promise.withResolvers<void>();
+  await using server = await serve((request, response) => {
+    const start = startOf(request.headers.range);
+    if (start > 0) return sendPart(response, start);
+    response.writeHead(200, { "content-length": blob.length });
+    response.write(blob.subarray(0, 1000));
+    return void more.promise.then(() => response.destroy());
+  });
+  const repository = openRepository(
+    { registry: server.host, repository: "some/app" },
+    { signal: never, limits: quickLimits },
+  );
+  const stream = await repository.open(descriptor, { signal: never });
+  repository[Symbol.dispose]();
+  more.resolve();
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+  assert.ok(Buffer.concat(chunks).equals(blob));
+});

@@ -35,7 +35,7 @@ const reachable: Record<AddressKind, readonly AddressKind[]> = {
 
 const keptSockets = { keepAlive: true, maxFreeSockets: 8, timeout: 60_000 };
 
-/** The policy of one registry. The caller disposes it: that closes the connections. */
+/** The policy of one registry. The caller disposes it: that closes connections that are idle; the others close when they are. */
 export function connectPolicy({ endpoint, insecure }: ConnectOptions): ConnectPolicy {
   const registryHost = new URL(`http://${endpoint}`).hostname;
   const allowed = new Set<AddressKind>(["public"]);
@@ -74,7 +74,10 @@ export function connectPolicy({ endpoint, insecure }: ConnectOptions): ConnectPo
       return { agent: agentFor(url), lookup: checkedLookup(url, (address) => accept(url, address)) };
     },
     [Symbol.dispose]() {
-      for (const agent of agents.values()) agent.destroy();
+      for (const agent of agents.values()) {
+        agent.maxFreeSockets = 0;
+        for (const socket of Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? [])) socket.destroy();
+      }
     },
   };
 }

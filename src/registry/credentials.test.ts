@@ -169,7 +169,7 @@ test("login stores what the registry takes, and nothing else", async () => {
     login({ ...options, username: "user", password: "hunter2" }),
     fails(
       "registry.denied",
-      /does not give a login: UNAUTHORIZED: no; it does not take the credentials of user "user"/,
+      /does not give a login: UNAUTHORIZED: no; it was asked with the credentials of user "user"/,
     ),
   );
   await assert.rejects(stat(authFile), { code: "ENOENT" });

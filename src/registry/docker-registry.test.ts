@@ -253,7 +253,10 @@ test("through a proxy, which then finds the host", async () => {
   });
   proxy.on("connect", (request, socket: Socket) => {
     seen.push(`CONNECT ${request.url}`);
-    if (request.url?.startsWith("plain.invalid") === true) return void socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+    if (request.url?.startsWith("plain.invalid") === true) {
+      socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+      return;
+    }
     const target = connect(Number(registry.host.split(":")[1]), "127.0.0.1", () => {
       socket.write("HTTP/1.1 200 OK\r\n\r\n");
       socket.pipe(target).pipe(socket);

@@ -16,18 +16,19 @@ export interface RepositoryOptions {
   /** Plain HTTP and any certificate are fine. Default: plain HTTP with this machine only. */
   insecure?: boolean;
   limits?: Partial<RegistryLimits>;
-  /** Ends requests for tokens, which the blobs share. Others have signals of their own. */
+  /** Looked at when it is opened. What runs later has signals of its own, and what several share ends with the last of them. */
   signal: AbortSignal;
 }
 
 /**
- * Opens the repository of a reference; nothing is sent yet. The caller disposes it when no stream of it is needed any more.
+ * Opens the repository of a reference; nothing is sent yet. Disposing it closes connections that are idle; open streams go on.
  * Errors of its methods: `image.not-found`, `image.invalid`, `registry.denied`, `registry.failed`, `registry.unreachable`.
  */
 export function openRepository(
   { registry, repository }: Pick<ImageReference, "registry" | "repository">,
   options: RepositoryOptions,
 ): ManifestSource & Disposable {
+  options.signal.throwIfAborted();
   const session = openSession({ ...options, registry, scope: `repository:${repository}:pull` });
   return {
     async manifest(reference, { signal }) {

@@ -1,7 +1,8 @@
 // Requests below /v2/ of one registry: finds out how to speak with it, identifies itself when asked to, tries again, and turns
 // answers that are errors into ours.
-import { orAborted } from "../lib/abort.ts";
 import { BangerError } from "../lib/errors.ts";
+import { quietProgress } from "../lib/progress.ts";
+import { SharedWork } from "../lib/shared-work.ts";
 import { authorizer, deniedError } from "./authorize.ts";
 import { connectPolicy } from "./connect.ts";
 import type { CredentialSource } from "./credential.ts";
@@ -22,8 +23,6 @@ export interface SessionOptions {
   limits?: Partial<RegistryLimits>;
   /** Never goes on as nobody when credentials cannot be used. Default: false. */
   mustProve?: boolean;
-  /** Ends what several requests share. */
-  signal: AbortSignal;
 }
 
 export interface Ask {
@@ -48,9 +47,9 @@ export interface Session extends Disposable {
 
 const longestProbeMs = 10_000;
 
-/** A session with one registry. The caller disposes it: that closes its connections. */
+/** A session with one registry. The caller disposes it: that closes connections that are idle. */
 export function openSession(options: SessionOptions): Session {
-  const { registry, signal: life } = options;
+  const { registry } = options;
   const limits = { ...defaultLimits, ...options.limits };
   const endpoint = endpointOf(registry);
   const policy = connectPolicy({ endpoint, insecure: options.insecure === true });
@@ -61,22 +60,22 @@ export function openSession(options: SessionOptions): Session {
     mustProve: options.mustProve === true,
     policy,
     limits,
-    signal: life,
   });
-  let base: Promise<URL> | undefined;
+  let base: URL | undefined;
+  const probes = new SharedWork<URL>();
 
   /** Plain HTTP is spoken only where it may be, and only when nothing answers in TLS. */
-  const probe = async (): Promise<URL> => {
+  const probe = async (signal: AbortSignal): Promise<URL> => {
     const secure = new URL(`https://${endpoint}/v2/`);
     const plain = new URL(`http://${endpoint}/v2/`);
     if (!policy.mayBePlain(plain)) return secure;
     const quick = { ...limits, answerTimeoutMs: Math.min(limits.answerTimeoutMs, longestProbeMs) };
     try {
-      const answer = await fetchAnswer(policy, quick, { url: secure, signal: life });
+      const answer = await fetchAnswer(policy, quick, { url: secure, signal });
       answer.body.destroy();
       return secure;
     } catch (error) {
-      life.throwIfAborted();
+      signal.throwIfAborted();
       // An answer in TLS that is refused, or a certificate that is not trusted, is no reason to go without.
       const code = error instanceof BangerError ? error.details?.["code"] : undefined;
       if (error instanceof BangerError && error.code !== "registry.unreachable") return secure;
@@ -122,11 +121,8 @@ export function openSession(options: SessionOptions): Session {
   return {
     limits,
     async get(ask) {
-      base ??= probe().catch((error: unknown) => {
-        base = undefined;
-        throw error;
-      });
-      const url = new URL(ask.path, await orAborted(base, ask.signal));
+      base ??= await probes.run("probe", quietProgress(ask.signal), ({ signal }) => probe(signal));
+      const url = new URL(ask.path, base);
       const answer = await askAgain(limits, ask.signal, () => once(ask, url)).catch((error: unknown) => {
         // A token server knows neither what it is asked for nor what the user can do about it.
         if (!(error instanceof BangerError) || error.code !== "registry.denied") throw error;

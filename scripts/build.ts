@@ -80,10 +80,13 @@ await build({
   chunkNames: "chunks/[name]-[hash]",
 });
 
-// Started by the daemon as a thread.
+// Started by the daemon as threads.
 await build({
   ...common,
-  entryPoints: { "capture-worker": join(root, "src/vmm/qemu/capture/worker.ts") },
+  entryPoints: {
+    "capture-worker": join(root, "src/vmm/qemu/capture/worker.ts"),
+    "image-worker": join(root, "src/image/layer/worker.ts"),
+  },
 });
 
 // What Node compiles in a short command is kept for the user who builds.

@@ -1,6 +1,8 @@
 // The superblock, the group descriptors and how an image is divided into groups.
 import { blockBytes } from "./block-output.ts";
+import { crc32c, crc32cOfNumber } from "./crc32c.ts";
 import { inodeBytes } from "./inode.ts";
+import { halfMd4 } from "./name-hash.ts";
 
 export const groupBlocks = 32_768;
 export const firstFreeInode = 11;
@@ -46,10 +48,17 @@ export interface GroupState {
   freeBlocks: number;
   freeInodes: number;
   directories: number;
+  /** Inodes at the end of the group's table that were never used. */
+  unusedInodes: number;
+  blockBitmapSum: number;
+  inodeBitmapSum: number;
 }
 
-export function encodeDescriptors(groups: readonly GroupState[]): Buffer {
-  const table = Buffer.alloc(Math.ceil(groups.length / descriptorsPerBlock) * blockBytes);
+const tableIsZeroed = 4;
+
+/** The table of group descriptors. `seed`: what checksums start from. */
+export function encodeDescriptors(groups: readonly GroupState[], seed: number): Buffer {
+  const table = Buffer.alloc(groups.length * descriptorBytes);
   groups.forEach((group, index) => {
     const at = index * descriptorBytes;
     table.writeUInt32LE(group.blockBitmap, at);
@@ -58,20 +67,26 @@ export function encodeDescriptors(groups: readonly GroupState[]): Buffer {
     table.writeUInt16LE(group.freeBlocks, at + 12);
     table.writeUInt16LE(group.freeInodes, at + 14);
     table.writeUInt16LE(group.directories, at + 16);
+    table.writeUInt16LE(tableIsZeroed, at + 18);
+    table.writeUInt16LE(group.blockBitmapSum & 0xffff, at + 24);
+    table.writeUInt16LE(group.inodeBitmapSum & 0xffff, at + 26);
+    table.writeUInt16LE(group.unusedInodes, at + 28);
+    const sum = crc32c(crc32cOfNumber(seed, index), table, at, at + descriptorBytes);
+    table.writeUInt16LE(sum & 0xffff, at + 30);
   });
   return table;
 }
 
 /**
  * The 1024 bytes of the superblock. No journal (the image is only read), no reserved blocks, and with sparse_super2 no
- * copies of the superblock, so the data can lie in one piece. `uuid`: 16 bytes.
+ * copies of the superblock, so the data can lie in one piece. `uuid`: 16 bytes, also what names are hashed with.
  */
 export function encodeSuperblock(geometry: Geometry, groups: readonly GroupState[], uuid: Buffer): Buffer {
   const block = Buffer.alloc(1024);
   const sum = (field: "freeBlocks" | "freeInodes") => groups.reduce((total, group) => total + group[field], 0);
-  const compat = 0x8 | 0x200; // ext_attr, sparse_super2
+  const compat = 0x8 | 0x20 | 0x200; // ext_attr, dir_index, sparse_super2
   const incompat = 0x2 | 0x40 | 0x200; // filetype, extents, flex_bg (metadata of a group may lie anywhere)
-  const readOnlyCompat = 0x1 | 0x2 | 0x20 | 0x40; // sparse_super, large_file, dir_nlink, extra_isize
+  const readOnlyCompat = 0x1 | 0x2 | 0x20 | 0x40 | 0x400; // sparse_super, large_file, dir_nlink, extra_isize, metadata_csum
   block.writeUInt32LE(geometry.inodesPerGroup * geometry.groups, 0);
   block.writeUInt32LE(geometry.totalBlocks, 4);
   block.writeUInt32LE(sum("freeBlocks"), 12);
@@ -94,11 +109,13 @@ export function encodeSuperblock(geometry: Geometry, groups: readonly GroupState
   uuid.copy(block, 104, 0, 16);
   block.write("banger", 120, "latin1");
   uuid.copy(block, 236, 0, 16); // hash seed
-  block.writeUInt8(1, 252); // half-md4
+  block.writeUInt8(halfMd4, 252);
   block.writeUInt32LE(0x000c, 256); // mount with user_xattr and acl
   block.writeUInt16LE(32, 348);
   block.writeUInt16LE(32, 350);
-  block.writeUInt32LE(1, 352); // signed directory hash
+  block.writeUInt32LE(2, 352); // names are hashed as unsigned bytes
   block.writeUInt8(4, 372); // 16 groups in a flexible one
+  block.writeUInt8(1, 373); // checksums are crc32c
+  block.writeUInt32LE(crc32c(0xffff_ffff, block, 0, 1020), 1020);
   return block;
 }

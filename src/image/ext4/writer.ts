@@ -1,13 +1,19 @@
 // Writes an ext4 image in one pass: file data as it comes, then directories, links, attributes, inodes and bitmaps.
 // No root, no mount, no tool: ownership, devices and attributes are numbers in a file. The same input, the same bytes.
-import type { FileHandle } from "node:fs/promises";
+import { ftruncateSync } from "node:fs";
 import { TarError } from "../tar/header.ts";
-import type { DataRun, DirectoryNode, TreeNode } from "../tree.ts";
+import type { DirectoryNode, TreeNode } from "../tree.ts";
+import { Bitmaps } from "./bitmaps.ts";
 import { BlockOutput, blockBytes, writeAll } from "./block-output.ts";
+import { Checksums } from "./checksums.ts";
 import { directoryBlocks } from "./directory.ts";
-import { extentTree, maxFileBlocks } from "./extents.ts";
-import { deviceArea, encodeInode, inodeBytes } from "./inode.ts";
+import { extentTree } from "./extents.ts";
+import type { Extent } from "./extents.ts";
+import { FileData } from "./file-data.ts";
+import { deviceArea, encodeInode, encodeReserved, inodeBytes } from "./inode.ts";
 import type { InodePlace } from "./inode.ts";
+import { numberInodes } from "./numbering.ts";
+import type { NumberedNode } from "./numbering.ts";
 import {
   encodeDescriptors,
   encodeSuperblock,
@@ -17,60 +23,65 @@ import {
   planGeometry,
 } from "./superblock.ts";
 import type { GroupState } from "./superblock.ts";
-import { xattrBlock } from "./xattr.ts";
+import { XattrStore } from "./xattr-store.ts";
 
-interface Numbered {
-  node: TreeNode;
-  inode: number;
-  parent: number;
-  shown: string;
-}
-
-/** See the file's comment. The file handle stays the caller's: it is neither flushed nor closed here. */
+/** See the file's comment. The file descriptor stays the caller's: it is neither flushed nor closed here. */
 export class Ext4Writer {
-  readonly #file: FileHandle;
+  /** Takes the contents of files, one after the other. */
+  readonly data: FileData;
+  readonly #descriptor: number;
   readonly #output: BlockOutput;
 
-  /** `file` must be new and empty. */
-  constructor(file: FileHandle) {
-    this.#file = file;
-    this.#output = new BlockOutput(file, firstDataBlock);
+  /** The file must be new and empty. `beforeWrite` is told of bytes that are about to be written, and may throw. */
+  constructor(descriptor: number, beforeWrite?: (bytes: number) => void) {
+    this.#descriptor = descriptor;
+    this.#output = new BlockOutput(descriptor, firstDataBlock, beforeWrite);
+    this.data = new FileData(this.#output);
   }
 
-  /** Appends a file's data. */
-  async writeData(content: AsyncIterable<Buffer>): Promise<DataRun> {
-    const firstBlock = await this.#output.pad();
-    for await (const piece of content) await this.#output.write(piece);
-    const blocks = (await this.#output.pad()) - firstBlock;
-    if (blocks > maxFileBlocks) throw new TarError("a file is larger than 170 GiB");
-    return { firstBlock, blocks };
-  }
-
-  /** Writes everything else. Returns the size of the image. */
-  async finish(root: DirectoryNode, uuid: Buffer): Promise<number> {
-    const output = this.#output;
+  /** Writes everything else. `uuid`: 16 bytes. Returns the size of the image. */
+  finish(root: DirectoryNode, uuid: Buffer): number {
     const { nodes, numbers } = numberInodes(root);
-    const runs: DataRun[] = [];
-    const inodes: Buffer[] = [];
+    const checksums = new Checksums(uuid);
+    const contents = new Contents(this.#output, checksums, numbers, hashSeed(uuid));
+    for (const { node } of nodes) contents.xattrs.add(node.xattrs);
+    const xattrBlocks = this.#output.pad();
+    contents.used.push({
+      logical: 0,
+      physical: xattrBlocks,
+      blocks: contents.xattrs.write(this.#output, checksums.seed),
+    });
+
+    const lastInode = Math.max(nodes.length + firstFreeInode - 2, firstFreeInode - 1);
+    const inodes = Buffer.alloc(lastInode * inodeBytes);
+    for (let inode = 1; inode < firstFreeInode; inode++) encodeReserved(slot(inodes, inode), checksums.ofInode(inode));
     for (const item of nodes) {
-      const place = await this.#place(item, numbers, runs);
-      inodes[item.inode] = encodeInode(item.node, place);
+      const target = slot(inodes, item.inode).fill(0);
+      encodeInode(target, item.node, contents.place(item), checksums.ofInode(item.inode));
     }
-    const lastInode = Math.max(inodes.length, firstFreeInode) - 1;
-    const usedBlocks = await output.pad();
-    const geometry = planGeometry(usedBlocks, lastInode);
+    return this.#writeGroups(nodes, inodes, contents.used, { checksums, uuid, lastInode });
+  }
+
+  #writeGroups(
+    nodes: readonly NumberedNode[],
+    inodes: Buffer,
+    used: Extent[],
+    { checksums, uuid, lastInode }: { checksums: Checksums; uuid: Buffer; lastInode: number },
+  ): number {
+    const output = this.#output;
+    const geometry = planGeometry(output.pad(), lastInode);
     if (geometry === undefined) throw new TarError("it is larger than an image can be (256 GiB)");
     const { groups, inodesPerGroup, inodeTableBlocks, totalBlocks } = geometry;
-
-    const table = Buffer.alloc(groups * inodeTableBlocks * blockBytes);
-    inodes.forEach((bytes, inode) => bytes.copy(table, (inode - 1) * inodeBytes));
-    const tableBlock = await output.append(table);
-    const bitmapBlock = tableBlock + groups * inodeTableBlocks;
-    runs.push({ firstBlock: 0, blocks: 1 + geometry.descriptorBlocks });
-    runs.push({ firstBlock: tableBlock, blocks: groups * inodeTableBlocks + groups * 2 });
+    const tableBlock = output.append(inodes);
+    const tableBlocks = groups * inodeTableBlocks;
+    // The rest of the table, which no inode uses.
+    output.write(Buffer.alloc(tableBlocks * blockBytes - Math.ceil(inodes.length / blockBytes) * blockBytes));
+    const bitmapBlock = tableBlock + tableBlocks;
+    used.push({ logical: 0, physical: 0, blocks: 1 + geometry.descriptorBlocks });
+    used.push({ logical: 0, physical: tableBlock, blocks: tableBlocks + groups * 2 });
 
     const blockBitmaps = new Bitmaps(groups, groupBlocks, totalBlocks);
-    for (const run of runs) blockBitmaps.set(run.firstBlock, run.blocks);
+    for (const run of used) blockBitmaps.set(run.physical, run.blocks);
     const inodeBitmaps = new Bitmaps(groups, inodesPerGroup, inodesPerGroup * groups);
     inodeBitmaps.set(0, lastInode);
     const states: GroupState[] = Array.from({ length: groups }, (_, index) => ({
@@ -80,64 +91,87 @@ export class Ext4Writer {
       freeBlocks: blockBitmaps.free(index),
       freeInodes: inodeBitmaps.free(index),
       directories: 0,
+      // Inodes are used from the first on, so those that are free are the last.
+      unusedInodes: inodeBitmaps.free(index),
+      blockBitmapSum: blockBitmaps.sum(index, checksums.seed),
+      inodeBitmapSum: inodeBitmaps.sum(index, checksums.seed),
     }));
     for (const { node, inode } of nodes) {
       const state = states[Math.floor((inode - 1) / inodesPerGroup)];
       if (node.type === "directory" && state !== undefined) state.directories++;
     }
-    await output.write(blockBitmaps.bytes);
-    await output.write(inodeBitmaps.bytes);
-    await output.finish();
+    output.write(blockBitmaps.bytes);
+    output.write(inodeBitmaps.bytes);
+    output.flush();
 
     const head = Buffer.alloc(blockBytes);
     encodeSuperblock(geometry, states, uuid).copy(head, 1024);
-    await writeAll(this.#file, head, 0);
-    await writeAll(this.#file, encodeDescriptors(states), blockBytes);
-    await this.#file.truncate(totalBlocks * blockBytes);
+    writeAll(this.#descriptor, encodeDescriptors(states, checksums.seed), blockBytes);
+    writeAll(this.#descriptor, head, 0);
+    ftruncateSync(this.#descriptor, totalBlocks * blockBytes);
     return totalBlocks * blockBytes;
   }
+}
 
-  /** Writes what an inode needs besides itself and adds the blocks it uses to `runs`. */
-  async #place(item: Numbered, numbers: ReadonlyMap<TreeNode, number>, runs: DataRun[]): Promise<InodePlace> {
-    const { node, shown } = item;
-    const appendBlock = async (block: Buffer) => {
-      const number = await this.#output.append(block);
-      runs.push({ firstBlock: number, blocks: block.length / blockBytes });
-      return number;
-    };
-    const attributes = xattrBlock(node.xattrs, shown);
-    const xattrNumber = attributes === undefined ? 0 : await appendBlock(attributes);
-    const own = attributes === undefined ? 0 : 1;
+function slot(inodes: Buffer, inode: number): Buffer {
+  return inodes.subarray((inode - 1) * inodeBytes, inode * inodeBytes);
+}
+
+function hashSeed(uuid: Buffer): Uint32Array {
+  return Uint32Array.from([0, 4, 8, 12], (at) => uuid.readUInt32LE(at));
+}
+
+/** Writes what inodes need besides themselves: directories, long links, extent blocks. */
+class Contents {
+  readonly xattrs = new XattrStore();
+  /** Every run of blocks that the tree uses. */
+  readonly used: Extent[] = [];
+  readonly #output: BlockOutput;
+  readonly #checksums: Checksums;
+  readonly #numbers: ReadonlyMap<TreeNode, number>;
+  readonly #hashSeed: Uint32Array;
+
+  constructor(output: BlockOutput, checksums: Checksums, numbers: ReadonlyMap<TreeNode, number>, seed: Uint32Array) {
+    this.#output = output;
+    this.#checksums = checksums;
+    this.#numbers = numbers;
+    this.#hashSeed = seed;
+  }
+
+  place(item: NumberedNode): InodePlace {
+    const { node } = item;
+    const seed = this.#checksums.ofInode(item.inode);
+    const xattrNumber = this.xattrs.numberOf(node.xattrs);
+    const own = xattrNumber === 0 ? 0 : 1;
     const links = node.type === "directory" ? directoryLinks(node) : node.links;
+    const common = { links, xattrBlock: xattrNumber, isIndexed: false };
 
-    const extents = async (firstBlock: number, blocks: number, sizeBytes: number): Promise<InodePlace> => {
-      const { inodeBytes: area, leafBlocks } = await extentTree(firstBlock, blocks, appendBlock);
-      const total = blocks + leafBlocks.length + own;
-      return { sizeBytes, links, blocks: total, area, usesExtents: true, xattrBlock: xattrNumber };
+    const extents = (runs: readonly Extent[], sizeBytes: number): InodePlace => {
+      const { inodeBytes: area, treeBlocks } = extentTree(runs, seed, (block) => this.#append(block).physical);
+      const blocks = runs.reduce((sum, run) => sum + run.blocks, treeBlocks + own);
+      return { ...common, sizeBytes, blocks, area, usesExtents: true };
     };
     const inline = (area: Buffer, sizeBytes: number): InodePlace => {
-      return { sizeBytes, links, blocks: own, area, usesExtents: false, xattrBlock: xattrNumber };
+      return { ...common, sizeBytes, blocks: own, area, usesExtents: false };
     };
     switch (node.type) {
       case "file":
-        runs.push(node.data);
-        return extents(node.data.firstBlock, node.data.blocks, node.sizeBytes);
+        for (const run of node.extents) this.used.push(run);
+        return extents(node.extents, node.sizeBytes);
       case "directory": {
-        const blocks = directoryBlocks([
-          { name: Buffer.from("."), inode: item.inode, type: "directory" },
-          { name: Buffer.from(".."), inode: item.parent, type: "directory" },
-          ...[...node.children].map(([name, child]) => ({
-            name: Buffer.from(name, "latin1"),
-            inode: numbers.get(child) ?? 0,
-            type: child.type,
-          })),
-        ]);
-        return extents(await appendBlock(blocks), blocks.length / blockBytes, blocks.length);
+        const entries = [...node.children].map(([name, child]) => ({
+          name: Buffer.from(name, "latin1"),
+          inode: this.#numbers.get(child) ?? 0,
+          type: child.type,
+        }));
+        const { inode, parent } = item;
+        const { bytes, indexed } = directoryBlocks(entries, { inode, parent, seed, hashSeed: this.#hashSeed });
+        return { ...extents([this.#append(bytes)], bytes.length), isIndexed: indexed };
       }
       case "symlink": {
         const target = Buffer.from(node.target, "latin1");
         if (target.length < 60) return inline(Buffer.concat([target], 60), target.length);
-        return extents(await appendBlock(Buffer.concat([target], blockBytes)), 1, target.length);
+        return extents([this.#append(Buffer.concat([target], blockBytes))], target.length);
       }
       case "character":
       case "block":
@@ -146,6 +180,12 @@ export class Ext4Writer {
         return inline(Buffer.alloc(60), 0);
     }
   }
+
+  #append(bytes: Buffer): Extent {
+    const run = { logical: 0, physical: this.#output.append(bytes), blocks: bytes.length / blockBytes };
+    this.used.push(run);
+    return run;
+  }
 }
 
 /** 2, and one for each directory within; 1 means "too many to count". */
@@ -153,71 +193,4 @@ function directoryLinks(node: DirectoryNode): number {
   let links = 2;
   for (const child of node.children.values()) if (child.type === "directory") links++;
   return links > 64_999 ? 1 : links;
-}
-
-/** The root is inode 2; the others count from the first free one, in the order of the archive. */
-function numberInodes(root: DirectoryNode): { nodes: Numbered[]; numbers: Map<TreeNode, number> } {
-  const numbers = new Map<TreeNode, number>([[root, 2]]);
-  const nodes: Numbered[] = [{ node: root, inode: 2, parent: 2, shown: "/" }];
-  let next = firstFreeInode;
-  for (const item of nodes) {
-    if (item.node.type !== "directory") continue;
-    for (const [name, child] of item.node.children) {
-      if (numbers.has(child)) continue;
-      numbers.set(child, next);
-      nodes.push({ node: child, inode: next, parent: item.inode, shown: name });
-      next++;
-    }
-  }
-  return { nodes, numbers };
-}
-
-/** One bitmap block for each group; bits past the end of the image, or of the group's inodes, are set. */
-class Bitmaps {
-  readonly bytes: Buffer;
-  readonly #perGroup: number;
-
-  constructor(groups: number, perGroup: number, total: number) {
-    this.bytes = Buffer.alloc(groups * blockBytes);
-    this.#perGroup = perGroup;
-    for (let group = 0; group < groups; group++) {
-      const valid = Math.max(0, Math.min(perGroup, total - group * perGroup));
-      this.#setBits(group * blockBytes * 8 + valid, blockBytes * 8 - valid);
-    }
-  }
-
-  /** Sets the bits of the items `first` and following, counted over all groups. */
-  set(first: number, count: number): void {
-    for (let done = 0; done < count;) {
-      const group = Math.floor((first + done) / this.#perGroup);
-      const within = (first + done) % this.#perGroup;
-      const here = Math.min(count - done, this.#perGroup - within);
-      this.#setBits(group * blockBytes * 8 + within, here);
-      done += here;
-    }
-  }
-
-  /** Number of bits that are not set in a group. */
-  free(group: number): number {
-    let free = 0;
-    for (const byte of this.bytes.subarray(group * blockBytes, (group + 1) * blockBytes)) {
-      for (let bits = ~byte & 0xff; bits !== 0; bits &= bits - 1) free++;
-    }
-    return free;
-  }
-
-  #setBits(first: number, count: number): void {
-    let bit = first;
-    const end = first + count;
-    while (bit < end) {
-      if ((bit & 7) === 0 && end - bit >= 8) {
-        const whole = (end - bit) >> 3;
-        this.bytes.fill(0xff, bit >> 3, (bit >> 3) + whole);
-        bit += whole * 8;
-      } else {
-        this.bytes[bit >> 3] = (this.bytes[bit >> 3] ?? 0) | (1 << (bit & 7));
-        bit++;
-      }
-    }
-  }
 }

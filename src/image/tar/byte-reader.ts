@@ -2,34 +2,44 @@
 import { createHash } from "node:crypto";
 import { TarError } from "./header.ts";
 
+export interface ByteReaderOptions {
+  /** Hash of the whole stream. Default: sha256. */
+  algorithm?: "sha256" | "sha512";
+  /** Told of each chunk's length as it comes; may throw to stop the reader. */
+  onChunk?: (bytes: number) => void;
+}
+
 export class ByteReader {
   /** Bytes taken so far. */
   offset = 0;
   readonly #source: AsyncIterator<Buffer>;
-  readonly #hash = createHash("sha256");
+  readonly #hash;
+  readonly #onChunk: (bytes: number) => void;
   #chunk: Buffer = Buffer.alloc(0);
 
-  constructor(source: AsyncIterable<Buffer>) {
+  constructor(source: AsyncIterable<Buffer>, options: ByteReaderOptions = {}) {
     this.#source = source[Symbol.asyncIterator]();
+    this.#hash = createHash(options.algorithm ?? "sha256");
+    this.#onChunk = options.onChunk ?? (() => {});
   }
 
-  /** The next piece, at least 1 and at most `limit` bytes; undefined at the end. Valid until the next call. */
-  async some(limit: number): Promise<Buffer | undefined> {
-    while (this.#chunk.length === 0) {
-      const next = await this.#source.next();
-      if (next.done === true) return undefined;
-      this.#hash.update(next.value);
-      this.#chunk = next.value;
-    }
+  /** At most `limit` bytes of what is there already; undefined when that is nothing. Valid until the next call. */
+  now(limit: number): Buffer | undefined {
+    if (this.#chunk.length === 0) return undefined;
     const piece = this.#chunk.subarray(0, limit);
     this.#chunk = this.#chunk.subarray(piece.length);
     this.offset += piece.length;
     return piece;
   }
 
+  /** The next piece, at least 1 and at most `limit` bytes; undefined at the end. Valid until the next call. */
+  async some(limit: number): Promise<Buffer | undefined> {
+    return (await this.#fill()) ? this.now(limit) : undefined;
+  }
+
   /** Exactly `length` bytes; undefined when the stream is at its end. Throws TarError when it ends within. */
   async take(length: number): Promise<Buffer | undefined> {
-    if (this.#chunk.length >= length) return this.some(length);
+    if (this.#chunk.length >= length) return this.now(length);
     const pieces: Buffer[] = [];
     let missing = length;
     while (missing > 0) {
@@ -44,13 +54,34 @@ export class ByteReader {
     return Buffer.concat(pieces);
   }
 
-  /** Passes over `length` bytes. */
-  async skip(length: number): Promise<void> {
+  /** The next `length` bytes without taking them; fewer at the end. */
+  async peek(length: number): Promise<Buffer> {
+    if (this.#chunk.length < length) {
+      const pieces = [this.#chunk];
+      for (let have = this.#chunk.length; have < length;) {
+        this.#chunk = Buffer.alloc(0);
+        if (!(await this.#fill())) break;
+        pieces.push(this.#chunk);
+        have += this.#chunk.length;
+      }
+      this.#chunk = Buffer.concat(pieces);
+    }
+    return this.#chunk.subarray(0, length);
+  }
+
+  /** Passes `length` bytes to `use`. */
+  async pass(length: number, use: (piece: Buffer) => void): Promise<void> {
     for (let missing = length; missing > 0;) {
-      const piece = await this.some(missing);
+      const piece = this.now(missing) ?? (await this.some(missing));
       if (piece === undefined) throw this.cutShort();
       missing -= piece.length;
+      use(piece);
     }
+  }
+
+  /** Passes over `length` bytes. */
+  async skip(length: number): Promise<void> {
+    await this.pass(length, () => {});
   }
 
   /** What to throw where the stream should not have ended. */
@@ -58,9 +89,21 @@ export class ByteReader {
     return new TarError(`it is cut short at byte ${this.offset}`);
   }
 
-  /** Reads to the end and returns the sha256 (hex) of the whole stream. */
+  /** Reads to the end and returns the hash (hex) of the whole stream. */
   async finish(): Promise<string> {
     while ((await this.some(1024 * 1024)) !== undefined);
     return this.#hash.digest("hex");
+  }
+
+  /** Gets the next chunk when there is none; false at the end. */
+  async #fill(): Promise<boolean> {
+    while (this.#chunk.length === 0) {
+      const next = await this.#source.next();
+      if (next.done === true) return false;
+      this.#onChunk(next.value.length);
+      this.#hash.update(next.value);
+      this.#chunk = next.value;
+    }
+    return true;
   }
 }

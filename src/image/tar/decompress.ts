@@ -1,54 +1,71 @@
-// Opens an archive file as a stream of plain tar bytes: as it is, or through gzip, zstd or xz by what it begins with.
-import { createReadStream } from "node:fs";
+// Opens archive files, and makes plain tar bytes of what is compressed with gzip, zstd or xz.
 import { constants, open } from "node:fs/promises";
-import { PassThrough, Readable, Transform, pipeline } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import { PassThrough, Readable, pipeline } from "node:stream";
+import { createGunzip } from "node:zlib";
 import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
-import { findTool, run } from "../../lib/run.ts";
+import { run } from "../../lib/run.ts";
 import { TarError } from "./header.ts";
+import { unzstd } from "./unzstd.ts";
 
 const chunkBytes = 1024 * 1024;
 
-/** A stream of tar bytes. Broken compression ends it with a TarError. Destroying it closes the file and ends the tool. */
+/**
+ * The bytes of an archive file, with progress. Throws `file.not-found`, or `image.invalid` for what is no regular file.
+ * Destroying the stream closes the file.
+ */
 export async function openArchive(path: string, progress: Progress): Promise<Readable> {
-  const head = Buffer.alloc(6);
   // Without this flag, opening a named pipe waits for its writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
     throw new BangerError("file.not-found", `cannot read "${path}"`, { cause: error });
   });
-  let totalBytes: number;
-  try {
-    const info = await file.stat();
-    if (!info.isFile()) throw new BangerError("image.invalid", `"${path}" is not a regular file`);
-    totalBytes = info.size;
-    await file.read(head, 0, head.length, 0);
-  } finally {
+  const info = await file.stat().catch(async (error: unknown) => {
     await file.close();
-  }
-  let doneBytes = 0;
-  const counted = new Transform({
-    highWaterMark: chunkBytes,
-    transform(chunk: Buffer, _encoding, done) {
-      doneBytes += chunk.length;
-      progress.bytes(doneBytes, totalBytes);
-      done(null, chunk);
-    },
+    throw error;
   });
-  // Errors reach the reader through the last stream of the pipeline.
-  const source = pipeline(createReadStream(path, { highWaterMark: chunkBytes }), counted, () => {});
-  const magic = head.toString("hex");
-  const options = { chunkSize: chunkBytes };
-  if (magic.startsWith("1f8b")) return pipeline(source, createGunzip(options), () => {});
-  if (magic.startsWith("28b52ffd") || /^5.2a4d18/.test(magic)) {
-    // The decoder of Node stops after the first frame of several; the tool does not.
-    if (findTool("zstd") === undefined) return pipeline(source, createZstdDecompress(options), () => {});
-    return throughTool("zstd", source, progress.signal);
+  if (!info.isFile()) {
+    await file.close();
+    throw new BangerError("image.invalid", `"${path}" is not a regular file`);
   }
-  return magic === "fd377a585a00" ? throughTool("xz", source, progress.signal) : source;
+  const stream = file.createReadStream({ highWaterMark: chunkBytes });
+  let doneBytes = 0;
+  stream.on("data", (chunk) => progress.bytes((doneBytes += chunk.length), info.size));
+  stream.pause();
+  return stream;
 }
 
-function throughTool(tool: string, source: Readable, signal: AbortSignal): Readable {
+/**
+ * The plain bytes of a stream: as it is, or through gzip, zstd or, where `allowXz` is set, xz, by what it begins with. Broken
+ * compression ends it with a TarError or an error of zlib. Whoever stops reading early destroys `source`.
+ */
+export async function* decompress(
+  source: Readable,
+  { allowXz, signal }: { allowXz: boolean; signal: AbortSignal },
+): AsyncGenerator<Buffer> {
+  const chunks = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  const first: Buffer[] = [];
+  for (let bytes = 0; bytes < 6;) {
+    const next = await chunks.next();
+    if (next.done === true) break;
+    first.push(next.value);
+    bytes += next.value.length;
+  }
+  const all = async function* () {
+    if (first.length > 0) yield Buffer.concat(first.splice(0));
+    for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) yield next.value;
+  };
+  const magic = Buffer.concat(first).toString("hex", 0, 6);
+  if (magic.startsWith("1f8b")) {
+    // Whole chunks, not a few of them copied into one; enough that inflating goes on while they are used.
+    const options = { chunkSize: chunkBytes, readableObjectMode: true, readableHighWaterMark: 3 };
+    const gunzip = createGunzip(options);
+    yield* pipeline(Readable.from(all(), { highWaterMark: 2 }), gunzip, () => {}) as AsyncIterable<Buffer>;
+  } else if (magic.startsWith("28b52ffd") || /^5.2a4d18/.test(magic)) yield* unzstd(all());
+  else if (magic === "fd377a585a00" && allowXz) yield* throughTool("xz", Readable.from(all()), signal);
+  else yield* all();
+}
+
+function throughTool(tool: string, source: Readable, signal: AbortSignal): AsyncIterable<Buffer> {
   const output = new PassThrough({ highWaterMark: chunkBytes });
   const abandoned = new AbortController();
   const done = run({
@@ -67,7 +84,7 @@ function throughTool(tool: string, source: Readable, signal: AbortSignal): Reada
   );
   const stream = untilDone(output, done);
   stream.once("close", () => abandoned.abort(new BangerError("cancelled", "the archive is not read any more")));
-  return stream;
+  return stream as AsyncIterable<Buffer>;
 }
 
 /** The output of a program, which ends well only when the program does: its end is held back until `done`. */

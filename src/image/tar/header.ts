@@ -1,4 +1,4 @@
-// Decodes tar headers: v7, ustar, GNU (long names, base-256 numbers) and pax records. Names are bytes, kept as latin1 text.
+// Decodes tar headers: v7, ustar, GNU (long names, base-256 numbers). Names are bytes, kept as latin1 text.
 
 /** Something in the archive is not as it must be; the message says what. */
 export class TarError extends Error {}
@@ -20,11 +20,10 @@ export const blockBytes = 512;
 
 /** A header block; undefined for a block of zeros. Throws TarError when its checksum is wrong. */
 export function parseHeader(block: Buffer): RawHeader | undefined {
-  let sum = 8 * 0x20;
-  for (let index = 0; index < blockBytes; index++) if (index < 148 || index >= 156) sum += block[index] ?? 0;
-  if (sum === 8 * 0x20) return undefined;
+  const sums = checksums(block);
+  if (sums.unsigned === 8 * 0x20) return undefined;
   const stated = Number.parseInt(text(block, 148, 8).trim(), 8);
-  if (sum !== stated) throw new TarError("a header has a wrong checksum");
+  if (sums.unsigned !== stated && sums.signed !== stated) throw new TarError("a header has a wrong checksum");
   const isUstar = block.toString("latin1", 257, 263) === "ustar\0";
   const prefix = isUstar ? text(block, 345, 155) : "";
   const name = text(block, 0, 100);
@@ -32,14 +31,34 @@ export function parseHeader(block: Buffer): RawHeader | undefined {
     name: prefix === "" ? name : `${prefix}/${name}`,
     linkName: text(block, 157, 100),
     typeFlag: String.fromCharCode(block[156] ?? 0),
-    mode: number(block, 100, 8, "mode") & 0o7777,
-    uid: number(block, 108, 8, "owner"),
-    gid: number(block, 116, 8, "group"),
-    sizeBytes: size(number(block, 124, 12, "size")),
-    mtime: number(block, 136, 12, "time"),
-    major: number(block, 329, 8, "device"),
-    minor: number(block, 337, 8, "device"),
+    mode: octalOrBinary(block, 100, 8, "mode") & 0o7777,
+    uid: octalOrBinary(block, 108, 8, "owner"),
+    gid: octalOrBinary(block, 116, 8, "group"),
+    sizeBytes: size(octalOrBinary(block, 124, 12, "size")),
+    mtime: octalOrBinary(block, 136, 12, "time"),
+    major: octalOrBinary(block, 329, 8, "device"),
+    minor: octalOrBinary(block, 337, 8, "device"),
   };
+}
+
+/** Whether a block could be a header, or the end mark. */
+export function looksLikeHeader(block: Buffer): boolean {
+  const sums = checksums(block);
+  const stated = Number.parseInt(text(block, 148, 8).trim(), 8);
+  return sums.unsigned === 8 * 0x20 || sums.unsigned === stated || sums.signed === stated;
+}
+
+/** The sum of a header's bytes; some old programs took them as signed. */
+function checksums(block: Buffer): { unsigned: number; signed: number } {
+  let unsigned = 8 * 0x20;
+  let above127 = 0;
+  for (let index = 0; index < blockBytes; index++) {
+    if (index >= 148 && index < 156) continue;
+    const byte = block[index] ?? 0;
+    unsigned += byte;
+    above127 += byte >> 7;
+  }
+  return { unsigned, signed: unsigned - 256 * above127 };
 }
 
 function text(block: Buffer, start: number, length: number): string {
@@ -47,8 +66,8 @@ function text(block: Buffer, start: number, length: number): string {
   return block.toString("latin1", start, end < 0 || end > start + length ? start + length : end);
 }
 
-/** Octal text, or base-256 when the first bit is set. */
-function number(block: Buffer, start: number, length: number, what: string): number {
+/** A number as octal text, or as base-256 when the first bit is set. `what` is for the error. */
+export function octalOrBinary(block: Buffer, start: number, length: number, what: string): number {
   const first = block[start] ?? 0;
   if ((first & 0x80) !== 0) {
     let value = BigInt.asIntN(7, BigInt(first));
@@ -67,22 +86,4 @@ function number(block: Buffer, start: number, length: number, what: string): num
 function size(value: number): number {
   if (value < 0) throw new TarError("an entry has a negative size");
   return value;
-}
-
-/** Pax records "<length> <key>=<value>\n". Later ones win. */
-export function parsePax(data: Buffer): Map<string, Buffer> {
-  const records = new Map<string, Buffer>();
-  for (let at = 0; at < data.length;) {
-    if (data[at] === 0) break;
-    const space = data.indexOf(0x20, at);
-    const length = space < 0 ? Number.NaN : Number(data.toString("latin1", at, space));
-    const end = at + length;
-    const equals = data.indexOf(0x3d, space);
-    if (!Number.isSafeInteger(length) || end > data.length || equals < 0 || equals >= end || data[end - 1] !== 0x0a) {
-      throw new TarError("a pax record is malformed");
-    }
-    records.set(data.toString("latin1", space + 1, equals), data.subarray(equals + 1, end - 1));
-    at = end;
-  }
-  return records;
 }

@@ -1,9 +1,19 @@
 // Walks a tar stream entry by entry. Nothing is written anywhere; hostile input ends in a TarError.
 import type { ByteReader } from "./byte-reader.ts";
-import { TarError, blockBytes, parseHeader, parsePax } from "./header.ts";
+import { TarError, blockBytes, looksLikeHeader, parseHeader } from "./header.ts";
 import type { RawHeader } from "./header.ts";
+import { PaxFields, parsePax } from "./pax.ts";
+import type { PaxRecord } from "./pax.ts";
+import { leadingMap, oldGnuMap, paxMap, paxSparseForm } from "./sparse.ts";
+import type { SparseRegion } from "./sparse.ts";
 
 export type TarEntryType = "file" | "directory" | "symlink" | "hardlink" | "character" | "block" | "fifo";
+
+/** Takes a file's content in order: `skip` stands for that many zeros. */
+export interface ContentSink {
+  write(piece: Buffer): void;
+  skip(bytes: number): void;
+}
 
 export interface TarEntry {
   /** Bytes as latin1 text, as they stand in the archive. */
@@ -17,68 +27,88 @@ export interface TarEntry {
   mtimeNanoseconds: number;
   major: number;
   minor: number;
+  /** Size of the file, with its holes. */
   sizeBytes: number;
+  /** Bytes of it that are in the archive. */
+  storedBytes: number;
   xattrs: ReadonlyMap<string, Buffer>;
-  /** The file's data, to be read before the next entry is asked for; what is left is skipped. */
-  content(): AsyncGenerator<Buffer>;
+  /** Access control lists as text: "access" and "default". */
+  aclTexts: ReadonlyMap<string, string>;
+  /** Reads the file's data; to be called before the next entry is asked for, at most once. What nobody reads is skipped. */
+  read(sink: ContentSink): Promise<void>;
 }
 
 const types: Record<string, TarEntryType> = {
   "\0": "file",
   "0": "file",
   "7": "file",
+  S: "file",
   "1": "hardlink",
   "2": "symlink",
   "3": "character",
   "4": "block",
   "5": "directory",
+  D: "directory",
   "6": "fifo",
 };
 /** Longest extended header: room for long names and a full set of extended attributes. */
 const maxExtendedBytes = 1024 * 1024;
+const maxExtendedHeaders = 64;
 
 interface Extended {
+  count: number;
   longName?: string;
   longLink?: string;
-  pax?: Map<string, Buffer>;
+  pax?: PaxRecord[];
+}
+
+export interface TarOptions {
+  /** Whether the archive may end without its end mark, where the next header would be. */
+  mayEndEarly?: boolean;
 }
 
 /** Entries up to the end mark. Throws TarError for what is cut short, damaged or not supported. */
-export async function* readTar(reader: ByteReader): AsyncGenerator<TarEntry> {
-  let extended: Extended = {};
+export async function* readTar(reader: ByteReader, options: TarOptions = {}): AsyncGenerator<TarEntry> {
+  let extended: Extended = { count: 0 };
   for (;;) {
-    const header = await readHeader(reader);
-    if (header === undefined) return;
+    const found = await readHeader(reader, options.mayEndEarly === true && extended.count === 0);
+    if (found === undefined) {
+      if (extended.count > 0 && (extended.pax ?? extended.longName ?? extended.longLink) !== undefined) {
+        throw new TarError("it ends after an extended header");
+      }
+      return;
+    }
+    const { header, block } = found;
     if ("LKxXg".includes(header.typeFlag)) {
+      extended.count++;
       if (header.sizeBytes > maxExtendedBytes) throw new TarError("an extended header is too long");
+      if (extended.count > maxExtendedHeaders) throw new TarError("an entry has too many extended headers");
       const data = header.sizeBytes === 0 ? Buffer.alloc(0) : await reader.take(padded(header.sizeBytes));
       if (data === undefined) throw reader.cutShort();
       addExtended(extended, header.typeFlag, data.subarray(0, header.sizeBytes));
       continue;
     }
-    const entry = toEntry(header, extended);
-    extended = {};
-    let leftBytes = entry.sizeBytes;
-    entry.content = async function* () {
-      while (leftBytes > 0) {
-        const piece = await reader.some(leftBytes);
-        if (piece === undefined) throw reader.cutShort();
-        leftBytes -= piece.length;
-        yield piece;
-      }
-    };
+    const { entry, skipRest } = await openEntry(reader, header, block, extended);
+    extended = { count: 0 };
     yield entry;
-    await reader.skip(leftBytes + padded(entry.sizeBytes) - entry.sizeBytes);
+    await skipRest();
   }
 }
 
-/** The next header; undefined at the end mark. */
-async function readHeader(reader: ByteReader): Promise<RawHeader | undefined> {
+/** The next header; undefined at the end. */
+async function readHeader(
+  reader: ByteReader,
+  mayEnd: boolean,
+): Promise<{ header: RawHeader; block: Buffer } | undefined> {
   const isFirst = reader.offset === 0;
   const block = await reader.take(blockBytes);
-  if (block === undefined) throw reader.cutShort();
+  if (block === undefined) {
+    if (mayEnd) return undefined;
+    throw reader.cutShort();
+  }
   try {
-    return parseHeader(block);
+    const header = parseHeader(block);
+    return header === undefined ? undefined : { header, block };
   } catch (error) {
     if (isFirst && error instanceof TarError) throw new TarError("it is no tar archive", { cause: error });
     throw error;
@@ -92,48 +122,88 @@ function padded(bytes: number): number {
 /** Global pax headers ("g") say nothing about single entries and are passed over. */
 function addExtended(extended: Extended, typeFlag: string, data: Buffer): void {
   const end = data.indexOf(0);
-  if (typeFlag === "L") extended.longName = data.toString("latin1", 0, end < 0 ? data.length : end);
-  else if (typeFlag === "K") extended.longLink = data.toString("latin1", 0, end < 0 ? data.length : end);
+  const text = () => data.toString("latin1", 0, end < 0 ? data.length : end);
+  if (typeFlag === "L") extended.longName = text();
+  else if (typeFlag === "K") extended.longLink = text();
   else if (typeFlag !== "g") extended.pax = parsePax(Buffer.from(data));
 }
 
-function toEntry(header: RawHeader, { longName, longLink, pax }: Extended): TarEntry {
-  const paxText = (key: string) => pax?.get(key)?.toString("latin1");
-  const paxNumber = (key: string) => {
-    const value = paxText(key);
-    if (value === undefined || value === "") return undefined;
-    const parsed = Number(value);
-    if (!Number.isFinite(parsed)) throw new TarError(`a pax record "${key}" is no number`);
-    return parsed;
-  };
-  const path = paxText("path") ?? longName ?? header.name;
-  if (header.typeFlag === "S" || (pax !== undefined && [...pax.keys()].some((key) => key.startsWith("GNU.sparse.")))) {
-    throw new TarError(`"${path}" is stored as a sparse file: make the archive without --sparse`);
-  }
+async function openEntry(
+  reader: ByteReader,
+  header: RawHeader,
+  block: Buffer,
+  extended: Extended,
+): Promise<{ entry: TarEntry; skipRest: () => Promise<void> }> {
+  const records = extended.pax ?? [];
+  const fields = new PaxFields(records);
+  const path = fields.text("GNU.sparse.name") ?? fields.text("path") ?? extended.longName ?? header.name;
+  const stated = fields.number("size") ?? header.sizeBytes;
+  if (!Number.isSafeInteger(stated) || stated < 0) throw new TarError(`"${path}" has an impossible size`);
   let type = types[header.typeFlag];
   if (type === undefined) throw new TarError(`"${path}" is of an unknown type "${header.typeFlag}"`);
   if (type === "file" && path.endsWith("/")) type = "directory";
-  const sizeBytes = paxNumber("size") ?? header.sizeBytes;
-  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) throw new TarError(`"${path}" has an impossible size`);
-  const xattrs = new Map<string, Buffer>();
-  for (const [key, value] of pax ?? []) {
-    if (key.startsWith("SCHILY.xattr.")) xattrs.set(key.slice("SCHILY.xattr.".length), value);
+
+  // The block of the header is gone once more is read.
+  const { uid, gid } = { uid: fields.number("uid") ?? header.uid, gid: fields.number("gid") ?? header.gid };
+  const sparseHeader = header.typeFlag === "S" ? Buffer.from(block) : undefined;
+  let sizeBytes = type === "file" ? stated : 0;
+  let dataBytes = type === "file" || (await hasData(reader, stated)) ? stated : 0;
+  const paddingBytes = padded(dataBytes) - dataBytes;
+  let regions: readonly SparseRegion[] | undefined;
+  const form = type === "file" ? paxSparseForm(records) : undefined;
+  if (type === "file" && sparseHeader !== undefined) {
+    ({ regions, realBytes: sizeBytes } = await oldGnuMap(sparseHeader, reader));
+  } else if (form === "1.0") {
+    const { map, takenBytes } = await leadingMap(reader, dataBytes, records);
+    ({ regions, realBytes: sizeBytes } = map);
+    dataBytes -= takenBytes;
+  } else if (form !== undefined) ({ regions, realBytes: sizeBytes } = paxMap(records, form));
+  if (regions !== undefined && regions.reduce((sum, region) => sum + region.sizeBytes, 0) > dataBytes) {
+    throw new TarError(`the sparse map of "${path}" names more data than there is`);
   }
-  return {
+
+  let leftBytes = dataBytes;
+  const take = async (bytes: number, sink: ContentSink) => {
+    leftBytes -= bytes;
+    await reader.pass(bytes, (piece) => sink.write(piece));
+  };
+  const entry: TarEntry = {
     path,
     type,
-    linkPath: paxText("linkpath") ?? longLink ?? header.linkName,
+    linkPath: fields.text("linkpath") ?? extended.longLink ?? header.linkName,
     mode: header.mode,
-    uid: paxNumber("uid") ?? header.uid,
-    gid: paxNumber("gid") ?? header.gid,
-    ...splitTime(paxText("mtime"), header.mtime),
+    uid,
+    gid,
+    ...splitTime(fields.text("mtime"), header.mtime),
     major: header.major,
     minor: header.minor,
-    // A hard link's data, if there is any, is that of the file it names. Directories and the like have none.
     sizeBytes,
-    xattrs,
-    async *content() {},
+    storedBytes: type === "file" ? dataBytes : 0,
+    xattrs: fields.xattrs(),
+    aclTexts: fields.aclTexts(),
+    async read(sink) {
+      if (type !== "file") return;
+      if (regions === undefined) return await take(dataBytes, sink);
+      let at = 0;
+      for (const region of regions) {
+        if (region.offset > at) sink.skip(region.offset - at);
+        await take(region.sizeBytes, sink);
+        at = region.offset + region.sizeBytes;
+      }
+      if (sizeBytes > at) sink.skip(sizeBytes - at);
+    },
   };
+  return { entry, skipRest: () => reader.skip(leftBytes + paddingBytes) };
+}
+
+/**
+ * Whether an entry that is no file is followed by the data that its size speaks of: some programs store the size of what
+ * a link names, and no data; others store data that means nothing.
+ */
+async function hasData(reader: ByteReader, sizeBytes: number): Promise<boolean> {
+  if (sizeBytes === 0) return false;
+  const next = await reader.peek(blockBytes);
+  return next.length === blockBytes && !looksLikeHeader(next);
 }
 
 function splitTime(pax: string | undefined, fallback: number): { mtimeSeconds: number; mtimeNanoseconds: number } {

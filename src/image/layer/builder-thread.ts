@@ -1,0 +1,100 @@
+// The daemon's side of the thread that builds an image: starts it, feeds it the layers it asks for, ends it.
+import { existsSync } from "node:fs";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { BangerError, fromErrorBody, toErrorBody } from "../../lib/errors.ts";
+import type { Progress } from "../../lib/progress.ts";
+import type { BuildLayer, BuildOptions, Rootfs } from "./build.ts";
+import { LayerFeed } from "./feed.ts";
+import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
+
+/** Where a layer comes from: a file that the thread reads itself, or a stream of this thread. */
+export type ThreadLayer = Omit<BuildLayer, "open"> &
+  ({ path: string } | { path?: undefined; sizeBytes?: number; open(signal: AbortSignal): Promise<Readable> });
+
+/** Two million entries need less; what needs more is made to need more. */
+const maxHeapMib = 3072;
+const patienceMs = 5000;
+
+/** Beside this file from source; the bundler makes it a file of its own in dist/, and may put this code one directory deeper. */
+function workerFile(): URL {
+  const places = ["worker.ts", "image-worker.mjs", "../image-worker.mjs"].map(
+    (place) => new URL(place, import.meta.url),
+  );
+  const found = places.find((place) => existsSync(fileURLToPath(place)));
+  if (found === undefined) throw new Error(`no image worker beside ${import.meta.url}`);
+  return found;
+}
+
+/** `buildRootfs` in a thread of its own, which has ended when this returns. */
+export async function buildInThread(
+  options: Omit<BuildOptions, "layers"> & { layers: readonly ThreadLayer[] },
+  progress: Progress,
+): Promise<Rootfs> {
+  const { signal } = progress;
+  signal.throwIfAborted();
+  const { layers } = options;
+  const job: BuildJob = {
+    ...options,
+    layers: layers.map(({ label, diffId, path }) => ({ label, diffId, path })),
+  };
+  const worker = new Worker(workerFile(), {
+    workerData: job,
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: maxHeapMib },
+  });
+  const say = (message: ToBuilder, transfer: ArrayBuffer[] = []) => worker.postMessage(message, transfer);
+  const done = Promise.withResolvers<Rootfs>();
+  const feeds = layers.map((layer, index) =>
+    layer.path === undefined ? new LayerFeed(index, layer, progress, say) : undefined,
+  );
+  worker.on("message", (message: FromBuilder) => {
+    switch (message.say) {
+      case "open":
+      case "more":
+      case "close":
+        feeds[message.layer]?.[message.say]();
+        return;
+      case "stage":
+        progress.stage(message.name, message.detail);
+        return;
+      case "bytes":
+        progress.bytes(message.done, message.total);
+        return;
+      case "done":
+        done.resolve(message.rootfs);
+        return;
+      default:
+        done.reject(fromErrorBody(message.error));
+    }
+  });
+  worker.on("error", (error) => done.reject(explainCrash(error)));
+  worker.on("exit", () => done.reject(new Error("the thread that builds the image ended")));
+  let giveUp: NodeJS.Timeout | undefined;
+  const stop = () => {
+    say({ say: "abort", error: toErrorBody(signal.reason) });
+    // It looks up between chunks; when it does not, it is ended.
+    giveUp = setTimeout(() => done.reject(signal.reason as Error), patienceMs);
+  };
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await done.promise;
+  } catch (error) {
+    signal.throwIfAborted();
+    // What a source threw, and not what was left of it after two threads.
+    throw feeds.find((feed) => feed?.failure !== undefined)?.failure ?? error;
+  } finally {
+    clearTimeout(giveUp);
+    signal.removeEventListener("abort", stop);
+    await worker.terminate();
+    await Promise.all(feeds.map((feed) => feed?.end()));
+  }
+}
+
+function explainCrash(error: unknown): unknown {
+  if ((error as NodeJS.ErrnoException).code !== "ERR_WORKER_OUT_OF_MEMORY") return error;
+  return new BangerError("image.invalid", `the image needs more than ${maxHeapMib} MiB of memory to be built`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,93 @@
+// Sends a layer's bytes to the thread that builds the image, as fast as it takes them.
+import type { Readable } from "node:stream";
+import { toErrorBody } from "../../lib/errors.ts";
+import type { Progress } from "../../lib/progress.ts";
+import { chunksInFlight, maxChunkBytes } from "./protocol.ts";
+import type { ToBuilder } from "./protocol.ts";
+
+export interface FeedSource {
+  sizeBytes?: number;
+  open(signal: AbortSignal): Promise<Readable>;
+}
+
+export class LayerFeed {
+  /** What the source threw. */
+  failure: unknown;
+  readonly #index: number;
+  readonly #source: FeedSource;
+  readonly #progress: Progress;
+  readonly #say: (message: ToBuilder, transfer?: ArrayBuffer[]) => void;
+  readonly #closed = new AbortController();
+  #wanted = chunksInFlight;
+  #moreWanted = Promise.withResolvers<void>();
+  #running: Promise<void> | undefined;
+
+  constructor(
+    index: number,
+    source: FeedSource,
+    progress: Progress,
+    say: (message: ToBuilder, transfer?: ArrayBuffer[]) => void,
+  ) {
+    this.#index = index;
+    this.#source = source;
+    this.#progress = progress;
+    this.#say = say;
+  }
+
+  open(): void {
+    this.#running ??= this.#send();
+  }
+
+  more(): void {
+    this.#wanted++;
+    this.#moreWanted.resolve();
+  }
+
+  close(): void {
+    this.#closed.abort();
+    this.#moreWanted.resolve();
+  }
+
+  /** Resolves when the source is closed. */
+  async end(): Promise<void> {
+    this.close();
+    await this.#running;
+  }
+
+  async #send(): Promise<void> {
+    const layer = this.#index;
+    const closed = this.#closed.signal;
+    const total = this.#source.sizeBytes ?? null;
+    let done = 0;
+    let stream: Readable | undefined;
+    const stop = () => stream?.destroy();
+    closed.addEventListener("abort", stop);
+    try {
+      const opened = await this.#source.open(AbortSignal.any([this.#progress.signal, closed]));
+      stream = opened;
+      for await (const chunk of opened as AsyncIterable<Buffer>) {
+        for (let at = 0; at < chunk.length; at += maxChunkBytes) {
+          while (this.#wanted === 0 && !closed.aborted) {
+            await this.#moreWanted.promise;
+            this.#moreWanted = Promise.withResolvers();
+          }
+          if (closed.aborted) return;
+          this.#wanted--;
+          // A copy: the chunk may share its memory with others.
+          const bytes = new Uint8Array(chunk.subarray(at, at + maxChunkBytes));
+          this.#say({ say: "chunk", layer, bytes }, [bytes.buffer]);
+        }
+        done += chunk.length;
+        this.#progress.bytes(done, total);
+      }
+      this.#say({ say: "end", layer });
+    } catch (error) {
+      if (closed.aborted) return;
+      this.failure = error;
+      this.#say({ say: "failed", layer, error: toErrorBody(error) });
+    } finally {
+      closed.removeEventListener("abort", stop);
+      stream?.destroy();
+    }
+  }
+}

@@ -1,0 +1,66 @@
+// What an image may cost to build. Everything from a layer is counted while it is read, so bombs end early.
+import { TarError } from "../tar/header.ts";
+import type { TarEntry } from "../tar/reader.ts";
+import { maxFileBytes } from "../ext4/extents.ts";
+
+export interface RootfsLimits {
+  /** Entries of all layers, and directories that no entry names but paths go through. */
+  maxEntries: number;
+  /** Bytes of names, targets of links and extended attributes: all of them are in memory until the image is written. */
+  maxMetadataBytes: number;
+  /** Bytes of file contents in the layers, unpacked, without the holes of sparse files. */
+  maxContentBytes: number;
+  /** Bytes of the unpacked layers with headers and padding. */
+  maxUnpackedBytes: number;
+  /** Bytes of one file with its holes. */
+  maxFileBytes: number;
+  maxLayers: number;
+  /** Deepest directory. */
+  maxDepth: number;
+}
+
+export const defaultLimits: RootfsLimits = {
+  maxEntries: 2_000_000,
+  maxMetadataBytes: 512 * 1024 ** 2,
+  maxContentBytes: 64 * 1024 ** 3,
+  maxUnpackedBytes: 72 * 1024 ** 3,
+  maxFileBytes: 1024 ** 4,
+  maxLayers: 500,
+  maxDepth: 1024,
+};
+
+/** Counts what comes out of layers, and throws TarError when it is too much. */
+export class LimitCounter {
+  entries = 0;
+  readonly #limits: RootfsLimits;
+  #metadataBytes = 0;
+  #contentBytes = 0;
+  #unpackedBytes = 0;
+
+  constructor(limits: RootfsLimits) {
+    this.#limits = limits;
+  }
+
+  addUnpacked(bytes: number): void {
+    this.#unpackedBytes += bytes;
+    const { maxUnpackedBytes } = this.#limits;
+    if (this.#unpackedBytes > maxUnpackedBytes) throw new TarError(`it unpacks to more than ${maxUnpackedBytes} bytes`);
+  }
+
+  addEntry(entry: TarEntry, impliedDirectories: number): void {
+    const { maxEntries, maxMetadataBytes, maxContentBytes } = this.#limits;
+    this.entries++;
+    this.#metadataBytes += entry.path.length + entry.linkPath.length;
+    for (const [name, value] of entry.xattrs) this.#metadataBytes += name.length + value.length;
+    if (this.#metadataBytes > maxMetadataBytes) {
+      throw new TarError(`its names and attributes are larger than ${maxMetadataBytes} bytes together`);
+    }
+    if (this.entries + impliedDirectories > maxEntries) throw new TarError(`it has more than ${maxEntries} entries`);
+    this.#contentBytes += entry.storedBytes;
+    if (this.#contentBytes > maxContentBytes) {
+      throw new TarError(`its files are larger than ${maxContentBytes} bytes together`);
+    }
+    const largest = Math.min(maxFileBytes, this.#limits.maxFileBytes);
+    if (entry.sizeBytes > largest) throw new TarError(`it is larger than ${largest} bytes`);
+  }
+}

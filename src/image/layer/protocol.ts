@@ -1,0 +1,30 @@
+// What the daemon and the thread that builds an image say to each other. Bytes move to the thread without being shared.
+import type { ErrorBody } from "../../lib/errors.ts";
+import type { BuildOptions, Rootfs } from "./build.ts";
+
+/** What a thread is started with. A layer without `path` is sent over when the thread asks for it. */
+export interface BuildJob extends Omit<BuildOptions, "layers"> {
+  layers: { label: string; diffId: string | undefined; path: string | undefined }[];
+}
+
+export type ToBuilder =
+  | { say: "chunk"; layer: number; bytes: Uint8Array }
+  | { say: "end"; layer: number }
+  | { say: "failed"; layer: number; error: ErrorBody }
+  | { say: "abort"; error: ErrorBody };
+
+export type FromBuilder =
+  /** The layer is wanted, and `chunksInFlight` chunks of it at first. */
+  | { say: "open"; layer: number }
+  /** One more chunk of the layer is wanted. */
+  | { say: "more"; layer: number }
+  /** Nothing more of the layer is wanted. */
+  | { say: "close"; layer: number }
+  | { say: "stage"; name: string; detail: string | undefined }
+  | { say: "bytes"; done: number; total: number | null }
+  | { say: "done"; rootfs: Rootfs }
+  | { say: "failure"; error: ErrorBody };
+
+/** Chunks of a layer that may be on their way. Each has at most `maxChunkBytes`. */
+export const chunksInFlight = 8;
+export const maxChunkBytes = 1024 * 1024;

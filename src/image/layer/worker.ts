@@ -1,0 +1,40 @@
+// The thread that builds one image: everything that takes time, so that the daemon's event loop has none of it.
+import { Readable } from "node:stream";
+import { parentPort, workerData } from "node:worker_threads";
+import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
+import type { Progress } from "../../lib/progress.ts";
+import { openArchive } from "../tar/decompress.ts";
+import { buildRootfs } from "./build.ts";
+import { LayerInbox } from "./inbox.ts";
+import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
+
+const job = workerData as BuildJob;
+const say = (message: FromBuilder) => parentPort?.postMessage(message);
+const abort = new AbortController();
+const inboxes = job.layers.map((_, layer) => new LayerInbox(layer, say));
+
+parentPort?.on("message", (message: ToBuilder) => {
+  if (message.say === "abort") abort.abort(fromErrorBody(message.error));
+  else inboxes[message.layer]?.receive(message);
+});
+
+const progress: Progress = {
+  signal: abort.signal,
+  stage: (name, detail) => say({ say: "stage", name, detail }),
+  bytes: (done, total) => say({ say: "bytes", done, total }),
+};
+const layers = job.layers.map(({ label, diffId, path }, index) => ({
+  label,
+  diffId,
+  open: async () =>
+    path === undefined
+      ? Readable.from(inboxes[index]?.chunks() ?? [], { highWaterMark: 2 })
+      : openArchive(path, progress),
+}));
+
+try {
+  say({ say: "done", rootfs: await buildRootfs({ ...job, layers }, progress) });
+} catch (error) {
+  say({ say: "failure", error: toErrorBody(error) });
+}
+parentPort?.close();

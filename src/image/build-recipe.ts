@@ -32,5 +32,5 @@ export async function publishRecipe(
   await done;
   await removeInside(staging.path, temporary);
   progress.signal.throwIfAborted();
-  return publishRootfs(parts, rootfs, { source: `catalog:${recipe.name}`, name: recipe.name, force }, staging.path);
+  return await publishRootfs(parts, rootfs, { source: `catalog:${recipe.name}`, name: recipe.name, force }, staging.path);
 }

@@ -45,7 +45,7 @@ export async function importImage(
     await saveFromEngine(request.engine, reference, archive, progress);
     const { name = reference, platform, force } = request;
     const shown = `${request.engine}:${reference}`;
-    return importImage(parts, { path: archive, name, platform, force, shown }, progress);
+    return await importImage(parts, { path: archive, name, platform, force, shown }, progress);
   }
   const { path = "", force = false, shown = basename(path) } = request;
   const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
@@ -61,7 +61,7 @@ export async function importImage(
     parts.artifacts.checkName(name, force);
     await using staging = await stagingDirectory(parts.directory);
     const rootfs = await rootfsFromTar(path, join(staging.path, "rootfs.ext4"), progress);
-    return publishRootfs(parts, rootfs, { source: `tar:${shown}`, name, force }, staging.path);
+    return await publishRootfs(parts, rootfs, { source: `tar:${shown}`, name, force }, staging.path);
   }
   const { signal } = progress;
   const image = await resolveImage(file.source, request.reference ?? "", { platform, shown, signal });
@@ -70,7 +70,7 @@ export async function importImage(
   const from = { source: `${file.kind}:${shown}`, name, force };
   const open: OpenLayer = async (layer, aborted, label) =>
     verified(await file.source.open(layer, { signal: aborted }), layer, label);
-  return publishImage(parts, image, open, from, progress);
+  return await publishImage(parts, image, open, from, progress);
 }
 
 function checkFree({ artifacts, tags }: StoreParts, name: string, force: boolean): void {

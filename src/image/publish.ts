@@ -48,7 +48,7 @@ export async function publishRootfs(
   const id = createHash("sha256").update(JSON.stringify(facts)).digest("hex");
   const row = { id, name: from.name, manifest: JSON.stringify(manifest), createdAt: Date.now() };
   if (from.force) await freeName(from.name, id, parts);
-  return parts.artifacts.add(staging, row, from.force);
+  return await parts.artifacts.add(staging, row, from.force);
 }
 
 /**
@@ -66,7 +66,7 @@ export async function publishImage(
   const id = algorithm === "sha256" ? hex : createHash("sha256").update(hex).digest("hex");
   const present = () => parts.artifacts.list().find((row) => row.id === id);
   const before = present();
-  if (before !== undefined) return addName(before, from.name, parts);
+  if (before !== undefined) return await addName(before, from.name, parts);
   await using staging = await stagingDirectory(parts.directory);
   const rootfs = await unpackImage(image, open, join(staging.path, "rootfs.ext4"), progress);
   await writeFileAtomic(join(staging.path, documentNames.manifest), image.raw.bytes);
@@ -74,8 +74,8 @@ export async function publishImage(
   progress.signal.throwIfAborted();
   // Another reference to the same image may have been faster.
   const meanwhile = present();
-  if (meanwhile !== undefined) return addName(meanwhile, from.name, parts);
+  if (meanwhile !== undefined) return await addName(meanwhile, from.name, parts);
   const manifest = JSON.stringify(manifestOf(image, rootfs, from.source));
   await freeName(from.name, id, parts);
-  return parts.artifacts.add(staging.path, { id, name: from.name, manifest, createdAt: Date.now() }, true);
+  return await parts.artifacts.add(staging.path, { id, name: from.name, manifest, createdAt: Date.now() }, true);
 }

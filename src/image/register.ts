@@ -39,7 +39,7 @@ export async function registerImage(
   const target = join(staging.path, rootfsName);
   if (info.isDirectory()) {
     const rootfs = await packDirectory(path, target, progress);
-    return publishRootfs(parts, rootfs, { source: `directory:${basename(path)}`, name, force }, staging.path);
+    return await publishRootfs(parts, rootfs, { source: `directory:${basename(path)}`, name, force }, staging.path);
   }
   if (!info.isFile() || !(await isExt4(path))) {
     throw new BangerError("image.invalid", `"${path}" is neither an ext4 file nor a directory`, {
@@ -50,7 +50,7 @@ export async function registerImage(
   const tarSha256 = await sha256(path, info.size, progress);
   await symlink(path, target);
   const rootfs = { tarSha256, sizeBytes: info.size, usedBytes: 0, architecture: hostArchitecture, diffIds: [], warnings: [] };
-  return publishRootfs(parts, rootfs, { source: `file:${path}`, name, force }, staging.path);
+  return await publishRootfs(parts, rootfs, { source: `file:${path}`, name, force }, staging.path);
 }
 
 /** Replaces the link to a registered file by a copy. One that is no link is as it should be. */

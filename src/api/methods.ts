@@ -1,6 +1,7 @@
 // Every method of the daemon: name -> schemas. The single source of truth for server, client, OpenAPI and docs.
 import * as v from "valibot";
 import { method, type MethodKind, type Params, type Result } from "./method.ts";
+import { registryMethods } from "./registry-methods.ts";
 import {
   catalogEntry,
   check,
@@ -527,6 +528,8 @@ export const methods = {
     params: none,
     result: v.object({ entries: v.array(catalogEntry) }),
   }),
+
+  ...registryMethods,
 
   "kernel.list": method({
     kind: "unary",

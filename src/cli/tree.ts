@@ -71,6 +71,16 @@ of your own: a Debian kernel package (.deb) or a directory with vmlinuz and lib/
   { ls: "list", delete: "rm" },
 );
 
+const registry = group(
+  "logins to registries that images are pulled from",
+  `Public images need no login. What docker has stored for a registry is used as well.`,
+  [["banger registry login ghcr.io --username me", "keep a password for ghcr.io, after it was proven there"]],
+  {
+    login: leaf("prove and keep a password for a registry", () => import("./commands/registry/login.ts")),
+    logout: leaf("forget the password for a registry", () => import("./commands/registry/logout.ts")),
+  },
+);
+
 const template = group(
   "memory that VMs start from instead of booting",
   `A template is the memory of a guest that has booted and knows nothing yet: no image, no VM, no key is in it. One serves every VM with
@@ -166,6 +176,7 @@ command that ran in the VM, and with 127 when the VM has no such command.`,
     cp: leaf("copy files between the host and a VM (same as vm cp)", () => import("./commands/vm/cp.ts")),
     image,
     kernel,
+    registry,
     template,
     operation,
     stats: leaf("how long VMs take to start, and with what", () => import("./commands/stats.ts")),

@@ -13,6 +13,7 @@ import { Workspaces } from "../vm/workspaces.ts";
 import { createQemuDriver } from "../vmm/qemu/driver.ts";
 import { agentFile } from "./agent-file.ts";
 import { createDoctor } from "./doctor/doctor.ts";
+import { createLogins } from "./logins.ts";
 import type { PartsOptions } from "./main.ts";
 import { createRegistries } from "./registries.ts";
 import type { Services } from "./services.ts";
@@ -60,6 +61,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
   return {
     vms,
     images,
+    logins: createLogins(paths.registryAuthFile),
     kernels: withTemplates(kernels, templates),
     templates,
     snapshots: vms.snapshots,

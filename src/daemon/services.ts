@@ -104,11 +104,17 @@ export interface Images extends Omit<Store<ImageRecord>, "pull"> {
   readonly cache: {
     readonly directory: string;
     list(): Promise<ResultOf<"image.cache.list">["blobs"]>;
-    verify(options: SignalOptions & { onBytes?: (done: number, total: number) => void }): Promise<
-      ResultOf<"image.cache.verify">
-    >;
+    verify(
+      options: SignalOptions & { onBytes?: (done: number, total: number) => void },
+    ): Promise<ResultOf<"image.cache.verify">>;
     prune(options: { dryRun: boolean }): Promise<{ blobs: number; bytes: number }>;
   };
+}
+
+/** Logins to registries. */
+export interface Logins {
+  login(params: ParamsOf<"registry.login">, options: SignalOptions): Promise<ResultOf<"registry.login">>;
+  logout(params: ParamsOf<"registry.logout">, options: SignalOptions): Promise<ResultOf<"registry.logout">>;
 }
 
 export interface Kernels extends Store<KernelRecord> {
@@ -143,6 +149,7 @@ export interface Services extends AsyncDisposable {
   vms: Vms;
   images: Images;
   kernels: Kernels;
+  logins: Logins;
   workspaces: Workspaces;
   snapshots: Snapshots;
   templates: Templates;

@@ -6,6 +6,7 @@ import type { RouteContext } from "./context.ts";
 import { imageRoutes } from "./image.ts";
 import { kernelRoutes } from "./kernel.ts";
 import { operationRoutes } from "./operation.ts";
+import { registryRoutes } from "./registry.ts";
 import { snapshotRoutes } from "./snapshot.ts";
 import { templateRoutes } from "./template.ts";
 import { vmRoutes } from "./vm.ts";
@@ -26,6 +27,7 @@ export function buildRoutes(context: RouteContext): Routes {
     ...workspaceRoutes(context),
     ...imageRoutes(context),
     ...kernelRoutes(context),
+    ...registryRoutes(context),
     ...snapshotRoutes(context),
     ...templateRoutes(context),
   };

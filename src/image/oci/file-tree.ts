@@ -35,17 +35,6 @@ export function missing(tree: Pick<FileTree, "shown">, name: string): BangerErro
   return new BangerError("image.not-found", `"${tree.shown}" has no file "${name}"`);
 }
 
-/** Part of an open file as a stream, which does not close it. An empty part needs no read. */
-export function section(file: FileHandle, offset: number, length: number): Readable {
-  if (length === 0) return new PassThrough().end();
-  return file.createReadStream({
-    start: offset,
-    end: offset + length - 1,
-    autoClose: false,
-    highWaterMark: 1024 * 1024,
-  });
-}
-
 /** A directory of the host. Symbolic links in it are followed as long as they stay in it. */
 export async function openDirectoryTree(path: string): Promise<FileTree> {
   const root = await realpath(path);

@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { BangerError } from "../../lib/errors.ts";
 import { stagingDirectory } from "../../lib/files.ts";
 import { type Progress, quietProgress, withSignal } from "../../lib/progress.ts";
-import { openArchive } from "../tar/decompress.ts";
+import { decompress, openArchive } from "../tar/decompress.ts";
 import { blockBytes, parseHeader, TarError } from "../tar/header.ts";
 import { isDockerArchive, openDockerArchive } from "./docker-archive.ts";
 import { type FileTree, openDirectoryTree } from "./file-tree.ts";
@@ -59,7 +59,7 @@ export async function openImage(
     const staging = undo.use(await stagingDirectory(options.stagingRoot));
     plain = join(staging.path, "images.tar");
     progress.stage("unpack", "archive");
-    await decompress(path, plain, options.maxBytes ?? defaultMaxBytes, progress);
+    await decompressTo(path, plain, options.maxBytes ?? defaultMaxBytes, progress);
   }
   const tree = undo.use(await openTarTree(plain, path, progress.signal));
   const found = (await isLayout(tree))
@@ -92,7 +92,7 @@ async function looksLikeImages(path: string, progress: Progress): Promise<boolea
   try {
     const head: Buffer[] = [];
     let bytes = 0;
-    for await (const piece of archive as AsyncIterable<Buffer>) {
+    for await (const piece of decompress(archive, { allowXz: true, signal: AbortSignal.any([signal, stop.signal]) })) {
       head.push(piece);
       bytes += piece.length;
       if (bytes >= headBytes) break;
@@ -129,7 +129,7 @@ async function isCompressed(path: string): Promise<boolean> {
   return /^(?:1f8b|28b52ffd|5.2a4d18|fd377a585a00)/.test(head.toString("hex"));
 }
 
-async function decompress(path: string, target: string, maxBytes: number, progress: Progress): Promise<void> {
+async function decompressTo(path: string, target: string, maxBytes: number, progress: Progress): Promise<void> {
   let bytes = 0;
   const bounded = new Transform({
     highWaterMark: 1024 * 1024,
@@ -139,15 +139,19 @@ async function decompress(path: string, target: string, maxBytes: number, progre
       else done(null, chunk);
     },
   });
+  const { signal } = progress;
+  const archive = await openArchive(path, progress);
+  archive.on("error", () => {});
   try {
-    await pipeline(await openArchive(path, progress), bounded, createWriteStream(target, { flags: "wx", mode: 0o600 }), {
-      signal: progress.signal,
-    });
+    const plain = decompress(archive, { allowXz: true, signal });
+    await pipeline(plain, bounded, createWriteStream(target, { flags: "wx", mode: 0o600 }), { signal });
   } catch (error) {
-    progress.signal.throwIfAborted();
+    signal.throwIfAborted();
     if (error instanceof TarError || (error as NodeJS.ErrnoException).code?.startsWith("Z_") === true) {
       throw invalid(`"${path}" is damaged: its compression is broken`, error);
     }
     throw error;
+  } finally {
+    archive.destroy();
   }
 }

@@ -2,7 +2,8 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { posix } from "node:path";
 import { blockBytes, parseHeader, TarError } from "../tar/header.ts";
-import { type FileTree, missing, section } from "./file-tree.ts";
+import { section } from "./file-section.ts";
+import { type FileTree, missing } from "./file-tree.ts";
 import { invalid } from "./manifest.ts";
 
 type Member = { offset: number; sizeBytes: number } | { link: string };

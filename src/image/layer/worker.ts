@@ -14,8 +14,13 @@ const abort = new AbortController();
 const inboxes = job.layers.map((_, layer) => new LayerInbox(layer, say));
 
 parentPort?.on("message", (message: ToBuilder) => {
-  if (message.say === "abort") abort.abort(fromErrorBody(message.error));
-  else inboxes[message.layer]?.receive(message);
+  if (message.say !== "abort") {
+    inboxes[message.layer]?.receive(message);
+    return;
+  }
+  abort.abort(fromErrorBody(message.error));
+  // Whoever waits for bytes that do not come looks up.
+  for (const inbox of inboxes) inbox.receive({ say: "failed", layer: 0, error: message.error });
 });
 
 const progress: Progress = {

@@ -1,0 +1,182 @@
+// An image that banger writes, mounted by the kernel, equals what umoci unpacks as root, entry by entry.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { rootfsFromLayers } from "../../src/image/rootfs.ts";
+import { archive, everything, netRawCapability } from "../../src/image/testdata/archive.ts";
+import type { TestEntry } from "../../src/image/testdata/archive.ts";
+import { assertSound } from "../../src/image/testdata/ext4.ts";
+import { quietProgress } from "../../src/lib/progress.ts";
+
+const startedAt = Math.floor(Date.now() / 1000);
+const directory = mkdtempSync(join(tmpdir(), "banger-umoci-"));
+after(() => rmSync(directory, { recursive: true }));
+
+function sh(file: string, args: readonly string[], cwd = directory): Buffer {
+  const ran = spawnSync(file, args, { cwd, maxBuffer: 1024 ** 3, env: { PATH: process.env["PATH"], LC_ALL: "C" } });
+  assert.equal(ran.error, undefined);
+  assert.equal(ran.status, 0, `${file} ${args.join(" ")}: ${ran.stderr.toString()}`);
+  return ran.stdout;
+}
+
+/** What umoci makes of layers; the directory of its root file system. */
+function unpackWithUmoci(name: string, layers: readonly Buffer[]): string {
+  const layout = join(directory, `${name}-layout`);
+  for (const kind of ["blobs/sha256"]) mkdirSync(join(layout, kind), { recursive: true });
+  const blob = (bytes: Buffer) => {
+    const digest = createHash("sha256").update(bytes).digest("hex");
+    writeFileSync(join(layout, "blobs/sha256", digest), bytes);
+    return { digest: `sha256:${digest}`, size: bytes.length };
+  };
+  const json = (value: unknown) => blob(Buffer.from(JSON.stringify(value)));
+  const diffIds = layers.map((bytes) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`);
+  const type = (kind: string) => `application/vnd.oci.image.${kind}`;
+  const config = json({
+    created: "2026-01-01T00:00:00Z",
+    architecture: "amd64",
+    os: "linux",
+    config: {},
+    rootfs: { type: "layers", diff_ids: diffIds },
+    history: diffIds.map(() => ({ created: "2026-01-01T00:00:00Z" })),
+  });
+  const manifest = json({
+    schemaVersion: 2,
+    mediaType: type("manifest.v1+json"),
+    config: { mediaType: type("config.v1+json"), ...config },
+    layers: layers.map((bytes) => ({ mediaType: type("layer.v1.tar+gzip"), ...blob(gzipSync(bytes, { level: 1 })) })),
+  });
+  const annotations = { "org.opencontainers.image.ref.name": "x" };
+  const index = { schemaVersion: 2, manifests: [{ mediaType: type("manifest.v1+json"), ...manifest, annotations }] };
+  writeFileSync(join(layout, "index.json"), JSON.stringify(index));
+  writeFileSync(join(layout, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
+  const bundle = join(directory, `${name}-bundle`);
+  sh("umoci", ["unpack", "--image", `${layout}:x`, bundle]);
+  return join(bundle, "rootfs");
+}
+
+/** Every entry of a tree with all that can be seen of it. */
+function factsOf(root: string): string[] {
+  // Directories have the time when they were unpacked if nothing says one.
+  const now = (_: string, seconds: string) => (Number(seconds) >= startedAt ? "|0.0000000000|" : `|${seconds}|`);
+  const format = String.raw`%p|%y|%m|%U|%G|%T@|%n|%l|`;
+  const entries = sh("find", [".", "-type", "d", "-printf", `${format}\\0`, "-o", "-printf", `${format}%s\\0`], root);
+  const contents = sh("sh", ["-c", "find . -type f -print0 | xargs -0r sha256sum -z"], root);
+  const devices = sh("sh", ["-c", "find . -type b -o -type c | sort | xargs -r -d '\\n' stat -c '%n %t:%T'"], root);
+  const xattrs = sh("getfattr", ["-R", "-P", "-h", "-d", "-m", "-", "-e", "hex", "."], root);
+  return [
+    ...entries
+      .toString("latin1")
+      .split("\0")
+      .map((line) => line.replace(/\|(\d+\.\d{10})\|/, now))
+      .toSorted(),
+    ...contents.toString("latin1").split("\0").toSorted(),
+    ...devices.toString("latin1").split("\n"),
+    ...xattrs.toString("latin1").split("\n\n").toSorted(),
+  ];
+}
+
+async function compare(name: string, layers: readonly Buffer[]): Promise<void> {
+  const wanted = factsOf(unpackWithUmoci(name, layers));
+  const image = join(directory, `${name}.ext4`);
+  const mediaType = "application/vnd.oci.image.layer.v1.tar+gzip";
+  const sources = layers.map((bytes, index) => {
+    const path = join(directory, `${name}-${index}.tgz`);
+    writeFileSync(path, gzipSync(bytes, { level: 1 }));
+    const diffId = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    return { label: String(index), diffId, mediaType, open: async () => createReadStream(path) };
+  });
+  await rootfsFromLayers(sources, image, quietProgress(new AbortController().signal));
+  assertSound(image);
+  const mounted = join(directory, `${name}-mounted`);
+  mkdirSync(mounted);
+  sh("mount", ["-o", "ro,loop", image, mounted]);
+  try {
+    const found = factsOf(mounted);
+    const [here, there] = [new Set(found), new Set(wanted)];
+    const differences = [
+      ...found.filter((fact) => !there.has(fact)).map((fact) => `banger: ${fact}`),
+      ...wanted.filter((fact) => !here.has(fact)).map((fact) => `umoci:  ${fact}`),
+    ];
+    assert.deepEqual(differences.toSorted().slice(0, 40), []);
+    assert.equal(found.length, wanted.length);
+  } finally {
+    sh("umount", [mounted]);
+  }
+}
+
+const acl = Buffer.from(
+  "0200000001000600ffffffff02000700e803000004000400ffffffff10000700ffffffff20000400ffffffff",
+  "hex",
+);
+const defaultAcl = { "SCHILY.xattr.system.posix_acl_default": acl };
+
+test("hand-made layers with one of everything, deletions and links across layers", async () => {
+  const base: TestEntry[] = [
+    // A link's time is not kept by the host's tools in all cases, and umoci has no name for the rest.
+    ...everything.filter(({ path }) => !["./odd/.wh.kept", "./home/huge-id"].includes(path)),
+    { path: "./acl", data: "a", mode: 0o674, pax: { "SCHILY.xattr.system.posix_acl_access": acl } },
+    { path: "./acl-dir/", type: "5", mode: 0o755, pax: defaultAcl },
+    {
+      path: "./cap-and-more",
+      data: "b",
+      pax: { "SCHILY.xattr.user.a": "1", "SCHILY.xattr.user.big": "v".repeat(3000) },
+    },
+    { path: "./v3", pax: { "SCHILY.xattr.security.capability": netRawCapability }, data: "v" },
+    { path: "./lower/", type: "5", mode: 0o711, mtime: 1_600_000_000 },
+    { path: "./lower/a", data: "a".repeat(100_000), mtime: 1_600_000_001 },
+    { path: "./lower/b", data: "b" },
+    { path: "./gone/", type: "5" },
+    { path: "./gone/x", data: "x" },
+    { path: "./opaque/", type: "5", mode: 0o755 },
+    { path: "./opaque/old", data: "old" },
+    { path: "./to-dir", data: "file" },
+    { path: "./to-file/", type: "5", mode: 0o755 },
+    { path: "./to-file/inner", data: "inner" },
+    { path: "./zeros", data: Buffer.concat([Buffer.alloc(300_000), Buffer.from("x"), Buffer.alloc(300_000)]) },
+  ];
+  const upper: TestEntry[] = [
+    { path: "./", type: "5", mode: 0o755 },
+    { path: "./lower/c", type: "1", link: "./lower/a" },
+    { path: "./lower/", type: "5", mode: 0o700, mtime: 1_650_000_000 },
+    { path: "./.wh.gone", data: "" },
+    { path: "./opaque/", type: "5", mode: 0o755 },
+    { path: "./opaque/.wh..wh..opq", data: "" },
+    { path: "./opaque/new", data: "new" },
+    { path: "./bin/added", data: "through a link", mode: 0o755 },
+    { path: "./usr/bin/", type: "5", mode: 0o755 },
+    { path: "./to-dir/", type: "5", mode: 0o755 },
+    { path: "./to-dir/x", data: "x" },
+    { path: "./to-dir/", type: "5", mode: 0o755 },
+    { path: "./to-file", data: "file" },
+    { path: "./many/", type: "5", mode: 0o755 },
+    { path: "./many/.wh.file-7", data: "" },
+    { path: "./many/", type: "5", mode: 0o755 },
+    { path: "./", type: "5", mode: 0o755 },
+  ];
+  await compare("hand-made", [archive(base), archive(upper)]);
+});
+
+test("a part of this host, changed in a second layer", async () => {
+  const tree = join(directory, "tree");
+  mkdirSync(tree);
+  const first = join(directory, "first.tar");
+  const parts = ["etc", "usr/lib/udev", "usr/share/perl5", "usr/share/zoneinfo"];
+  const tar = ["--xattrs", "--acls", "--numeric-owner", "--format=pax", "--warning=no-file-ignored"];
+  sh("tar", [...tar, "--ignore-failed-read", "-cf", first, "-C", "/", ...parts]);
+  sh("tar", ["-xf", first, "-C", tree]);
+  sh("rm", ["-r", "usr/share/zoneinfo/Europe", "etc/passwd"], tree);
+  writeFileSync(join(tree, "etc/hostname"), "changed\n");
+  mkdirSync(join(tree, "opt/new/deep"), { recursive: true });
+  sh("truncate", ["-s", "3M", "opt/new/sparse"], tree);
+  const second = join(directory, "second.tar");
+  writeFileSync(join(tree, "etc/.wh.passwd"), "");
+  writeFileSync(join(tree, "usr/share/zoneinfo/.wh.Europe"), "");
+  const changed = ["etc/hostname", "etc/.wh.passwd", "usr/share/zoneinfo/.wh.Europe", "opt"];
+  sh("tar", [...tar, "-cf", second, "-C", tree, "--no-recursion", "etc", ...changed.slice(0, 3), "--recursion", "opt"]);
+  await compare("host", [readFileSync(first), readFileSync(second)]);
+});

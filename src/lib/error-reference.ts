@@ -74,16 +74,16 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   "image.in-use": ["a VM still uses the image", "delete the VMs that the message names"],
   "image.invalid": ["what was given is no root file system", "the message says what is missing"],
   "image.build-failed": ["an image could not be made", "the message has the builder's last words"],
+  "image.reference-invalid": [
+    "the name of an image in a registry is not written as such names are",
+    "the message says what is wrong in it and has an example",
+  ],
   "kernel.not-found": ["no kernel has that name or id", "`banger kernel list`, `banger kernel catalog`"],
   "kernel.ambiguous": ["the start of an id fits several kernels", "write more of it, or the name"],
   "kernel.exists": ["a kernel of that name exists", "take another name, or `--force`"],
   "kernel.in-use": ["a VM still uses the kernel", "delete the VMs that the message names"],
   "kernel.invalid": ["what was given is no kernel with its modules", "the message says what is missing"],
   "kernel.fetch-failed": ["a kernel package could not be fetched", "`sudo apt-get update`; check the network"],
-  "image.reference-invalid": [
-    "the name of an image in a registry is not written as such names are",
-    "the message says what is wrong in it and has an example",
-  ],
   "registry.unreachable": [
     "no connection to a registry, or it was cut too often",
     "check the host name, the network and `HTTPS_PROXY`; `NODE_EXTRA_CA_CERTS` for a certificate authority of your own",

@@ -57,7 +57,8 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
       if (hasLooked) return;
       try {
         found = await options.credentials?.(registry, signal);
-        if (found !== undefined) explained = { text: `it was asked with the credentials of ${found.origin}` };
+        if (found !== undefined && !options.mustProve)
+          explained = { text: `it was asked with the credentials of ${found.origin}` };
       } catch (error) {
         // What is public can be had without them; when it is not, the error says why there were none.
         signal.throwIfAborted();
@@ -124,16 +125,15 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
   };
 }
 
-/** The error of a registry that does not give what was asked for. */
+/** The error of a registry that does not do something: `what` says what, in its own words. */
 export function deniedError(
   registry: string,
   what: string,
-  words: string,
   explanation: ReturnType<Authorizer["explanation"]>,
 ): BangerError {
   const why = explanation === undefined ? "" : `; ${explanation.text}`;
   const realm = explanation?.realm === undefined ? "" : ` --realm ${explanation.realm}`;
-  return new BangerError("registry.denied", `"${registry}" does not give ${what}: ${words}${why}`, {
+  return new BangerError("registry.denied", `"${registry}" ${what}${why}`, {
     hint: `banger registry login ${registry}${realm}`,
     cause: explanation?.cause,
     details: { registry },

@@ -220,7 +220,7 @@ test("over TLS: an authority of one's own, an unknown one, and insecure", async 
   await assert.rejects(pull(name), {
     code: "registry.unreachable",
     message: /its certificate is not trusted/,
-    hint: /^NODE_EXTRA_CA_CERTS=/,
+    hint: /export NODE_EXTRA_CA_CERTS=/,
   });
   await pull(name, { insecure: true });
   // The variable counts from the start of a process.

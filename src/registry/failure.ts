@@ -68,7 +68,9 @@ export function connectionFailure(host: string, thrown: unknown): BangerError {
   }
   return new BangerError("registry.unreachable", `cannot connect to "${host}": ${explain(code, message)}`, {
     cause: thrown,
-    ...(isCertificate(code) ? { hint: "NODE_EXTRA_CA_CERTS=/path/to/ca.pem banger daemon restart" } : {}),
+    ...(isCertificate(code)
+      ? { hint: "banger daemon stop; export NODE_EXTRA_CA_CERTS=/path/to/ca.pem  # then try again" }
+      : {}),
     details: { host, code },
   });
 }

@@ -41,6 +41,10 @@ export async function fetchAnswer(
   for (let hops = 0; ; hops++) {
     const answer = await send(policy, limits, { ...request, url, authorization });
     if (!redirectStatuses.has(answer.status)) return answer;
+    // A short body is read, so that the connection can be used again.
+    if (Number(answer.headers["content-length"] ?? Number.NaN) <= smallBodyBytes) {
+      await readErrorBody(answer, limits, request.signal);
+    } else answer.body.destroy();
     const next = redirectTarget(policy, answer);
     if (hops >= mostRedirects) throw redirectRefused(url, next.host, `that is redirect ${hops + 1} in a row`);
     if (request.method === "POST") throw redirectRefused(url, next.host, "what was sent may hold credentials");
@@ -49,8 +53,7 @@ export async function fetchAnswer(
   }
 }
 
-function redirectTarget(policy: ConnectPolicy, { url, headers, body }: HttpAnswer): URL {
-  body.destroy();
+function redirectTarget(policy: ConnectPolicy, { url, headers }: HttpAnswer): URL {
   const { location } = headers;
   const shown = plainWords(location ?? "", 100);
   if (location === undefined || location.length > longestLocation || !URL.canParse(location, url.href)) {

@@ -46,7 +46,13 @@ export async function login(options: LoginOptions): Promise<void> {
     },
   });
   // No scope: this asks who we are, no more. 404 is an answer of registries that do not have the page but know us.
-  const answer = await session.get({ path: "", what: "a login", expected: [200, 404], signal });
+  const answer = await session.get({
+    path: "",
+    what: `user "${username}" in`,
+    denial: "does not let",
+    expected: [200, 404],
+    signal,
+  });
   answer.body.destroy();
   if (!wasAsked) {
     throw new BangerError(

@@ -1,6 +1,7 @@
 // Where a registry may send its client, and what goes along: tricks of redirects and addresses.
 import assert from "node:assert/strict";
 import { lookup as lookUpName } from "node:dns/promises";
+import { once } from "node:events";
 import type { RequestListener } from "node:http";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -43,6 +44,23 @@ test("a redirect to a blob store is followed, without credentials", async () => 
     [["/blob?signature=1", undefined]],
   );
   assert.equal(registry.log.length, 2);
+});
+
+test("connections are used again, also after redirects and refusals", async () => {
+  await using store = await serve((_request, response) => send(response, 200, blob));
+  await using registry = await serve((request, response) =>
+    request.headers.authorization === undefined
+      ? send(response, 401, "denied", { "www-authenticate": 'Basic realm="x"' })
+      : send(response, 307, "moved", { location: `http://${store.host}/blob` }),
+  );
+  using repository = openRepository({ registry: registry.host, repository: "a" }, { signal: never, credentials });
+  for (let round = 0; round < 4; round++) {
+    const stream = await repository.open(descriptor, { signal: never });
+    stream.resume();
+    await once(stream, "close");
+  }
+  assert.equal(store.connections, 1);
+  assert.equal(registry.connections, 2, "one in TLS, which it does not speak, and one");
 });
 
 test("a store that asks for credentials gets none", async () => {

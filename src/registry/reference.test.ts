@@ -93,6 +93,15 @@ test("what is wrong is said, with an example", () => {
   }
 });
 
+test("the address of a registry alone", () => {
+  for (const text of ["", "a b", "https://ghcr.io", "ghcr.io/owner", "x:y", "u@h"]) {
+    assert.throws(() => parseRegistry(text), {
+      code: "image.reference-invalid",
+      message: /is not the address of a registry: .*; addresses look like ghcr.io or localhost:5000$/,
+    });
+  }
+});
+
 test("any text is a name that reads back the same, or is refused", () => {
   const pieces = [
     "a",

@@ -41,7 +41,7 @@ export function parseReference(text: string): ImageReference {
   const slash = named.indexOf("/");
   const first = slash < 0 ? "" : named.slice(0, slash);
   const hasHost = /[.:[]/.test(first) || first === "localhost";
-  const registry = hasHost ? parseRegistry(first, text) : dockerHub;
+  const registry = hasHost ? normalizeHost(first, (why) => invalid(text, why)) : dockerHub;
   const rest = hasHost ? named.slice(slash + 1) : named;
   const colon = rest.lastIndexOf(":");
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
@@ -68,22 +68,29 @@ export function formatReference({ registry, repository, tag, digest }: ImageRefe
   return `${registry}/${repository}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
-/** Host of a registry, normalized: lower case, aliases of Docker Hub as "docker.io". `shown` is the text in errors. */
-export function parseRegistry(text: string, shown: string = text): string {
+/** Host of a registry, normalized: lower case, aliases of Docker Hub as "docker.io". Throws `image.reference-invalid`. */
+export function parseRegistry(text: string): string {
+  const refuse = (why: string) => invalidRegistry(text, why);
+  const unfit = /[^\x21-\x7e]/u.exec(text);
+  if (unfit !== null) throw refuse(`character ${unfit.index + 1} cannot be in one`);
+  return normalizeHost(text, refuse);
+}
+
+function normalizeHost(text: string, refuse: (why: string) => BangerError): string {
   const host = text.toLowerCase();
   const match = /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(host);
   const [, name = "", port] = match ?? [];
   if (match === null || (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))) {
-    throw invalid(shown, `"${cut(text)}" is not a host with a port of 1 to 65535`);
+    throw refuse(`"${cut(text)}" is not a host with a port of 1 to 65535`);
   }
   if (name.startsWith("[")) {
-    if (!isIPv6(name.slice(1, -1)) || name.includes("%")) throw invalid(shown, `"${cut(name)}" is not an IPv6 address`);
+    if (!isIPv6(name.slice(1, -1)) || name.includes("%")) throw refuse(`"${cut(name)}" is not an IPv6 address`);
   } else {
     const labels = name.split(".");
     const isName = name.length <= 253 && labels.every((label) => hostLabel.test(label));
     // Of "127.1" and "0x7f.1" others make an address.
     const isNumber = /^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) ?? "");
-    if (isNumber ? !isIPv4(name) : !isName) throw invalid(shown, `"${cut(name)}" is not a host name`);
+    if (isNumber ? !isIPv4(name) : !isName) throw refuse(`"${cut(name)}" is not a host name`);
   }
   return dockerHubAliases.has(host) ? dockerHub : host;
 }
@@ -115,6 +122,16 @@ function digestProblem(digest: string): string {
 }
 
 const cut = (text: string, most = 80) => (text.length > most ? `${text.slice(0, most)}…` : text);
+
+/** The error of a host that was given alone. */
+function invalidRegistry(text: string, why: string): BangerError {
+  const shown = cut(text.replaceAll(/[^\x20-\x7e]/gu, "?"));
+  return new BangerError(
+    "image.reference-invalid",
+    `"${shown}" is not the address of a registry: ${why}; addresses look like ghcr.io or localhost:5000`,
+    { hint: "banger registry login ghcr.io" },
+  );
+}
 
 function invalid(text: string, why: string): BangerError {
   const shown = cut(text.replaceAll(/[^\x20-\x7e]/gu, "?"));

@@ -31,6 +31,8 @@ export interface Ask {
   headers?: Readonly<Record<string, string>>;
   /** What is asked for, in errors: `the image "alpine:3.20"`. */
   what: string;
+  /** What the registry does not do when it denies. Default: "does not give". */
+  denial?: string;
   /** Statuses that the caller deals with. */
   expected: readonly number[];
   signal: AbortSignal;
@@ -100,6 +102,9 @@ export function openSession(options: SessionOptions): Session {
     }
   };
 
+  const denied = ({ what, denial = "does not give" }: Ask, words: string): BangerError =>
+    deniedError(registry, `${denial} ${what}: ${words}`, authorization.explanation());
+
   const fail = async (ask: Ask, answer: HttpAnswer): Promise<BangerError> => {
     const { status, url } = answer;
     const said = errorWords(await readErrorBody(answer, limits, ask.signal));
@@ -108,7 +113,7 @@ export function openSession(options: SessionOptions): Session {
     if (status === 404) {
       return new BangerError("image.not-found", `"${registry}" does not have ${ask.what}: ${words}`, { details });
     }
-    if (status === 401 || status === 403) return deniedError(registry, ask.what, words, authorization.explanation());
+    if (status === 401 || status === 403) return denied(ask, words);
     const waitMs = retryAfterMs(answer.headers["retry-after"], Date.now());
     const wait = waitMs > 0 ? `; it asks to come again in ${Math.ceil(waitMs / 1000)} s` : "";
     return new BangerError(
@@ -126,7 +131,7 @@ export function openSession(options: SessionOptions): Session {
       const answer = await askAgain(limits, ask.signal, () => once(ask, url)).catch((error: unknown) => {
         // A token server knows neither what it is asked for nor what the user can do about it.
         if (!(error instanceof BangerError) || error.code !== "registry.denied") throw error;
-        throw deniedError(registry, ask.what, error.message, authorization.explanation());
+        throw denied(ask, error.message);
       });
       if (ask.expected.includes(answer.status)) return answer;
       throw await fail(ask, answer);

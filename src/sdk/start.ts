@@ -83,13 +83,20 @@ function spawn(options: StartOptions, outputFd: number): { pid: number; ended: s
   return state;
 }
 
-/** What the daemon may know of the client's environment: where things lie and debug switches. */
+/** How registries are reached. */
+const proxyVariables = /^(?:https?|no)_proxy$/i;
+
+/**
+ * What the daemon may know of the client's environment: where things lie (also those of docker, for its logins), how registries are
+ * reached, and debug switches.
+ */
 function daemonEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined || value === "") continue;
-    if (name === "BANGER_HOME") kept[name] = resolve(value);
-    else if (name === "HOME" || name === "PATH" || /^(XDG_|BANGER_DEBUG_)/.test(name)) kept[name] = value;
+    if (["BANGER_HOME", "DOCKER_CONFIG", "NODE_EXTRA_CA_CERTS"].includes(name)) kept[name] = resolve(value);
+    else if (name === "HOME" || name === "PATH" || /^(XDG_|BANGER_DEBUG_)/.test(name) || proxyVariables.test(name))
+      kept[name] = value;
   }
   return kept;
 }

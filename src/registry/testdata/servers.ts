@@ -6,6 +6,8 @@ import { digestOf } from "../digest.ts";
 import type { RegistryLimits } from "../limits.ts";
 
 export interface TestServer extends AsyncDisposable {
+  /** How many connections were made so far. */
+  readonly connections: number;
   /** "127.0.0.1:<port>" */
   host: string;
   /** Method, path and `Authorization` of each request that was no probe of /v2/. */
@@ -24,7 +26,12 @@ export async function serve(handler: RequestListener, tls?: { key: string; cert:
   const listening = Promise.withResolvers<void>();
   server.listen(0, "127.0.0.1", listening.resolve);
   await listening.promise;
+  let connections = 0;
+  server.on("connection", () => connections++);
   return {
+    get connections() {
+      return connections;
+    },
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     log,
     async [Symbol.asyncDispose]() {

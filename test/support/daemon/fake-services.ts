@@ -68,6 +68,10 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       list: () => [],
       prune: async () => ({ templates: [], freedBytes: 0 }),
     },
+    logins: {
+      login: async ({ registry }) => ({ registry }),
+      logout: async ({ registry }) => ({ registry, removed: false }),
+    },
     startStats: () => ({ starts: [] }),
     operationStore: state.operations,
     doctor: { run: async () => [] },

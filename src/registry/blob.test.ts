@@ -276,3 +276,29 @@ test("a stream goes on when its repository is disposed, also over a cut", async 
   for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
   assert.ok(Buffer.concat(chunks).equals(blob));
 });
+
+test("a server that was started again in between is found again", async () => {
+  const closing = Promise.withResolvers<void>();
+  const first = await serve((_request, response) => {
+    cutAfter(response, 0, 300_000);
+    response.once("close", closing.resolve);
+  });
+  using repository = openRepository(
+    { registry: first.host, repository: "some/app" },
+    { signal: never, limits: { ...quickLimits, attempts: 50, firstPauseMs: 20, longestPauseMs: 100 } },
+  );
+  const stream = await repository.open(descriptor, { signal: never });
+  await closing.promise;
+  await first[Symbol.asyncDispose]();
+  const reading = (async () => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  })();
+  await using _second = await serve(
+    (request, response) => sendPart(response, startOf(request.headers.range)),
+    undefined,
+    Number(first.host.split(":")[1]),
+  );
+  assert.ok((await reading).equals(blob));
+});

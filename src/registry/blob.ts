@@ -87,10 +87,12 @@ async function* bytesFrom(request: BlobRequest, first: Part, signal: AbortSignal
   let at = request.offset;
   let mark = at;
   let failures = 0;
-  for (let part = first; ; part = await openPart(request, at, signal)) {
-    const { host } = part.answer.url;
-    let skipBytes = part.skipBytes;
+  let { host } = first.answer.url;
+  for (let part: Part | undefined = first; ; part = undefined) {
     try {
+      part ??= await openPart(request, at, signal);
+      host = part.answer.url.host;
+      let { skipBytes } = part;
       for await (const chunk of paced(part.answer, limits)) {
         const fresh = chunk.subarray(Math.min(skipBytes, chunk.length));
         skipBytes -= chunk.length - fresh.length;
@@ -105,16 +107,23 @@ async function* bytesFrom(request: BlobRequest, first: Part, signal: AbortSignal
     } catch (thrown) {
       if (signal.aborted) throw signal.reason;
       const error = connectionFailure(host, thrown);
-      if (!isPassing(error)) throw error;
+      if (!isPassing(error) && !isAway(error)) throw error;
       if (at - mark >= progressBytes) failures = 0;
       mark = at;
       failures++;
       if (failures >= limits.attempts) throw error;
     } finally {
-      part.answer.body.destroy();
+      part?.answer.body.destroy();
     }
     await pauseBefore(limits, failures, signal);
   }
+}
+
+/** True for a server that cannot be reached at all. One that has given a part of the blob may be starting again. */
+function isAway({ code, details }: BangerError): boolean {
+  return (
+    code === "registry.unreachable" && /^(?:ECONNREFUSED|EHOSTUNREACH|ENETUNREACH)$/.test(String(details?.["code"]))
+  );
 }
 
 /** The chunks of a body. Only time of waiting for the server counts, not that of whoever reads. */

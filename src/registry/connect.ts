@@ -11,6 +11,8 @@ import { addressKind, type AddressKind } from "./address.ts";
 export interface ConnectPolicy extends Disposable {
   /** Agent and name look-up for a request to `url`. Throws `registry.failed` when nothing may go there. */
   route(url: URL): { agent: HttpAgent; lookup: LookupFunction };
+  /** Takes note of the address that an answer to a request to `url` came from. */
+  answered(url: URL, address: string | undefined): void;
   /** True when plain HTTP may be spoken with that host, as far as its name tells. */
   mayBePlain(url: URL): boolean;
   /** True when the URL is of the host that the user named, on any port. */
@@ -39,6 +41,8 @@ const keptSockets = { keepAlive: true, maxFreeSockets: 8, timeout: 60_000 };
 export function connectPolicy({ endpoint, insecure }: ConnectOptions): ConnectPolicy {
   const registryHost = new URL(`http://${endpoint}`).hostname;
   const allowed = new Set<AddressKind>(["public"]);
+  /** Addresses that the registry's name has had. One of them may be a trap: only where an answer came from is where it is. */
+  const candidates = new Set<string>();
   const isRegistry = (url: URL) => url.hostname === registryHost;
 
   // Foreign hosts have agents of their own: a connection that was made under one rule is never used under the other. So have
@@ -61,12 +65,17 @@ export function connectPolicy({ endpoint, insecure }: ConnectOptions): ConnectPo
     // Over plain HTTP a name alone must not decide that the other end is this machine.
     if (url.protocol === "http:" && kind !== "loopback" && !(insecure && isRegistry(url))) return false;
     if (!isRegistry(url)) return allowed.has(kind);
-    for (const further of reachable[kind]) allowed.add(further);
+    candidates.add(address);
     return true;
   };
 
   return {
     isRegistry,
+    answered(url, address = "") {
+      // Through a proxy the address is the proxy's, and says nothing of the registry.
+      if (!isRegistry(url) || !candidates.has(address)) return;
+      for (const kind of reachable[addressKind(address)]) allowed.add(kind);
+    },
     mayBePlain: (url) => isLoopbackName(url) || (insecure && isRegistry(url)),
     route(url) {
       const literal = url.hostname.replaceAll(/[[\]]/g, "");

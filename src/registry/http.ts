@@ -103,6 +103,7 @@ async function send(policy: ConnectPolicy, limits: RegistryLimits, request: Http
   outgoing.end(request.body);
   try {
     const body = await promise;
+    policy.answered(url, body.socket.remoteAddress);
     // Its errors reach whoever reads it; without a reader they must not end the process.
     body.on("error", () => {});
     return { status: body.statusCode ?? 0, headers: body.headers, body, url };

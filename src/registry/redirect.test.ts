@@ -137,6 +137,19 @@ test("the address that a name has decides, for hosts that the registry names", a
     assert.match(error.message, /will not connect to "localhost": (127.0.0.1|::1) is a loopback address/);
     return true;
   });
+  // Names may have any addresses. Where an answer came from counts, and only when it is one of them.
+  using trap = connectPolicy({ endpoint: "localhost:5000", insecure: false });
+  const refused = /is a private address|is a loopback address/;
+  trap.route(new URL("https://localhost:5000/"));
+  assert.throws(() => trap.route(new URL("https://127.0.0.1/")), refused);
+  trap.answered(new URL("https://localhost:5000/"), "127.0.0.1");
+  assert.throws(() => trap.route(new URL("https://127.0.0.1/")), refused, "that may have been a proxy");
+  using there = connectPolicy({ endpoint: "127.0.0.1:5000", insecure: false });
+  there.route(new URL("https://127.0.0.1:5000/"));
+  there.answered(new URL("https://127.0.0.1:5000/"), "127.0.0.1");
+  there.route(new URL("https://127.0.0.2/"));
+  assert.throws(() => there.route(new URL("https://10.0.0.1/")), refused);
+
   using local = connectPolicy({ endpoint: "localhost:5000", insecure: false });
   const { lookup } = local.route(new URL("http://localhost:5000/"));
   assert.ok(((await promisify(lookup)("localhost", { all: true })) as unknown as unknown[]).length > 0);

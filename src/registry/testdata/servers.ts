@@ -14,8 +14,12 @@ export interface TestServer extends AsyncDisposable {
   log: { method: string; path: string; authorization: string | undefined; range: string | undefined }[];
 }
 
-/** Starts a server on a free port; disposing ends it with its connections. */
-export async function serve(handler: RequestListener, tls?: { key: string; cert: string }): Promise<TestServer> {
+/** Starts a server on a free port, or on this one; disposing ends it with its connections. */
+export async function serve(
+  handler: RequestListener,
+  tls?: { key: string; cert: string },
+  port = 0,
+): Promise<TestServer> {
   const log: TestServer["log"] = [];
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     const { method = "", url: path = "", headers } = request;
@@ -24,7 +28,7 @@ export async function serve(handler: RequestListener, tls?: { key: string; cert:
   };
   const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   const listening = Promise.withResolvers<void>();
-  server.listen(0, "127.0.0.1", listening.resolve);
+  server.listen(port, "127.0.0.1", listening.resolve);
   await listening.promise;
   let connections = 0;
   server.on("connection", () => connections++);

@@ -9,7 +9,7 @@ import { LayerInbox } from "./inbox.ts";
 import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
 
 const job = workerData as BuildJob;
-const say = (message: FromBuilder) => parentPort?.postMessage(message);
+const say = (message: FromBuilder) => parentPort?.postMessage(message, []);
 const abort = new AbortController();
 const inboxes = job.layers.map((_, layer) => new LayerInbox(layer, say));
 

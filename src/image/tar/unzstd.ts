@@ -1,5 +1,4 @@
 // Decompresses zstd streams of any number of frames.
-import { once } from "node:events";
 import { constants, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 import { FrameSplitter } from "./zstd-frames.ts";
 
@@ -64,56 +63,50 @@ class LargeFrame {
     readableHighWaterMark: 4,
   } as Parameters<typeof createZstdDecompress>[0]);
   #failure: Error | undefined;
+  #changed = Promise.withResolvers<void>();
+  #untaken = 0;
 
   constructor() {
-    this.#decoder.on("error", (error) => (this.#failure = error));
-  }
-
-  *#ready(): Generator<Buffer> {
-    for (let piece = this.#read(); piece !== null; piece = this.#read()) yield piece;
-  }
-
-  #read(): Buffer | null {
-    if (this.#failure !== undefined) throw this.#failure;
-    return this.#decoder.read() as Buffer | null;
+    const change = () => this.#changed.resolve();
+    this.#decoder.on("readable", change);
+    this.#decoder.on("end", change);
+    this.#decoder.on("error", (error) => {
+      this.#failure = error;
+      change();
+    });
   }
 
   /** Gives a part of the frame, and returns what has come out meanwhile. */
   async *write(bytes: Buffer): AsyncGenerator<Buffer> {
-    let isTaken = false;
+    this.#untaken++;
     this.#decoder.write(bytes, () => {
-      isTaken = true;
-      this.#decoder.emit("taken");
+      this.#untaken--;
+      this.#changed.resolve();
     });
-    while (!isTaken) {
-      yield* this.#ready();
-      if (isTaken) break;
-      await this.#changed(["taken", "readable"]);
-    }
-    yield* this.#ready();
+    for (yield* this.#ready(); this.#untaken > 0; yield* this.#ready()) await this.#change();
   }
 
   /** What is left of the frame. */
   async *end(): AsyncGenerator<Buffer> {
     this.#decoder.end();
-    while (!this.#decoder.readableEnded) {
-      yield* this.#ready();
-      if (this.#decoder.readableEnded) break;
-      await this.#changed(["readable", "end"]);
-    }
-    if (this.#failure !== undefined) throw this.#failure;
+    for (yield* this.#ready(); !this.#decoder.readableEnded; yield* this.#ready()) await this.#change();
   }
 
   destroy(): void {
     this.#decoder.destroy();
   }
 
-  async #changed(events: readonly string[]): Promise<void> {
-    const done = new AbortController();
-    try {
-      await Promise.race(events.map((event) => once(this.#decoder, event, { signal: done.signal })));
-    } finally {
-      done.abort();
+  async #change(): Promise<void> {
+    await this.#changed.promise;
+    this.#changed = Promise.withResolvers();
+  }
+
+  *#ready(): Generator<Buffer> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
+      const piece = this.#decoder.read() as Buffer | null;
+      if (piece === null) return;
+      yield piece;
     }
   }
 }

@@ -13,8 +13,8 @@ import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
 export type ThreadLayer = Omit<BuildLayer, "open"> &
   ({ path: string } | { path?: undefined; sizeBytes?: number; open(signal: AbortSignal): Promise<Readable> });
 
-/** Two million entries need less; what needs more is made to need more. */
-const maxHeapMib = 3072;
+/** A million entries need about half of it; what needs more is made to need more. */
+const maxHeapMib = 1536;
 const patienceMs = 5000;
 
 /** Beside this file from source; the bundler makes it a file of its own in dist/, and may put this code one directory deeper. */
@@ -42,7 +42,7 @@ export async function buildInThread(
   const worker = new Worker(workerFile(), {
     workerData: job,
     execArgv: [],
-    resourceLimits: { maxOldGenerationSizeMb: maxHeapMib },
+    resourceLimits: { maxOldGenerationSizeMb: maxHeapMib, maxYoungGenerationSizeMb: 48 },
   });
   const say = (message: ToBuilder, transfer: ArrayBuffer[] = []) => worker.postMessage(message, transfer);
   const done = Promise.withResolvers<Rootfs>();

@@ -1,10 +1,12 @@
 // Layers are applied as the OCI specification says, and, where it says nothing, as umoci does.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, describe, test } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { BangerError } from "../../lib/errors.ts";
 import { quietProgress } from "../../lib/progress.ts";
 import { archive } from "../testdata/archive.ts";
@@ -16,6 +18,7 @@ import { readTar } from "../tar/reader.ts";
 import { rootfsFromLayers } from "../rootfs.ts";
 import { LayerTree } from "./layer-tree.ts";
 import { defaultLimits } from "./limits.ts";
+import type { RootfsLimits } from "./limits.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "banger-layers-"));
 after(() => rmSync(directory, { recursive: true }));
@@ -244,6 +247,59 @@ describe("an image from layers", () => {
       /enough/,
     );
     assert.ok(silent.destroyed);
+  });
+
+  test("bombs end early, and say in which layer", async () => {
+    const zeros = archive([file("zeros", "\0".repeat(3_000_000))]);
+    const huge = { path: "huge", pax: { "GNU.sparse.map": "", "GNU.sparse.size": String(2 ** 50) } };
+    const bombs: [TestEntry[] | Buffer, Partial<RootfsLimits>, RegExp][] = [
+      [gzipSync(zeros), { maxUnpackedBytes: 1_000_000 }, /unpacks to more than 1000000 bytes/],
+      [zstdCompressSync(zeros), { maxUnpackedBytes: 1_000_000 }, /unpacks to more than 1000000 bytes/],
+      [zeros, { maxContentBytes: 1_000_000 }, /entry "zeros".*larger than 1000000 bytes together/],
+      [[huge], {}, /entry "huge".*larger than 1099511627776 bytes/],
+      [Array.from({ length: 60 }, (_, index) => file(`f${index}`)), { maxEntries: 50 }, /more than 50 entries/],
+      [[file("a/b/c/d/e")], { maxEntries: 4 }, /more than 4 entries/],
+      [
+        [{ path: "x", pax: { path: "n".repeat(200), linkpath: "l".repeat(900) } }],
+        { maxMetadataBytes: 1000 },
+        /names and/,
+      ],
+    ];
+    for (const [index, [content, limits, message]] of bombs.entries()) {
+      const bytes = Buffer.isBuffer(content) ? content : archive([...content, file("last")]);
+      const bomb = { ...layer([], "bomb"), open: async () => Readable.from([bytes]) };
+      await assert.rejects(
+        rootfsFromLayers([layer([]), bomb], join(directory, `bomb-${index}`), quiet(), { ...defaultLimits, ...limits }),
+        (error: BangerError) => {
+          assert.equal(error.code, "image.invalid");
+          assert.match(error.message, /^layer "bomb"/);
+          assert.match(error.message, message);
+          return true;
+        },
+      );
+    }
+  });
+
+  test("is the same however its layers are compressed: byte for byte", async () => {
+    const below = archive([dir("d"), file("d/x"), file("a")]);
+    const above = [file("b"), wh(".wh.a"), wh("d/.wh.x")];
+    const digests = new Set<string>();
+    const pack = [
+      (bytes: Buffer) => bytes,
+      (bytes: Buffer) => gzipSync(bytes),
+      (bytes: Buffer) => zstdCompressSync(bytes),
+    ];
+    for (const [index, packed] of pack.entries()) {
+      const target = join(directory, `same-${index}`);
+      const streams = [below, archive(above)].map((bytes) => ({
+        ...layer([]),
+        open: async () => Readable.from([packed(bytes)]),
+      }));
+      await rootfsFromLayers(streams, target, quiet());
+      assertSound(target);
+      digests.add(createHash("sha256").update(readFileSync(target)).digest("hex"));
+    }
+    assert.equal(digests.size, 1);
   });
 
   test("of no layers and of empty ones is an empty root", async () => {

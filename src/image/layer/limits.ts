@@ -20,8 +20,8 @@ export interface RootfsLimits {
 }
 
 export const defaultLimits: RootfsLimits = {
-  maxEntries: 2_000_000,
-  maxMetadataBytes: 512 * 1024 ** 2,
+  maxEntries: 1_000_000,
+  maxMetadataBytes: 256 * 1024 ** 2,
   maxContentBytes: 64 * 1024 ** 3,
   maxUnpackedBytes: 72 * 1024 ** 3,
   maxFileBytes: 1024 ** 4,

@@ -29,7 +29,12 @@ let store: ImageStore;
 
 const open = () =>
   openImageStore({
-    paths: { imagesDir },
+    paths: {
+      imagesDir,
+      imageTagsFile: join(root, "image-tags.json"),
+      cacheDir: join(root, "cache"),
+      blobsDir: join(root, "cache", "blobs"),
+    },
     table: state.images,
     usedBy: (id) => users[id] ?? [],
     log: silentLogger,
@@ -45,7 +50,7 @@ function tarOf(text: string): string {
 }
 
 const importAs = (name: string, text: string, force = false) =>
-  store.importTar({ path: tarOf(text), name, force }, quiet());
+  store.importFrom({ path: tarOf(text), name, force }, quiet());
 
 /**
  * Puts a program in mmdebstrap's place. It notes each start in "started"; while "hold" exists it hangs in the middle of the
@@ -185,9 +190,9 @@ describe("images", () => {
     const path = join(root, "broken.tar");
     writeFileSync(path, archive([{ path: "x", data: "y".repeat(5000) }]).subarray(0, 3000));
     const broken = { code: "image.invalid", message: /broken\.tar.*cut short/ };
-    await assert.rejects(store.importTar({ path, name: "mine" }, quiet()), broken);
+    await assert.rejects(store.importFrom({ path, name: "mine" }, quiet()), broken);
     const missing = { code: "file.not-found", message: /nowhere/ };
-    await assert.rejects(store.importTar({ path: "/nowhere.tar", name: "mine" }, quiet()), missing);
+    await assert.rejects(store.importFrom({ path: "/nowhere.tar", name: "mine" }, quiet()), missing);
     assert.deepEqual(readdirSync(imagesDir), []);
     assert.deepEqual(store.list(), []);
   });
@@ -266,7 +271,7 @@ describe("pulls", () => {
       const log = { debug() {}, info() {}, warn() {}, error() {} };
       const table = { list: () => [], insert() {}, rename() {}, remove() {} };
       const catalog = [${JSON.stringify(recipe)}];
-      const store = await openImageStore({ paths: { imagesDir: "images" }, table, usedBy: () => [], log, catalog });
+      const store = await openImageStore({ paths: { imagesDir: "images", imageTagsFile: "tags.json", cacheDir: "cache", blobsDir: "cache/blobs" }, table, usedBy: () => [], log, catalog });
       const stage = (name) => { if (name === "build") console.log("building"); };
       await store.pull("tiny", {}, { signal: new AbortController().signal, stage, bytes() {} });`;
     const args = ["--input-type=module", "-e", script];
@@ -310,12 +315,12 @@ describe("pulls", () => {
       const log = { debug() {}, info() {}, warn() {}, error() {} };
       const progress = { signal: new AbortController().signal, stage() {}, bytes() {} };
       const catalog = [${JSON.stringify(recipe)}];
-      const store = await openImageStore({ paths: { imagesDir: "small" }, table, usedBy: () => [], log, catalog });
+      const store = await openImageStore({ paths: { imagesDir: "small", imageTagsFile: "tags.json", cacheDir: "cache", blobsDir: "cache/blobs" }, table, usedBy: () => [], log, catalog });
       const free = () => statfsSync("small").bfree;
       const before = free();
       const failed = async (work) => work.then(() => "done", (error) => error.code);
       const pulled = await failed(store.pull("tiny", {}, progress));
-      const imported = await failed(store.importTar({ path: "tools/tar", name: "mine" }, progress));
+      const imported = await failed(store.importFrom({ path: "tools/tar", name: "mine" }, progress));
       console.log(JSON.stringify({ pulled, imported, same: free() === before, left: readdirSync("small"), rows }));`;
     const { stdout, stderr } = spawnSync(
       "unshare",

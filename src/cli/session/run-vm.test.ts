@@ -31,11 +31,12 @@ const replies = {
   "vm.show": () => fakeVm("box"),
   "vm.hold": () => ({ held: true }),
   "vm.delete": () => ({}),
+  "image.show": () => ({ config: { entrypoint: [], command: ["/bin/sh"] } }),
   "vm.exec": session(42),
   "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "sub", files: 3, untracked: 1 }),
   "workspace.prepare": () => prepared,
 };
-const names = (calls: { name: string }[]) => calls.map(({ name }) => name).filter((name) => name !== "vm.show");
+const names = (calls: { name: string }[]) => calls.map(({ name }) => name).filter((name) => !["vm.show", "image.show"].includes(name));
 const run = (words: string[], options: FakeOptions = {}) =>
   runFake(["vm", "run", ...words], { ...options, replies: { ...replies, ...options.replies } });
 
@@ -85,6 +86,20 @@ describe("vm run", () => {
     assert.deepEqual(await parts("--rm"), ["client", "create", "delete"]);
     assert.match((await run(["--timings", "--quiet", "--", "true"])).stderr, /^errtimings of box\n {2}client /);
     assert.doesNotMatch((await run(["--", "true"])).stderr, /timings/);
+  });
+
+  test("what the image says is run; --entrypoint asks it nothing", async () => {
+    const image = () => ({ config: { entrypoint: ["/run"], command: ["serve"] } });
+    const sent = async (...words: string[]) => {
+      const { calls } = await run(words, { replies: { "image.show": image } });
+      return calls.find((call) => call.name === "vm.exec")?.params["argv"];
+    };
+    assert.deepEqual(await sent(), ["/run", "serve"]);
+    assert.deepEqual(await sent("--", "a"), ["/run", "a"]);
+    assert.deepEqual(await sent("sub"), []);
+    const other = await run(["--entrypoint", "/x", "--", "a"]);
+    assert.deepEqual(other.calls.find((call) => call.name === "vm.exec")?.params["argv"], ["/x", "a"]);
+    assert.ok(!other.calls.some((call) => call.name === "image.show"));
   });
 
   test("--cold and --warm-from reach the daemon", async () => {

@@ -49,7 +49,9 @@ Next: banger vm run --image <name>`,
     },
   },
   async run(context, flags, source) {
-    await using input = source === "-" ? await spoolInput(context.streams, resolvePaths(context.env).cacheDir) : undefined;
+    checkOptions(flags, source);
+    await using input =
+      source === "-" ? await spoolInput(context.streams, resolvePaths(context.env).cacheDir) : undefined;
     await using client = await context.connect();
     const record = await operate(context, client, "image.import", importParams(context, flags, source, input?.path));
     if (context.terminal.json) context.terminal.printJson(record);
@@ -75,9 +77,14 @@ function importParams(
       ...common,
     };
   }
-  if (from !== "docker" && from !== "podman") throw new BangerError("usage", `--from "${from}" is neither docker nor podman`);
+  return { engine: from === "podman" ? "podman" : "docker", reference: source, ...common };
+}
+
+function checkOptions({ from, reference }: Flags, source: string): void {
+  if (from === undefined) return;
+  if (from !== "docker" && from !== "podman")
+    throw new BangerError("usage", `--from "${from}" is neither docker nor podman`);
   if (source === "-" || reference !== undefined) {
     throw new BangerError("usage", "with --from, the image is named by its one operand");
   }
-  return { engine: from, reference: source, ...common };
 }

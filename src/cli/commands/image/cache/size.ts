@@ -3,7 +3,7 @@ import { formatBytes } from "../../../../lib/units.ts";
 import { defineCommand } from "../../../command.ts";
 
 export default defineCommand({
-  about: `Says how much the blobs of pulled images take.`,
+  about: `Says how much room the blobs of pulled images take on the disk, and where they lie. "image cache prune" frees it.`,
   examples: [["banger image cache size", "how much, and where"]],
   parameters: {},
   async run(context) {

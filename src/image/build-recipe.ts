@@ -32,5 +32,10 @@ export async function publishRecipe(
   await done;
   await removeInside(staging.path, temporary);
   progress.signal.throwIfAborted();
-  return await publishRootfs(parts, rootfs, { source: `catalog:${recipe.name}`, name: recipe.name, force }, staging.path);
+  return await publishRootfs(
+    parts,
+    rootfs,
+    { source: `catalog:${recipe.name}`, name: recipe.name, force },
+    staging.path,
+  );
 }

@@ -34,9 +34,13 @@ export async function exportImage(
   progress: Progress,
 ): Promise<{ path: string; manifest: string; bytes: number; original: boolean }> {
   if (documents === undefined || record.digests === null) {
-    throw new BangerError("image.invalid", `image "${record.name}" was made of a file system: it has no layers to export`, {
-      hint: `ls -l ${record.rootfsPath}  # its ext4 file`,
-    });
+    throw new BangerError(
+      "image.invalid",
+      `image "${record.name}" was made of a file system: it has no layers to export`,
+      {
+        hint: `ls -l ${record.rootfsPath}  # its ext4 file`,
+      },
+    );
   }
   const { manifest: bytes, config } = documents;
   const mediaType = (JSON.parse(bytes.toString()) as { mediaType?: string }).mediaType ?? mediaTypes.ociManifest;

@@ -87,7 +87,8 @@ function nameOf(
   shown: string,
   registries: Registries | undefined,
 ): string {
-  const known = reference !== undefined && names.includes(reference) ? reference : names.length === 1 ? names[0] : undefined;
+  const known =
+    reference !== undefined && names.includes(reference) ? reference : names.length === 1 ? names[0] : undefined;
   if (known === undefined) return nameFromFile(shown);
   const isTag = /^[\w.-]{1,128}$/.test(known);
   try {

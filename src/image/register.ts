@@ -49,7 +49,14 @@ export async function registerImage(
   progress.stage("verify", basename(path));
   const tarSha256 = await sha256(path, info.size, progress);
   await symlink(path, target);
-  const rootfs = { tarSha256, sizeBytes: info.size, usedBytes: 0, architecture: hostArchitecture, diffIds: [], warnings: [] };
+  const rootfs = {
+    tarSha256,
+    sizeBytes: info.size,
+    usedBytes: 0,
+    architecture: hostArchitecture,
+    diffIds: [],
+    warnings: [],
+  };
   return await publishRootfs(parts, rootfs, { source: `file:${path}`, name, force }, staging.path);
 }
 
@@ -67,7 +74,9 @@ export async function promoteImage(directory: string, name: string, progress: Pr
   } catch (error) {
     if (!(error instanceof BangerError) || error.code !== "command.missing") {
       progress.signal.throwIfAborted();
-      throw new BangerError("image.invalid", `the file of image "${name}" cannot be copied from "${from}"`, { cause: error });
+      throw new BangerError("image.invalid", `the file of image "${name}" cannot be copied from "${from}"`, {
+        cause: error,
+      });
     }
     await copyFile(from, copy);
   }
@@ -82,7 +91,17 @@ async function packDirectory(path: string, target: string, progress: Progress) {
   const stop = new AbortController();
   const half = withSignal(progress, AbortSignal.any([progress.signal, stop.signal]));
   const output = new PassThrough({ highWaterMark: 1024 * 1024 });
-  const args = ["--create", "--xattrs", "--acls", "--numeric-owner", "--one-file-system", "--sort=name", "-C", path, "."];
+  const args = [
+    "--create",
+    "--xattrs",
+    "--acls",
+    "--numeric-owner",
+    "--one-file-system",
+    "--sort=name",
+    "-C",
+    path,
+    ".",
+  ];
   const done = run({ file: "tar", args, output, timeoutMs: 3_600_000, signal: half.signal }).then(() => {});
   try {
     const rootfs = await rootfsFromTar(untilDone(output, done), target, half);
@@ -113,4 +132,3 @@ async function sha256(path: string, total: number, { signal, bytes }: Progress):
   }
   return hash.digest("hex");
 }
-

@@ -111,6 +111,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const end = (reason: unknown) => {
     if (failure !== undefined) return;
     failure = reason instanceof Error ? reason : new BangerError("cancelled", String(reason));
+    // What nobody takes any more must not keep the pipe, and with it this call, from ending.
+    if (options.output !== undefined) child.stdout?.unpipe().resume();
     killGroup(child.pid, "SIGTERM");
     killTimer = setTimeout(() => killGroup(child.pid, "SIGKILL"), options.graceMs ?? defaultGraceMs);
   };

@@ -58,7 +58,8 @@ export class BlobFetches {
         // One byte more than it should have, so that a longer one is seen.
         const checked = verified(section(file, 0, descriptor.sizeBytes + 1), descriptor, label);
         checked.once("error", (error) => {
-          if (error instanceof BangerError && error.code === "image.invalid") void this.#store.remove(descriptor.digest);
+          if (error instanceof BangerError && error.code === "image.invalid")
+            void this.#store.remove(descriptor.digest);
         });
         return checked;
       },

@@ -33,9 +33,36 @@ export interface HistoryEntry {
 }
 
 // Go programs write null for what is empty.
-const text = v.nullish(v.pipe(v.string(), v.maxLength(65_536), v.check((value) => !value.includes("\0"))), "");
-const texts = v.nullish(v.pipe(v.array(v.pipe(v.string(), v.check((value) => !value.includes("\0")))), v.maxLength(10_000)), []);
-const command = v.nullish(v.union([texts, v.pipe(v.string(), v.transform((word) => [word]))]), []);
+const text = v.nullish(
+  v.pipe(
+    v.string(),
+    v.maxLength(65_536),
+    v.check((value) => !value.includes("\0")),
+  ),
+  "",
+);
+const texts = v.nullish(
+  v.pipe(
+    v.array(
+      v.pipe(
+        v.string(),
+        v.check((value) => !value.includes("\0")),
+      ),
+    ),
+    v.maxLength(10_000),
+  ),
+  [],
+);
+const command = v.nullish(
+  v.union([
+    texts,
+    v.pipe(
+      v.string(),
+      v.transform((word) => [word]),
+    ),
+  ]),
+  [],
+);
 const keys = v.pipe(v.nullish(v.record(v.string(), v.unknown()), {}), v.transform(Object.keys));
 
 const schema = v.object({

@@ -34,7 +34,11 @@ export async function isDockerArchive(tree: FileTree): Promise<boolean> {
  */
 export async function openDockerArchive(tree: FileTree, signal: AbortSignal): Promise<DockerArchive> {
   const what = `"manifest.json" in "${tree.shown}"`;
-  const entries = parseWith(listSchema, parseJson(await readWhole(tree, "manifest.json", maxDocumentBytes), what), what);
+  const entries = parseWith(
+    listSchema,
+    parseJson(await readWhole(tree, "manifest.json", maxDocumentBytes), what),
+    what,
+  );
   const names = [...new Set(entries.flatMap((entry) => entry.RepoTags ?? []))];
   const files = new Map<string, string>();
   const made = new Map<string, RawManifest>();
@@ -113,7 +117,8 @@ async function makeManifest(
 
 /** A plain layer's digest is the one that the config states; a compressed one has to be read for its own. */
 async function describeLayer(tree: FileTree, name: string, diffId: string, signal: AbortSignal): Promise<Descriptor> {
-  if (!isDigest(diffId)) throw invalid(`the config of "${tree.shown}" has a layer digest that is not known: "${printable(diffId)}"`);
+  if (!isDigest(diffId))
+    throw invalid(`the config of "${tree.shown}" has a layer digest that is not known: "${printable(diffId)}"`);
   const sizeBytes = await tree.size(name);
   const head: Buffer[] = [];
   for await (const piece of (await tree.open(name, { length: 4 })) as AsyncIterable<Buffer>) head.push(piece);

@@ -31,10 +31,19 @@ export async function saveFromEngine(
   progress.stage("save", `${engine} ${reference}`);
   const output = createWriteStream(target, { flags: "wx", mode: 0o600 });
   try {
-    await run({ file, args: ["save", reference], env: engineEnvironment(), output, timeoutMs: 3_600_000, signal: progress.signal });
+    await run({
+      file,
+      args: ["save", reference],
+      env: engineEnvironment(),
+      output,
+      timeoutMs: 3_600_000,
+      signal: progress.signal,
+    });
   } catch (error) {
     if (!(error instanceof BangerError) || error.code !== "command.failed") throw error;
-    const isMissing = /no such image|not known|does not exist|reference does not exist|image not known/i.test(error.message);
+    const isMissing = /no such image|not known|does not exist|reference does not exist|image not known/i.test(
+      error.message,
+    );
     throw new BangerError(
       isMissing ? "image.not-found" : "command.failed",
       isMissing ? `${engine} has no image "${reference}"` : error.message,
@@ -42,12 +51,21 @@ export async function saveFromEngine(
     );
   }
   if (!output.closed) await once(output, "close");
-  if ((await stat(target)).size === 0) throw new BangerError("image.not-found", `${engine} gave nothing for "${reference}"`);
+  if ((await stat(target)).size === 0)
+    throw new BangerError("image.not-found", `${engine} gave nothing for "${reference}"`);
 }
 
 /** What the clients need to find their stores and daemons. */
 function engineEnvironment(): Record<string, string> {
-  const names = ["DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "CONTAINER_HOST", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME"];
+  const names = [
+    "DOCKER_HOST",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "CONTAINER_HOST",
+    "XDG_RUNTIME_DIR",
+    "XDG_DATA_HOME",
+    "XDG_CONFIG_HOME",
+  ];
   return Object.fromEntries(
     names.flatMap((name) => {
       const value = process.env[name];

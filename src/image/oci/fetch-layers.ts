@@ -29,7 +29,11 @@ export function fetchLayers(
   const open: BlobHandle[] = [];
   let over = false;
   let finished = 0;
-  const say = () => progress.bytes(open.reduce((sum, handle) => sum + handle.bytes, 0), totalBytes);
+  const say = () =>
+    progress.bytes(
+      open.reduce((sum, handle) => sum + handle.bytes, 0),
+      totalBytes,
+    );
   const count = () => progress.stage("download", `${finished} of ${unique.length} layers`);
   const waiting = [...unique.entries()];
   const worker = async () => {

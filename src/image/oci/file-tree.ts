@@ -80,7 +80,8 @@ export async function openDirectoryTree(path: string): Promise<FileTree> {
     async open(name, { offset = 0, length = Number.POSITIVE_INFINITY } = {}) {
       const { file, sizeBytes } = await openFile(name);
       const bytes = Math.max(0, Math.min(length, sizeBytes - offset));
-      if (bytes > 0) return file.createReadStream({ start: offset, end: offset + bytes - 1, highWaterMark: 1024 * 1024 });
+      if (bytes > 0)
+        return file.createReadStream({ start: offset, end: offset + bytes - 1, highWaterMark: 1024 * 1024 });
       await file.close();
       return new PassThrough().end();
     },

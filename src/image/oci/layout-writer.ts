@@ -33,7 +33,9 @@ export function blobFile(digest: string): string {
 export async function writeLayout(files: readonly LayoutFile[], output: LayoutOutput): Promise<void> {
   const { path, format } = output;
   if ((await stat(path).catch(() => undefined)) !== undefined) {
-    throw new BangerError("file.failed", `"${path}" exists already`, { hint: `rm -r ${path}  # or choose another name` });
+    throw new BangerError("file.failed", `"${path}" exists already`, {
+      hint: `rm -r ${path}  # or choose another name`,
+    });
   }
   const staging = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   try {
@@ -45,7 +47,9 @@ export async function writeLayout(files: readonly LayoutFile[], output: LayoutOu
     output.signal.throwIfAborted();
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "EACCES" || code === "EROFS") {
-      throw new BangerError("file.failed", `"${path}" cannot be written: ${(error as Error).message}`, { cause: error });
+      throw new BangerError("file.failed", `"${path}" cannot be written: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
     throw error;
   }

@@ -57,7 +57,10 @@ export async function openLayout(tree: FileTree): Promise<Layout> {
       const [first] = found;
       if (first === undefined) {
         const names = entries.flatMap(namesOf).slice(0, 20).map(printable);
-        throw new BangerError("image.not-found", `"${tree.shown}" has no image "${printable(reference)}": it has ${names.join(", ") || "none with a name"}`);
+        throw new BangerError(
+          "image.not-found",
+          `"${tree.shown}" has no image "${printable(reference)}": it has ${names.join(", ") || "none with a name"}`,
+        );
       }
       return byDigest(first.digest, first);
     },

@@ -38,9 +38,7 @@ const descriptorSchema = v.object({
 const annotationsSchema = v.nullish(v.record(v.string(), v.string()));
 const entrySchema = v.object({
   ...descriptorSchema.entries,
-  platform: v.nullish(
-    v.object({ os: v.string(), architecture: v.string(), variant: v.nullish(v.string()) }),
-  ),
+  platform: v.nullish(v.object({ os: v.string(), architecture: v.string(), variant: v.nullish(v.string()) })),
   annotations: annotationsSchema,
 });
 const indexSchema = v.object({ manifests: v.pipe(v.array(entrySchema), v.maxLength(maxEntries)) });
@@ -90,7 +88,8 @@ function parseImage(document: Record<string, unknown>, what: string): ImageManif
   }
   if (parsed.layers.length > maxLayers) throw invalid(`${what} has more than ${maxLayers} layers`);
   const config = toDescriptor(parsed.config, what);
-  if (config.sizeBytes > maxDocumentBytes) throw invalid(`the config of ${what} is larger than ${maxDocumentBytes} bytes`);
+  if (config.sizeBytes > maxDocumentBytes)
+    throw invalid(`the config of ${what} is larger than ${maxDocumentBytes} bytes`);
   const layers = parsed.layers.map((layer, index) => {
     const name = `layer ${index + 1} of ${parsed.layers.length}`;
     if (isForeignLayerType(layer.mediaType)) {

@@ -18,8 +18,7 @@ const configTypes: ReadonlySet<string> = new Set([
 ]);
 const layerPattern =
   /^application\/vnd\.(?:oci\.image\.layer\.v1\.tar(?:\+(?:gzip|zstd))?|docker\.image\.rootfs\.diff\.tar(?:\.(?:gzip|zstd))?)$/;
-const foreignPattern =
-  /^application\/vnd\.(?:oci\.image\.layer\.nondistributable\.|docker\.image\.rootfs\.foreign\.)/;
+const foreignPattern = /^application\/vnd\.(?:oci\.image\.layer\.nondistributable\.|docker\.image\.rootfs\.foreign\.)/;
 
 /** A list of manifests, one for each platform. */
 export function isIndexType(mediaType: string): boolean {

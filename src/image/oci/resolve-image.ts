@@ -41,7 +41,9 @@ export async function resolveImage(
     const entry = choose(document.entries, wanted, shown);
     raw = await source.manifest(entry.digest, { signal });
     if (raw.digest !== entry.digest || raw.bytes.length !== entry.sizeBytes) {
-      throw invalid(`the index of "${shown}" names ${entry.digest} with ${entry.sizeBytes} bytes, and something else came`);
+      throw invalid(
+        `the index of "${shown}" names ${entry.digest} with ${entry.sizeBytes} bytes, and something else came`,
+      );
     }
     if (raw.mediaType !== entry.mediaType) {
       throw invalid(`the index of "${shown}" contradicts its manifest: "${entry.mediaType}" and "${raw.mediaType}"`);

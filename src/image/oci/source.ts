@@ -37,5 +37,8 @@ export interface Registries {
   /** The usual form of a reference: "docker.io/library/alpine" is "alpine:latest". Throws `image.reference-invalid`. */
   normalize(reference: string): string;
   /** The repository of a reference, and its tag or digest. Dispose when nothing is read from it any more. */
-  open(reference: string, options: { insecure: boolean; signal: AbortSignal }): { source: ManifestSource; reference: string } & AsyncDisposable;
+  open(
+    reference: string,
+    options: { insecure: boolean; signal: AbortSignal },
+  ): { source: ManifestSource; reference: string } & AsyncDisposable;
 }

@@ -16,7 +16,8 @@ export function verified(content: Readable, descriptor: Descriptor, label: strin
     let bytes = 0;
     for await (const chunk of content as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      if (bytes > descriptor.sizeBytes) throw invalid(`${label} is longer than the ${descriptor.sizeBytes} bytes that it should have`);
+      if (bytes > descriptor.sizeBytes)
+        throw invalid(`${label} is longer than the ${descriptor.sizeBytes} bytes that it should have`);
       hash.update(chunk);
       yield chunk;
     }

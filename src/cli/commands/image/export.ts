@@ -14,7 +14,10 @@ fetched again. Prints the path.`,
     ["banger image export alpine:3.20 ./alpine.tar && docker load -i ./alpine.tar", "a tar, into docker"],
   ],
   parameters: {
-    positional: { kind: "tuple", parameters: [reference("image"), pathOperand("path", "what is written; must not exist")] },
+    positional: {
+      kind: "tuple",
+      parameters: [reference("image"), pathOperand("path", "what is written; must not exist")],
+    },
     flags: { tar: flag("write a tar whatever the path is called") },
   },
   async run(context, { tar }, image, path) {

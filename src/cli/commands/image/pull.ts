@@ -22,12 +22,18 @@ A pull that was interrupted goes on where it was. Logins of docker count, also t
     positional: {
       kind: "tuple",
       parameters: [
-        { ...reference("image-catalog"), placeholder: "reference", brief: "reference of an image, or a name in the catalog" },
+        {
+          ...reference("image-catalog"),
+          placeholder: "reference",
+          brief: "reference of an image, or a name in the catalog",
+        },
       ],
     },
     flags: {
       platform: option("platform of the image, e.g. linux/arm64; default: this machine's", "platform"),
-      insecure: flag("allow plain HTTP and any certificate; without it plain HTTP is for registries on this machine only"),
+      insecure: flag(
+        "allow plain HTTP and any certificate; without it plain HTTP is for registries on this machine only",
+      ),
       force: flag("make an image of the catalog again although it is there"),
     },
   },

@@ -16,6 +16,8 @@ then, and the next pull fetches them again. Images that were made of them are no
     if (terminal.json) return terminal.printJson(result);
     for (const digest of result.bad) terminal.print(terminal.quiet ? digest : `removed ${digest}: it was damaged`);
     if (terminal.quiet) return;
-    terminal.print(`${result.blobs - result.bad.length} of ${result.blobs} blob(s) are good (${formatBytes(result.bytes)} read)`);
+    terminal.print(
+      `${result.blobs - result.bad.length} of ${result.blobs} blob(s) are good (${formatBytes(result.bytes)} read)`,
+    );
   },
 });

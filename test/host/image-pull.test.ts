@@ -1,0 +1,87 @@
+// Pulls from a real registry: several at once, a prune in between, and a daemon that is killed in the middle of them.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { ImageRecord } from "../../src/api/records.ts";
+import { makeImage, type TestImage, writeLayoutFiles } from "../../src/image/oci/testdata/layout.ts";
+import { type RealRegistry, startRegistry } from "../../src/registry/testdata/docker-registry.ts";
+import { finished, Home } from "../support/home.ts";
+
+const mib = 1024 ** 2;
+const rounds = 12;
+
+describe("pulls from a registry", { concurrency: false }, () => {
+  let directory: string;
+  let registry: RealRegistry;
+  let home: Home;
+  let images: TestImage[];
+  const reference = (tag: number) => `${registry.host}/app:${tag}`;
+
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), "banger-pull-"));
+    registry = await startRegistry();
+    home = new Home({ seeded: false });
+    // Two images with three layers in common.
+    const shared = [8, 4, 2].map((size, index) => [{ path: `shared-${index}`, data: randomBytes(size * mib) }]);
+    images = [1, 2].map((tag) => makeImage([...shared, [{ path: "own", data: randomBytes(tag * mib) }]]));
+    for (const [index, image] of images.entries()) {
+      const layout = join(directory, `app-${index + 1}`);
+      writeLayoutFiles(layout, [{ image, name: "x" }]);
+      const to = `docker://${reference(index + 1)}`;
+      const copied = spawnSync("skopeo", ["copy", "--dest-tls-verify=false", `oci:${layout}:x`, to], {
+        encoding: "utf8",
+      });
+      assert.equal(copied.status, 0, copied.stderr);
+    }
+  });
+  after(async () => {
+    await home[Symbol.asyncDispose]();
+    await registry[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true });
+  });
+  const digestsOf = async () => {
+    const list = await home.json<ImageRecord[]>(["image", "list"]);
+    return list.map((record) => record.digests?.manifest).toSorted();
+  };
+  const forget = async () => {
+    const list = await home.json<ImageRecord[]>(["image", "list"]);
+    if (list.length > 0) await home.ok(["image", "delete", ...list.map((record) => record.id)]);
+    await home.ok(["image", "cache", "prune"]);
+  };
+
+  test("several at once share blobs, and a prune takes none that is read", async () => {
+    const pulls = [1, 1, 2].map((tag) => home.ok(["image", "pull", reference(tag)]));
+    const prunes = [1, 2, 3, 4].map(() => home.ok(["image", "cache", "prune"]));
+    await Promise.all([...pulls, ...prunes]);
+    assert.deepEqual(await digestsOf(), images.map((image) => image.digest).toSorted());
+    const { bad } = await home.json<{ bad: string[] }>(["image", "cache", "verify"]);
+    assert.deepEqual(bad, []);
+    const left = readdirSync(join(home.files, "cache")).filter((name) => /pruned|new-/.test(name));
+    assert.deepEqual(left, []);
+    await forget();
+  });
+
+  test(`a daemon that is killed ${rounds} times during pulls leaves nothing half made, and the next pull succeeds`, async () => {
+    for (let round = 0; round < rounds; round++) {
+      const { pid } = await home.json<{ pid: number }>(["daemon", "status"]);
+      const pulls = [1, 2].map((tag) => home.start(["image", "pull", reference(tag)]));
+      const outcomes = Promise.all(pulls.map((pull) => finished(pull)));
+      // At another point each time: after a share of the time that both take together.
+      await new Promise((resolve) => setTimeout(resolve, 60 + round * 90));
+      process.kill(pid, "SIGKILL");
+      for (const ran of await outcomes)
+        assert.ok(ran.code === 0 || /interrupted|unreachable/.test(ran.stderr), ran.stderr);
+      const ids = (await home.json<ImageRecord[]>(["image", "list"])).map((record) => record.id);
+      assert.deepEqual(readdirSync(join(home.files, "state/images")).toSorted(), ids.toSorted(), `round ${round}`);
+      const { bad } = await home.json<{ bad: string[] }>(["image", "cache", "verify"]);
+      assert.deepEqual(bad, [], `round ${round}`);
+      for (const tag of [1, 2]) await home.ok(["image", "pull", reference(tag)]);
+      assert.deepEqual(await digestsOf(), images.map((image) => image.digest).toSorted());
+      await forget();
+    }
+  });
+});

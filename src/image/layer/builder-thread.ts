@@ -88,7 +88,7 @@ export async function buildInThread(
     clearTimeout(giveUp);
     signal.removeEventListener("abort", stop);
     await worker.terminate();
-    for (const feed of feeds) await feed?.end();
+    for (const feed of feeds) feed?.close();
   }
 }
 

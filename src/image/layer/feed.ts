@@ -20,7 +20,7 @@ export class LayerFeed {
   readonly #closed = new AbortController();
   #wanted = chunksInFlight;
   #moreWanted = Promise.withResolvers<void>();
-  #running: Promise<void> | undefined;
+  #isOpen = false;
 
   constructor(
     index: number,
@@ -34,8 +34,11 @@ export class LayerFeed {
     this.#say = say;
   }
 
+  /** Starts to send; never throws: what the source throws goes to the thread, and into `failure`. */
   open(): void {
-    this.#running ??= this.#send();
+    if (this.#isOpen) return;
+    this.#isOpen = true;
+    void this.#send();
   }
 
   more(): void {
@@ -43,15 +46,10 @@ export class LayerFeed {
     this.#moreWanted.resolve();
   }
 
+  /** Stops, and destroys the source's stream. A source that waits for something else may take longer to end; nobody waits for it. */
   close(): void {
     this.#closed.abort();
     this.#moreWanted.resolve();
-  }
-
-  /** Resolves when the source is closed. */
-  async end(): Promise<void> {
-    this.close();
-    await this.#running;
   }
 
   async #send(): Promise<void> {
@@ -65,6 +63,7 @@ export class LayerFeed {
     try {
       const opened = await this.#source.open(AbortSignal.any([this.#progress.signal, closed]));
       stream = opened;
+      if (closed.aborted) return;
       for await (const chunk of opened as AsyncIterable<Buffer>) {
         for (let at = 0; at < chunk.length; at += maxChunkBytes) {
           while (this.#wanted === 0 && !closed.aborted) {

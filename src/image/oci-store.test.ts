@@ -168,8 +168,8 @@ describe("images of registries", { concurrency: false }, () => {
       if (digest !== last) return;
       stop.abort(new BangerError("cancelled", "enough"));
       await new Promise((_resolve, reject) => {
-        if (signal.aborted) reject(signal.reason);
-        signal.addEventListener("abort", () => reject(signal.reason));
+        if (signal.aborted) reject(signal.reason as Error);
+        signal.addEventListener("abort", () => reject(signal.reason as Error));
       });
     };
     await assert.rejects(store.pull("app:1", {}, quietProgress(stop.signal)), { code: "cancelled" });

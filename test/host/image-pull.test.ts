@@ -45,7 +45,7 @@ describe("pulls from a registry", { concurrency: false }, () => {
   });
   const digestsOf = async () => {
     const list = await home.json<ImageRecord[]>(["image", "list"]);
-    return list.map((record) => record.digests?.manifest).toSorted();
+    return list.map((record) => record.digests?.manifest ?? "").toSorted();
   };
   const forget = async () => {
     const list = await home.json<ImageRecord[]>(["image", "list"]);

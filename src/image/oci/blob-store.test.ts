@@ -63,7 +63,7 @@ test("one who leaves does not stop the others; the last one out stops the downlo
   const arrived = gate();
   repository.hold = (_, aborted) =>
     new Promise((_resolve, reject) => {
-      aborted.addEventListener("abort", () => reject(aborted.reason));
+      aborted.addEventListener("abort", () => reject(aborted.reason as Error));
     });
   const first = await fetches.get(blob, repository, "the blob", () => arrived.resolve());
   const second = await get();

@@ -15,7 +15,8 @@ export function tarHeader(name: string, sizeBytes: number): Buffer {
   header.write("00000000000\0", 136);
   header.write(" ".repeat(8), 148);
   header.write("0", 156);
-  header.write("ustar\0" + "00", 257);
+  header.write("ustar\0", 257);
+  header.write("00", 263);
   let sum = 0;
   for (const byte of header) sum += byte;
   header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);

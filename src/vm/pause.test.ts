@@ -341,14 +341,16 @@ describe("resume", () => {
     assert.equal(record.pid, machine.pid);
   });
 
-  test("a failure before the CPUs run leaves it paused, to be tried again", async () => {
-    at = failing("restore");
-    await assert.rejects(resume(), { code: "disk.full" });
-    assert.deepEqual([show().state, files()], ["paused", ["paused"]]);
-    at = () => {};
-    await resume();
-    runsOn();
-  });
+  for (const name of ["restore", "run CPUs"]) {
+    test(`a failure at "${name}", before the CPUs run, leaves it paused, to be tried again`, async () => {
+      at = failing(name);
+      await assert.rejects(resume(), { code: "disk.full" });
+      assert.deepEqual([show().state, files()], ["paused", ["paused"]]);
+      at = () => {};
+      await resume();
+      runsOn();
+    });
+  }
 
   test("a cancellation before the CPUs run leaves it paused and no VMM", async () => {
     const cancel = new AbortController();

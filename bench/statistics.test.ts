@@ -46,6 +46,6 @@ test("sides are taken in turns, in the other order each round, after one turn th
     return value;
   };
   const values = await interleave<{ a: number; b: number }>(2, { a: side("a", 1), b: side("b", 2) });
-  assert.equal(turns.join(""), "ba" + "ab" + "ba");
+  assert.equal(turns.join(""), "baabba");
   assert.deepEqual(values, { a: [1, 1], b: [2, 2] });
 });

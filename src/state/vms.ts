@@ -26,6 +26,11 @@ export interface VmRow {
   /** Counts the top layers that the disks have had: part of their file names (src/vm/disk-files.ts). */
   diskEpoch: number;
   lastStart: StartRecord | null;
+  /**
+   * Of the machine that was started last (src/vm/fingerprint.ts): the VMM, kernel and agent that are installed may be others by now.
+   * null: it was started by a version that did not record it, or never.
+   */
+  fingerprint: string | null;
   createdAt: number;
   startedAt: number | null;
 }
@@ -61,6 +66,7 @@ const columns = columnsOf<VmRow>({
   baseSnapshotId: asIs("base_snapshot_id"),
   diskEpoch: asIs("disk_epoch"),
   lastStart: json("last_start"),
+  fingerprint: asIs("fingerprint"),
   createdAt: asIs("created_at"),
   startedAt: asIs("started_at"),
 });

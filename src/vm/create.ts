@@ -62,6 +62,7 @@ export async function createVm(
     baseSnapshotId: null,
     diskEpoch: 0,
     lastStart: null,
+    fingerprint: null,
     createdAt: Date.now(),
     startedAt: null,
   };

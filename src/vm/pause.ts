@@ -6,9 +6,8 @@ import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
-import { fingerprintOf } from "./fingerprint.ts";
-import { machineSpec } from "./machine-spec.ts";
 import { publishPausedMemory, removeLeftovers, spendPausedMemory, stagePausedMemory } from "./paused-memory.ts";
+import { runningFingerprint } from "./running-fingerprint.ts";
 import type { Session } from "./sessions.ts";
 import { wakeGuest } from "./wake-guest.ts";
 
@@ -53,8 +52,7 @@ async function moveToDisk(context: VmContext, row: VmRow, session: Session, prog
   const { machine } = session;
   const { signal } = progress;
   progress.stage("copy", `${row.spec.memoryMib} MiB`);
-  const spec = await machineSpec(context, row, { signal });
-  const fingerprint = await fingerprintOf(context.driver, spec, { signal });
+  const fingerprint = await runningFingerprint(context, row, { signal });
   const agent = await orAborted(session.agent, signal);
   {
     // Begun while the guest runs: what does not change any more is copied before it has to stand still.

@@ -77,7 +77,14 @@ async function bringUp(
   signal.throwIfAborted();
   const lastStart = clock.record(up.kind, up.reason);
   const { bootId } = identity;
-  context.state.vms.update(row.id, { state: "running", reason: "", bootId, startedAt: Date.now(), lastStart });
+  context.state.vms.update(row.id, {
+    state: "running",
+    reason: "",
+    bootId,
+    startedAt: Date.now(),
+    lastStart,
+    fingerprint,
+  });
   undo.move();
   context.sessions.adopt(up.machine, up.agent);
   progress.stage("ready");

@@ -23,6 +23,7 @@ export function exampleVm(change: Partial<VmRow> = {}): VmRow {
     baseSnapshotId: null,
     diskEpoch: 0,
     lastStart: null,
+    fingerprint: null,
     createdAt: 1002,
     startedAt: null,
     ...change,

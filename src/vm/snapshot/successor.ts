@@ -59,6 +59,7 @@ export async function makeSuccessor(
       hostKeyPublic: hostKey.publicLine,
       bootId: null,
       lastStart: null,
+      fingerprint: null,
       createdAt: Date.now(),
       startedAt: null,
     };

@@ -39,15 +39,18 @@ export async function takeRunning(
     linkDisks(paths, row, request.id).then(() =>
       makeTops(paths, { ...row, ...next, baseSnapshotId: request.id }, { signal }),
     ),
-    machineSpec(context, row, { signal }).then((spec) => fingerprintOf(context.driver, spec, { signal })),
+    fingerprints(context, row, signal),
   ]);
   if (capture.status === "fulfilled") undo.use(capture.value);
   if (capture.status === "rejected") throw capture.reason;
   if (tops.status === "rejected") throw tops.reason;
   if (fingerprint.status === "rejected") throw fingerprint.reason;
 
+  const { own, usable } = fingerprint.value;
+  // What is to be kept, or can only be booted, must have all on its disks.
+  const sync = request.name !== null || !usable;
   state.vms.update(row.id, next);
-  const pausedMs = await standingStill(context, row, session, { sync: request.name !== null, signal }, async () => {
+  const pausedMs = await standingStill(context, row, session, { sync, signal }, async () => {
     const slow = `the VMM took longer than ${captureTimeoutMs / 1000} s`;
     using limit = deadline(signal, captureTimeoutMs, () => new BangerError("snapshot.failed", slow));
     // Neither changes what the other reads. Both have ended before the guest goes on.
@@ -57,7 +60,18 @@ export async function takeRunning(
     ]);
     for (const one of both) if (one.status === "rejected") throw one.reason;
   });
-  return { fingerprint: fingerprint.value, pausedMs };
+  return { fingerprint: own, pausedMs };
+}
+
+/** Of the machine that runs, and whether what is installed now can restore its memory. */
+async function fingerprints(
+  context: VmContext,
+  row: VmRow,
+  signal: AbortSignal,
+): Promise<{ own: string; usable: boolean }> {
+  const now = await fingerprintOf(context.driver, await machineSpec(context, row, { signal }), { signal });
+  const own = row.fingerprint ?? now;
+  return { own, usable: own === now };
 }
 
 /** Record and directory then say what the machine says. What cannot be put right now is by the next daemon. */

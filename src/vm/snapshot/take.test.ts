@@ -168,3 +168,15 @@ test("a record that is behind its machine is put right before anything else", as
   source.disks.set("overlay", "/somewhere/else.qcow2");
   await assert.rejects(adoptDisks(home.context, adopted, source.machine), { code: "vmm.failed" });
 });
+
+test("memory says what its machine was started with, also after an upgrade of what is installed", async () => {
+  using home = await harness();
+  home.addRunning("box");
+  home.context.state.vms.update(vmId, { fingerprint: "of an older VMM" });
+  const { id } = await home.snapshots.create({ vm: "box" }, quiet());
+  assert.equal(home.context.state.snapshots.get(id)?.fingerprint, "of an older VMM");
+  // Forks of it can only boot, so its disks have to be whole without the memory.
+  await home.snapshots.fork({ source: "box" }, quiet()).catch(() => {});
+  assert.ok(!home.steps.includes("restore"));
+  assert.equal(home.synced.at(-1), true);
+});

@@ -85,7 +85,7 @@ async function pause(client: Client, rounds: number, name: string, fillScript?: 
       const seen = await watch.during(async () => void (said = (await forkToExec(client, source.id)).pausedMs));
       return { said, seen };
     },
-    quiet: () => watch.during(() => execIn(client, source.id, ["sleep", "0.5"])),
+    quiet: () => watch.during(() => execIn(client, source.id, ["sleep", "0.3"])),
   });
   const said = summarise(paused.map((one) => one.said));
   return {

@@ -49,6 +49,7 @@ class FakeMachine implements Pick<Machine, "pid" | "pause" | "resume" | "kill" |
     this.cpus = true;
   }
   async activeDisks() {
+    at("ask for disks");
     return new Map([["overlay", join(dir, "overlay.ext4")]]);
   }
   async isPaused() {
@@ -470,6 +471,15 @@ describe("the next daemon", () => {
     await recover();
     assert.equal(show().state, "stopped");
     assert.match(show().reason, /its VMM was gone when the daemon started, and the memory with it/);
+  });
+
+  test("can end a VM that it could not take over", async () => {
+    at = failing("ask for disks");
+    await recover();
+    assert.match(show().reason, /no room at "ask for disks"/);
+    assert.deepEqual([show().state, show().pid], ["broken", machine.pid]);
+    await vms.kill("box", { signal });
+    assert.deepEqual([show().state, machine.alive], ["stopped", false]);
   });
 
   test("never believes in memory of a VM that is not paused", async () => {

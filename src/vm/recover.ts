@@ -66,7 +66,13 @@ async function recoverVm(context: VmContext, row: VmRow, pid: number | undefined
     }
     const machine = await driver.find(row.id, vmPaths(paths, row.id).dir, { signal });
     if (machine !== undefined) {
-      await adoptMachine(context, row, machine);
+      try {
+        await adoptMachine(context, row, machine);
+      } catch (error) {
+        // Known all the same: a verb must be able to end it.
+        if (context.sessions.get(row.id) === undefined) context.sessions.adoptStill(machine);
+        throw error;
+      }
       return;
     }
   }

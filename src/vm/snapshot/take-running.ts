@@ -5,7 +5,6 @@
 import { deadline } from "../../lib/abort.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { VmRow } from "../../state/vms.ts";
-import type { Machine } from "../../vmm/driver.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles } from "../disk-files.ts";
 import { fingerprintOf } from "../fingerprint.ts";
@@ -32,7 +31,7 @@ export async function takeRunning(
   const row = await adoptDisks(context, known, machine);
   const next = above(row, request.id);
   await using undo = new AsyncDisposableStack();
-  undo.defer(() => tidyDisks(context, row, machine));
+  undo.defer(() => tidyDisks(context, row, session));
   // What takes time is done side by side, while the guest runs.
   const [capture, tops, fingerprint] = await Promise.allSettled([
     machine.beginCapture(snapshotFiles(paths, request.id), { signal }),
@@ -74,11 +73,16 @@ async function fingerprints(
   return { own, usable: own === now };
 }
 
-/** Record and directory then say what the machine says. What cannot be put right now is by the next daemon. */
-async function tidyDisks(context: VmContext, row: VmRow, machine: Machine): Promise<void> {
+/**
+ * Record and directory then say what the machine says; without a machine the record is right as it is. What cannot be put right
+ * now is by the next daemon.
+ */
+async function tidyDisks(context: VmContext, row: VmRow, session: Session): Promise<void> {
   try {
     const now = context.state.vms.get(row.id);
-    if (now !== undefined) await removeStaleDisks(context.paths, await adoptDisks(context, now, machine));
+    if (now === undefined) return;
+    const runs = context.sessions.get(row.id) === session && !session.ending;
+    await removeStaleDisks(context.paths, runs ? await adoptDisks(context, now, session.machine) : now);
   } catch (error) {
     context.log.error("the disks of a VM could not be put right", { vm: row.id, error });
   }

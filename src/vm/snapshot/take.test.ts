@@ -109,6 +109,29 @@ for (const at of ["begin-capture", "freeze", "finish-capture"] as const) {
   });
 }
 
+test("a VM that is ended meanwhile keeps its disks, and the snapshot says why there is none", async () => {
+  for (const at of ["begin-capture", "freeze", "finish-capture", "thaw"] as const) {
+    using home = await harness();
+    home.addRunning("box");
+    const session = home.context.sessions.get(vmId);
+    assert.ok(session);
+    home.onStep = async (step) => {
+      if (step !== at) return;
+      session.ending = true;
+      await session.machine.kill();
+      throw new BangerError("guest.unreachable", "gone");
+    };
+    const outcome = home.snapshots.create({ vm: "box" }, quiet());
+    if (at === "thaw") await outcome;
+    else await assert.rejects(outcome, { code: "cancelled", message: /"box" was ended while a snapshot of it/ });
+    const row = home.context.state.vms.get(vmId);
+    assert.ok(row);
+    const named = writableSerials.map((serial) => basename(vmDisk(home.context.paths, row, serial).path));
+    assert.deepEqual(home.diskFiles(vmId), named.toSorted());
+    if (row.baseSnapshotId !== null) assert.ok(home.snapshotDirs().includes(row.baseSnapshotId));
+  }
+});
+
 test("a record that cannot be written changes nothing", async () => {
   using home = await harness();
   const source = home.addRunning("box");

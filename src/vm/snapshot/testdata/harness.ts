@@ -110,10 +110,13 @@ export class FakeVm {
 
   /** Fails before or, for a reply that is lost, after it has taken effect: that is up to the step. */
   async #does(step: Step, effect: () => unknown): Promise<unknown[]> {
-    let failure: unknown;
-    await this.#step(step).catch((error: unknown) => (failure = error));
-    if (!(failure instanceof BangerError && failure.message === "not done")) effect();
-    if (failure !== undefined) throw failure;
+    try {
+      await this.#step(step);
+    } catch (error) {
+      if (!(error instanceof BangerError && error.message === "not done")) effect();
+      throw error;
+    }
+    effect();
     return [];
   }
 }

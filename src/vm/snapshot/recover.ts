@@ -2,12 +2,13 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { removeInside } from "../../lib/files.ts";
+import { snapshotFiles } from "../disk-files.ts";
 import { removeStaleDisks } from "./frozen-disks.ts";
 import { removeMemory, sweepSnapshots, type SweepContext } from "./sweep.ts";
 
 /**
  * Called once VMs are recovered, that is: once the records of those that run name their true disks (`adoptDisks`). Snapshots that
- * were not completed lose name and memory; unused ones, directories without a row and disks that no VM's record names are removed.
+ * were not completed lose name and memory; unused ones, halves of disks that were being merged, directories without a row and disks that no VM's record names are removed.
  * What cannot be put right is logged. Idempotent.
  */
 export async function recoverSnapshots(context: SweepContext): Promise<void> {
@@ -26,6 +27,7 @@ export async function recoverSnapshots(context: SweepContext): Promise<void> {
         state.snapshots.update(row.id, { name: null, fingerprint: null, complete: true });
       }
       if (!row.complete || row.fingerprint === null) await removeMemory(context, row.id);
+      await removeHalves(snapshotFiles(paths, row.id).dir);
     });
   }
   for (const row of state.vms.list()) {
@@ -42,4 +44,10 @@ export async function recoverSnapshots(context: SweepContext): Promise<void> {
       removeInside(paths.snapshotsDir, join(paths.snapshotsDir, name)),
     );
   }
+}
+
+/** What `compactSnapshot` and those that it calls were writing: a half of a merged disk may be as large as the disk. */
+async function removeHalves(dir: string): Promise<void> {
+  const names = await readdir(dir).catch(() => []);
+  for (const name of names) if (/\.(?:new|tmp)$/.test(name)) await removeInside(dir, join(dir, name));
 }

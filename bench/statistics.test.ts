@@ -1,3 +1,4 @@
+// Medians, percentiles and turns.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { interleave, summarise, summariseNamed } from "./statistics.ts";

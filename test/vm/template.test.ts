@@ -2,6 +2,7 @@
 // machine twice, nothing of a VM is in it, and one that is bad costs a boot.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { createPrivateKey } from "node:crypto";
 import {
   closeSync,
   existsSync,
@@ -17,6 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { delimiter, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import type { TemplateRecord, VmRecord } from "../../src/api/records.ts";
 import { findTool } from "../../src/lib/run.ts";
@@ -38,6 +40,19 @@ const warnings = (home: Home) =>
 /** The machine of a template that is being made. */
 const maker = (home: Home) =>
   until("a template to be made", () => home.processes().find(({ command }) => command.includes("-template-")));
+
+/** The records of a home, read beside its daemon. */
+function openDatabase(home: Home): { hostKeys(): { name: string; host_key_pem: string }[] } & Disposable {
+  const database = new DatabaseSync(join(home.path, "state/banger.db"), { readOnly: true });
+  return {
+    hostKeys: () =>
+      database
+        .prepare("SELECT name, host_key_pem FROM vms")
+        .all()
+        .map((row) => ({ name: String(row["name"]), host_key_pem: String(row["host_key_pem"]) })),
+    [Symbol.dispose]: () => database.close(),
+  };
+}
 
 /** The template of the small VM, in files of this home's own. */
 async function ownTemplate(home: Home): Promise<string> {
@@ -108,6 +123,16 @@ describe("starts from templates", { concurrency: false }, () => {
     const files = ["memory.img", "state.bin"].map((name) => join(home.path, "cache/templates", id, name));
     const key = readFileSync(join(home.path, "state/ssh/id_ed25519.pub"), "utf8").split(" ")[1] ?? "";
     const secrets = new Map<string, Buffer>([["public client key", Buffer.from(key)]]);
+    const environment = "TOKEN=never-in-a-template-1f0c9a";
+    await home.ok(["vm", "exec", "--env", environment, names[0], "--", "true"]);
+    secrets.set("environment", Buffer.from(environment));
+    using database = openDatabase(home);
+    for (const { name, host_key_pem: pem } of database.hostKeys()) {
+      const seed = createPrivateKey(pem).export({ format: "jwk" }).d ?? assert.fail("no private key");
+      secrets.set(`${name}: private host key`, Buffer.from(seed, "base64url"));
+      secrets.set(`${name}: private host key as text`, Buffer.from(pem.split("\n")[1] ?? assert.fail("no PEM")));
+    }
+    assert.ok(secrets.has(`${names[1]}: private host key`));
     secrets.set("raw client key", Buffer.from(key, "base64").subarray(-32));
     for (const name of names) {
       const vm = await show(home, name);

@@ -45,10 +45,13 @@ export async function launchMachine(spec: MachineSpec, options: LaunchOptions): 
   const machine = await startQemu(program, args, spec, options, processEnd);
   try {
     const identityWritten = writeIdentity(join(spec.dir, identityFileName), machine.identity);
-    await Promise.all([identityWritten, connectWhenReady(machine.qemu, processEnd, signal)]).finally(() =>
-      // Removing it below must not come before it is there.
-      Promise.allSettled([identityWritten]),
-    );
+    const [, connected] = await Promise.allSettled([
+      identityWritten,
+      connectWhenReady(machine.qemu, processEnd, signal),
+    ]);
+    // Removing the file below must not come before it is there: both have ended.
+    if (connected.status === "rejected") throw connected.reason;
+    await identityWritten;
     // QEMU makes them with the daemon's umask; both are there once it answers.
     for (const name of Object.values(socketNames)) await chmod(join(spec.dir, name), 0o600);
     return machine.qemu;

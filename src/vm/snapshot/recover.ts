@@ -8,8 +8,8 @@ import { removeMemory, sweepSnapshots, type SweepContext } from "./sweep.ts";
 
 /**
  * Called once VMs are recovered, that is: once the records of those that run name their true disks (`adoptDisks`). Snapshots that
- * were not completed lose name and memory; unused ones, halves of disks that were being merged, directories without a row and disks that no VM's record names are removed.
- * What cannot be put right is logged. Idempotent.
+ * were not completed lose name and memory; unused ones, halves of disks that were being merged, directories without a row and disks
+ * that no VM's record names are removed. What cannot be put right is logged. Idempotent.
  */
 export async function recoverSnapshots(context: SweepContext): Promise<void> {
   const { log, paths, state } = context;

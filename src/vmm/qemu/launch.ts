@@ -3,7 +3,7 @@ import { chmod, open } from "node:fs/promises";
 import { setPriority } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BangerError } from "../../lib/errors.ts";
+import { BangerError, diskFull, toBangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { findTool, startDetached } from "../../lib/run.ts";
 import type { MachineSpec } from "../driver.ts";
@@ -58,6 +58,7 @@ export async function launchMachine(spec: MachineSpec, options: LaunchOptions): 
   } catch (error) {
     await discardMachine(machine.qemu);
     signal.throwIfAborted();
+    if (toBangerError(error).code === "disk.full") throw diskFull(`no space left to start VM "${spec.vmId}"`, error);
     throw new BangerError(
       "vmm.failed",
       `"${host.platform.program}" of VM "${spec.vmId}" did not start${await lastWords(spec, processEnd.text)}`,

@@ -66,7 +66,9 @@ func serveWhenOpen(state *guest.State, prepared <-chan struct{}) func(*channel.P
 	made := make(chan ready, 1)
 	go func() {
 		ssh := &sshService{state: state}
-		service := life.NewService(state, &life.VM{StartSSH: ssh.start}, version, prepared)
+		vm := &life.VM{StartSSH: ssh.start}
+		service := life.NewService(state, vm, version, prepared)
+		vm.InitEnded = service.StopNow
 		made <- ready{service, newHandler(state, service, ssh)}
 	}()
 	return func(port *channel.Port) error {

@@ -1,0 +1,176 @@
+// Package realm runs the image's own init: as PID 1 of a pid namespace and a mount namespace of its own, in which from then on
+// everything of the guest's users runs. The agent stays outside: the init cannot see, signal or end it, and when the init powers
+// off, the agent is there to leave the disks clean.
+package realm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+
+	"banger.dev/banger/internal/reaper"
+	"golang.org/x/sys/unix"
+)
+
+// Realm is a running init with its namespaces.
+type Realm struct {
+	init *reaper.Child
+	path string
+	work chan func()
+}
+
+var current atomic.Pointer[Realm]
+
+// Start starts the init at path and returns when its program runs; from then on Inside means its namespaces. "/" must be a shared
+// mount: what the init mounts shows outside, too. The error names the path.
+func Start(path string) (*Realm, error) {
+	r, err := start(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	current.Store(r)
+	return r, nil
+}
+
+func start(path string) (*Realm, error) {
+	// Before anything is started: the words of the kernel for these are the same as for a fault of our own.
+	if err := check(path); err != nil {
+		return nil, err
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	cmd := &exec.Cmd{
+		Path:       "/proc/self/exe",
+		Args:       []string{"banger-agent", StageArgument, path},
+		Env:        []string{"HOME=/", "TERM=linux"},
+		Dir:        "/",
+		ExtraFiles: []*os.File{writer},
+		SysProcAttr: &syscall.SysProcAttr{
+			Setsid:     true,
+			Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+		},
+	}
+	if console, err := os.OpenFile("/dev/console", os.O_RDWR|unix.O_NOCTTY, 0); err == nil {
+		defer console.Close()
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = console, console, console
+	}
+	child, err := reaper.Start(cmd)
+	writer.Close()
+	if err != nil {
+		return nil, err
+	}
+	r := &Realm{init: child, path: path, work: make(chan func())}
+	// Empty once the init's program has taken over.
+	report, err := io.ReadAll(io.LimitReader(reader, maxReportBytes))
+	if err == nil && len(report) > 0 {
+		err = errors.New(string(report))
+	}
+	if err == nil {
+		err = r.enter()
+	}
+	if err != nil {
+		_ = child.Signal(unix.SIGKILL)
+		return nil, err
+	}
+	return r, nil
+}
+
+func check(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return errors.Unwrap(err)
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
+		return errors.New("it is no program")
+	}
+	return nil
+}
+
+// enter takes a thread into the namespaces, which then does what Inside is given. It is never anything else's thread again.
+func (r *Realm) enter() error {
+	var spaces []*os.File
+	for _, name := range []string{"pid", "mnt"} {
+		space, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", r.init.PID, name))
+		if err != nil {
+			return r.orEnded(err)
+		}
+		defer space.Close()
+		spaces = append(spaces, space)
+	}
+	entered := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		// A mount namespace belongs to a thread only when its root and working directory do.
+		err := unix.Unshare(unix.CLONE_FS)
+		for _, space := range spaces {
+			if err == nil {
+				err = unix.Setns(int(space.Fd()), 0)
+			}
+		}
+		entered <- err
+		if err != nil {
+			return
+		}
+		for work := range r.work {
+			work()
+		}
+	}()
+	if err := <-entered; err != nil {
+		return r.orEnded(fmt.Errorf("enter its namespaces: %w", err))
+	}
+	return nil
+}
+
+func (r *Realm) orEnded(err error) error {
+	select {
+	case <-r.init.Done():
+		return errors.New("it ended at once, " + describe(r.init.Wait()))
+	default:
+		return err
+	}
+}
+
+func describe(status syscall.WaitStatus) string {
+	if status.Signaled() {
+		return "by signal " + unix.SignalName(status.Signal())
+	}
+	return fmt.Sprintf("with status %d", status.ExitStatus())
+}
+
+// Inside runs start where the guest's users are: in the namespaces of the init, when there is one. Processes that start makes
+// itself, and not on another goroutine, are in them.
+func Inside(start func() error) error {
+	r := current.Load()
+	if r == nil {
+		return start()
+	}
+	done := make(chan error, 1)
+	r.work <- func() { done <- start() }
+	return <-done
+}
+
+// Path of the init's program, as it was asked for.
+func (r *Realm) Path() string { return r.path }
+
+// Done is closed when the init, and with it every process inside, has ended.
+func (r *Realm) Done() <-chan struct{} { return r.init.Done() }
+
+// End says how the init ended, for messages. It waits until it has.
+func (r *Realm) End() string { return describe(r.init.Wait()) }
+
+// Signal signals the init.
+func (r *Realm) Signal(signal syscall.Signal) error { return r.init.Signal(signal) }
+
+// IsSystemd says whether the init is systemd. It is what it has made of itself, whatever its file is called.
+func (r *Realm) IsSystemd() bool {
+	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", r.init.PID))
+	return string(name) == "systemd\n"
+}

@@ -55,6 +55,8 @@ export const vmRecord = v.object({
   bootId: v.nullable(v.string()),
   /** Bytes that the VM's own disks and, while it is paused, its memory take on the host; not those of snapshots below them. */
   diskUsedBytes: bytes,
+  /** The image's own init, when the VM runs it. */
+  init: v.nullable(v.string()),
   /** Snapshot that the VM's disks rest on; null when they are all its own. */
   baseSnapshot: v.nullable(v.string()),
   lastStart: v.nullable(startRecord),

@@ -26,6 +26,8 @@ export interface GuestConfig {
   defaultWorkdir: string;
   /** UUID that the guest shows as its boot id. */
   bootId: string;
+  /** Path of the image's own init. Absent: none. */
+  init?: string;
 }
 
 /** What makes a restored guest another machine than the one that was captured. */

@@ -110,6 +110,7 @@ function guestAgent(session: GuestSession): GuestAgent {
             defaultUser: config.defaultUser,
             defaultWorkdir: config.defaultWorkdir,
             bootId: config.bootId,
+            init: config.init ?? "",
           },
           call,
         ),

@@ -84,7 +84,7 @@ func prepare(deviceModules []string) error {
 	return errors.Join(
 		boot.LoadModules(deviceModules),
 		boot.MountRuntime(),
-		identity.CoverBootID("/run"),
+		identity.CoverBootID("/.banger"),
 		boot.Limits(),
 		network.Loopback(),
 	)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -23,6 +24,10 @@ type Realm struct {
 	path string
 	work chan func()
 }
+
+// environment is what the kernel gives an init, and a word to systemd: a login on the serial console is not wanted, because that is
+// written to a log; and without udev in the image, it would wait for the console's device.
+var environment = []string{"HOME=/", "TERM=linux", "SYSTEMD_GETTY_AUTO=no"}
 
 var current atomic.Pointer[Realm]
 
@@ -50,7 +55,7 @@ func start(path string) (*Realm, error) {
 	cmd := &exec.Cmd{
 		Path:       "/proc/self/exe",
 		Args:       []string{"banger-agent", StageArgument, path},
-		Env:        []string{"HOME=/", "TERM=linux"},
+		Env:        environment,
 		Dir:        "/",
 		ExtraFiles: []*os.File{writer},
 		SysProcAttr: &syscall.SysProcAttr{
@@ -169,8 +174,8 @@ func (r *Realm) End() string { return describe(r.init.Wait()) }
 // Signal signals the init.
 func (r *Realm) Signal(signal syscall.Signal) error { return r.init.Signal(signal) }
 
-// IsSystemd says whether the init is systemd. It is what it has made of itself, whatever its file is called.
+// IsSystemd says whether the init is systemd, whatever the link to it is called.
 func (r *Realm) IsSystemd() bool {
-	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", r.init.PID))
-	return string(name) == "systemd\n"
+	program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", r.init.PID))
+	return filepath.Base(program) == "systemd"
 }

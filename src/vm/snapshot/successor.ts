@@ -53,6 +53,7 @@ export async function makeSuccessor(
       kernelId: snapshot.kernelId,
       kernelName: snapshot.kernelName,
       spec: snapshot.spec,
+      init: snapshot.init,
       autoRemove: request.autoRemove,
       workspace: snapshot.workspace,
       hostKeyPem: hostKey.privatePem,

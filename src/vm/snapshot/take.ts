@@ -85,6 +85,7 @@ function emptySnapshot(row: VmRow, { id, name, warm }: TakeRequest): SnapshotRow
     kernelId: row.kernelId,
     kernelName: row.kernelName,
     spec: row.spec,
+    init: row.init,
     workspace: row.workspace,
     fingerprint: null,
     warm,

@@ -52,6 +52,7 @@ export async function restoreOrBoot(
     return { ...(await fromTemplate(parts, template, plan, progress, clock)), kind: "template", reason: "" };
   } catch (thrown) {
     progress.signal.throwIfAborted();
+    if (isInitFailure(plan.config, thrown)) throw thrown;
     clock.fold(phases, "failed restore");
     const { code, message } = toBangerError(thrown);
     const reason = `its template could not be restored: ${message.split("\n")[0] ?? ""}`;
@@ -66,6 +67,11 @@ export async function restoreOrBoot(
     await parts.templates.discard(template.id, thrown);
     return { ...booted, kind: "cold", reason };
   }
+}
+
+/** The image's init is the same in any machine: neither is the template to blame, nor would a boot help. */
+function isInitFailure({ init }: GuestConfig, thrown: unknown): boolean {
+  return init !== undefined && toBangerError(thrown).message.includes(`: init: ${init}: `);
 }
 
 async function fromTemplate(

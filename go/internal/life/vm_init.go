@@ -15,6 +15,8 @@ const (
 	// systemd takes commands once this socket is there.
 	systemdSocket = "/run/systemd/private"
 	systemdLimit  = 10 * time.Second
+	// What is no init at all, because the path is another program's, ends within this.
+	mistakeLimit = 100 * time.Millisecond
 	// SIGRTMIN+4 as systemd counts: it powers off.
 	systemdPowerOff = unix.Signal(34 + 4)
 	initKillLimit   = 2 * time.Second
@@ -40,20 +42,13 @@ func (vm *VM) startInit(path string) error {
 // awaitInit waits until systemd takes commands, because that is what users go on with. One that takes longer is left to itself;
 // other inits say nothing of that kind.
 func awaitInit(started *realm.Realm) error {
-	limit := time.After(systemdLimit)
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		if !started.IsSystemd() {
-			select {
-			case <-started.Done():
-				return fmt.Errorf("%s: it ended at once, %s", started.Path(), started.End())
-			default:
-				return nil
-			}
-		}
+	isUp, limit := func() bool { return false }, time.After(mistakeLimit)
+	if started.IsSystemd() {
 		// Not by a connection: it would be of a process that systemd cannot see.
-		if _, err := os.Stat(systemdSocket); err == nil {
-			return nil
-		}
+		isUp = func() bool { _, err := os.Stat(systemdSocket); return err == nil }
+		limit = time.After(systemdLimit)
+	}
+	for pause := 5 * time.Millisecond; !isUp(); pause = min(2*pause, 50*time.Millisecond) {
 		select {
 		case <-started.Done():
 			return fmt.Errorf("%s: it ended at once, %s", started.Path(), started.End())
@@ -62,6 +57,7 @@ func awaitInit(started *realm.Realm) error {
 		case <-time.After(pause):
 		}
 	}
+	return nil
 }
 
 // stopInit has the init power off, which ends everything of the guest's users in their order. After the limit it is killed, and
@@ -71,7 +67,6 @@ func (vm *VM) stopInit(limit time.Duration) {
 	if running == nil {
 		return
 	}
-	// A state of its own for each init: there is no other way to ask them all.
 	if running.IsSystemd() {
 		_ = running.Signal(systemdPowerOff)
 	} else {

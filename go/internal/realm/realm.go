@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -160,6 +162,23 @@ func Inside(start func() error) error {
 	done := make(chan error, 1)
 	r.work <- func() { done <- start() }
 	return <-done
+}
+
+// PID is the number by which the guest knows a process that was started Inside.
+func PID(pid int) int {
+	if current.Load() == nil {
+		return pid
+	}
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(status)) {
+		// One number for each namespace, the innermost last.
+		if numbers := strings.Fields(line); len(numbers) > 1 && numbers[0] == "NSpid:" {
+			if inner, err := strconv.Atoi(numbers[len(numbers)-1]); err == nil {
+				return inner
+			}
+		}
+	}
+	return pid
 }
 
 // Path of the init's program, as it was asked for.

@@ -460,7 +460,8 @@ type ConfigureRequest struct {
 	Entropy []byte `protobuf:"bytes,7,opt,name=entropy,proto3" json:"entropy,omitempty"`
 	// Environment of every process (image config first, user's own after it), as NAME=value.
 	Environment []string `protobuf:"bytes,8,rep,name=environment,proto3" json:"environment,omitempty"`
-	// The image's own init (e.g. "/sbin/init") to hand PID 1 to is not supported yet: must be empty.
+	// Absolute path of the image's own init (e.g. "/sbin/init"), which becomes PID 1 of everything that is not the agent. The reply comes
+	// when its program runs, and for systemd when that takes commands. Its end is the end of the machine. Empty: there is none.
 	Init string `protobuf:"bytes,9,opt,name=init,proto3" json:"init,omitempty"`
 	// Default user and working directory of processes, from the image's config. Empty: root, its home.
 	DefaultUser    string `protobuf:"bytes,10,opt,name=default_user,json=defaultUser,proto3" json:"default_user,omitempty"`

@@ -247,7 +247,8 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
   environment: string[];
 
   /**
-   * The image's own init (e.g. "/sbin/init") to hand PID 1 to is not supported yet: must be empty.
+   * Absolute path of the image's own init (e.g. "/sbin/init"), which becomes PID 1 of everything that is not the agent. The reply comes
+   * when its program runs, and for systemd when that takes commands. Its end is the end of the machine. Empty: there is none.
    *
    * @generated from field: string init = 9;
    */

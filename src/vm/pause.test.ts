@@ -413,9 +413,10 @@ describe("the next daemon", () => {
 
   test("finds a paused VM paused, and what was left beside its memory gone", async () => {
     await pause();
-    writeFileSync(join(dir, "paused.new"), "");
+    for (const name of ["paused.new", "vmm.json.0a1b2c3d4e5f.tmp"]) writeFileSync(join(dir, name), "");
     await recover();
     assert.deepEqual([show().state, files()], ["paused", ["paused"]]);
+    assert.ok(!existsSync(join(dir, "vmm.json.0a1b2c3d4e5f.tmp")));
     await resume();
     runsOn();
   });

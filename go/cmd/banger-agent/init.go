@@ -30,8 +30,8 @@ func runInit() error {
 		return err
 	}
 	state := guest.NewWaiting()
-	prepared := make(chan struct{})
-	served := serveWhenOpen(state, prepared)
+	mounted, prepared := make(chan struct{}), make(chan struct{})
+	served, rehearsed := serveWhenOpen(state, mounted, prepared)
 	modules, err := boot.ReadModules()
 	if err != nil {
 		return err
@@ -44,9 +44,12 @@ func runInit() error {
 	}
 	go func() {
 		defer close(prepared)
-		if err := prepare(modules.Device); err != nil {
+		err := prepare(modules.Device)
+		close(mounted)
+		if err != nil {
 			state.Fail("prepare: " + err.Error())
 		}
+		<-rehearsed
 	}()
 	port, err := channel.OpenPort(channel.PortName, portTimeout)
 	if err != nil {
@@ -57,24 +60,28 @@ func runInit() error {
 }
 
 // serveWhenOpen makes the services ready on another processor while this one loads modules: both take a while where
-// the machine is emulated. What it returns serves them.
-func serveWhenOpen(state *guest.State, prepared <-chan struct{}) func(*channel.Port) error {
+// the machine is emulated. Then it rehearses, once cgroups are mounted. What it returns serves them.
+func serveWhenOpen(state *guest.State, mounted, prepared <-chan struct{}) (serve func(*channel.Port) error, rehearsed <-chan struct{}) {
 	type ready struct {
 		service *life.Service
 		handler http.Handler
 	}
-	made := make(chan ready, 1)
+	made, over := make(chan ready, 1), make(chan struct{})
 	go func() {
+		defer close(over)
 		ssh := &sshService{state: state}
 		service := life.NewService(state, &life.VM{StartSSH: ssh.start}, version, prepared)
-		made <- ready{service, newHandler(state, service, ssh)}
+		handler := newHandler(state, service, ssh)
+		made <- ready{service, handler}
+		<-mounted
+		rehearse(handler)
 	}()
 	return func(port *channel.Port) error {
 		r := <-made
 		go obeySignals(r.service)
 		r.service.Listening()
 		return channel.Serve(context.Background(), port, r.handler)
-	}
+	}, over
 }
 
 // prepare does, while the host is awaited, what is the same for every guest.

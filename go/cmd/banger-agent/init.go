@@ -18,6 +18,8 @@ import (
 	"banger.dev/banger/internal/life"
 	"banger.dev/banger/internal/network"
 	"banger.dev/banger/internal/reaper"
+	"banger.dev/banger/internal/rootfs"
+	"banger.dev/banger/internal/virtio"
 )
 
 const portTimeout = 30 * time.Second
@@ -86,12 +88,14 @@ func serveWhenOpen(state *guest.State, mounted, prepared <-chan struct{}) (serve
 
 // prepare does, while the host is awaited, what is the same for every guest.
 func prepare(deviceModules []string) error {
+	defer rootfs.EmptyInitramfs()
 	return errors.Join(
 		boot.LoadModules(deviceModules),
 		boot.MountRuntime(),
 		identity.CoverBootID("/run"),
 		boot.Limits(),
 		network.Loopback(),
+		surveyDevices(),
 	)
 }
 
@@ -107,4 +111,10 @@ func obeySignals(service *life.Service) {
 			service.StopNow()
 		}
 	}
+}
+
+// surveyDevices only has them looked for.
+func surveyDevices() error {
+	_, err := virtio.Devices(virtio.Block)
+	return err
 }

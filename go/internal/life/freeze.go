@@ -9,6 +9,9 @@ import (
 	"connectrpc.com/connect"
 )
 
+// A start takes some milliseconds.
+const startLimit = 5 * time.Second
+
 // What is killed is gone in no time, but for processes that wait for a device.
 const abandonedLimit = 5 * time.Second
 
@@ -26,7 +29,7 @@ func (s *Service) Freeze(ctx context.Context, request *connect.Request[agentv1.F
 	if err := ctx.Err(); err != nil {
 		return nil, connect.NewError(connect.CodeCanceled, err)
 	}
-	if err := s.state.BeginFreeze(); err != nil {
+	if err := s.state.BeginFreeze(startLimit); err != nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
 	}
 	processes, err := s.machine.Freeze()

@@ -24,8 +24,13 @@ import (
 type Realm struct {
 	init *reaper.Child
 	path string
-	work chan func()
+	// spaces stay open: a thread needs them to enter.
+	spaces []*os.File
+	idle   chan thread
 }
+
+// So many threads are kept for the next start.
+const maxIdle = 2
 
 // environment is what the kernel gives an init, and a word to systemd: a login on the serial console is not wanted, because that is
 // written to a log; and without udev in the image, it would wait for the console's device.
@@ -74,7 +79,7 @@ func start(path string) (*Realm, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Realm{init: child, path: path, work: make(chan func())}
+	r := &Realm{init: child, path: path, idle: make(chan thread, maxIdle)}
 	// Empty once the init's program has taken over.
 	report, err := io.ReadAll(io.LimitReader(reader, maxReportBytes))
 	if err == nil && len(report) > 0 {
@@ -101,39 +106,48 @@ func check(path string) error {
 	return nil
 }
 
-// enter takes a thread into the namespaces, which then does what Inside is given. It is never anything else's thread again.
+// enter takes hold of the namespaces and has a first thread ready.
 func (r *Realm) enter() error {
-	var spaces []*os.File
 	for _, name := range []string{"pid", "mnt"} {
 		space, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", r.init.PID, name))
 		if err != nil {
 			return r.orEnded(err)
 		}
-		defer space.Close()
-		spaces = append(spaces, space)
+		r.spaces = append(r.spaces, space)
 	}
-	entered := make(chan error)
+	first, err := r.newThread()
+	if err != nil {
+		return r.orEnded(err)
+	}
+	r.idle <- first
+	return nil
+}
+
+// thread is one that is in the namespaces, and never anything else's thread again. It ends when the channel is closed.
+type thread chan func()
+
+func (r *Realm) newThread() (thread, error) {
+	work, entered := make(thread), make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		// A mount namespace belongs to a thread only when its root and working directory do.
 		err := unix.Unshare(unix.CLONE_FS)
-		for _, space := range spaces {
+		for _, space := range r.spaces {
 			if err == nil {
 				err = unix.Setns(int(space.Fd()), 0)
 			}
 		}
 		entered <- err
-		if err != nil {
-			return
-		}
-		for work := range r.work {
-			work()
+		if err == nil {
+			for do := range work {
+				do()
+			}
 		}
 	}()
 	if err := <-entered; err != nil {
-		return r.orEnded(fmt.Errorf("enter its namespaces: %w", err))
+		return nil, fmt.Errorf("enter the namespaces of the init: %w", err)
 	}
-	return nil
+	return work, nil
 }
 
 func (r *Realm) orEnded(err error) error {
@@ -159,9 +173,25 @@ func Inside(start func() error) error {
 	if r == nil {
 		return start()
 	}
+	var in thread
+	select {
+	case in = <-r.idle:
+	default:
+		// A start that hangs holds up no other.
+		var err error
+		if in, err = r.newThread(); err != nil {
+			return err
+		}
+	}
 	done := make(chan error, 1)
-	r.work <- func() { done <- start() }
-	return <-done
+	in <- func() { done <- start() }
+	err := <-done
+	select {
+	case r.idle <- in:
+	default:
+		close(in)
+	}
+	return err
 }
 
 // PID is the number by which the guest knows a process that was started Inside.

@@ -1,7 +1,7 @@
 // What a daemon that starts does with snapshots: gives up those that were being made, removes what nothing needs.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { removeInside } from "../../lib/files.ts";
+import { removeInside, removeUnfinished } from "../../lib/files.ts";
 import { snapshotFiles } from "../disk-files.ts";
 import { removeStaleDisks } from "./frozen-disks.ts";
 import { removeMemory, sweepSnapshots, type SweepContext } from "./sweep.ts";
@@ -27,7 +27,7 @@ export async function recoverSnapshots(context: SweepContext): Promise<void> {
         state.snapshots.update(row.id, { name: null, fingerprint: null, complete: true });
       }
       if (!row.complete || row.fingerprint === null) await removeMemory(context, row.id);
-      await removeHalves(snapshotFiles(paths, row.id).dir);
+      await removeUnfinished(snapshotFiles(paths, row.id).dir);
     });
   }
   for (const row of state.vms.list()) {
@@ -44,10 +44,4 @@ export async function recoverSnapshots(context: SweepContext): Promise<void> {
       removeInside(paths.snapshotsDir, join(paths.snapshotsDir, name)),
     );
   }
-}
-
-/** What `compactSnapshot` and those that it calls were writing: a half of a merged disk may be as large as the disk. */
-async function removeHalves(dir: string): Promise<void> {
-  const names = await readdir(dir).catch(() => []);
-  for (const name of names) if (/\.(?:new|tmp)$/.test(name)) await removeInside(dir, join(dir, name));
 }

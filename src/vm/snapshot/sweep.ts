@@ -18,7 +18,8 @@ export async function sweepSnapshots(context: SweepContext): Promise<void> {
       if (row.name !== null || row.fingerprint === null || pins.has(row.id)) continue;
       // Files first: on a full disk the record can only be changed when they have given room back. Nobody asks for such a row.
       await removeMemory(context, row.id);
-      state.snapshots.update(row.id, { fingerprint: null });
+      // A sweep that runs beside this one may have removed it meanwhile.
+      if (state.snapshots.get(row.id) !== undefined) state.snapshots.update(row.id, { fingerprint: null });
     }
     for (;;) {
       const unused = state.snapshots.unused().filter((row) => !pins.has(row.id));

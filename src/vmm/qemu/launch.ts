@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError, diskFull, toBangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
-import { findTool, startDetached } from "../../lib/run.ts";
+import { findTool, run, startDetached } from "../../lib/run.ts";
 import type { MachineSpec } from "../driver.ts";
 import { consoleLogName, qemuArguments, socketNames } from "./arguments.ts";
 import type { HostFacts, RestoreArguments } from "./arguments.ts";
@@ -19,7 +19,7 @@ import { removeRuntimeFiles, vmmLogName } from "./runtime-files.ts";
 
 const answerTimeoutMs = 30_000;
 
-/** The lowest priority of processes: others go first whenever they have something to do. */
+/** The lowest priority of processes, for where the scheduler's class for what is idle cannot be had. */
 const backgroundNiceness = 19;
 
 export interface LaunchOptions {
@@ -114,8 +114,8 @@ async function startQemu(
     outputFd: output.fd,
     inheritedFds: restore === undefined ? [] : [restore.stateFd],
   });
-  // Before it has started any thread: they inherit it.
-  if (background === true) lowerPriority(pid, log);
+  // Before it has started its CPUs: threads inherit it.
+  if (background === true) await lowerPriority(pid, log);
   void exited.then((text) => (processEnd.text = text));
   // A process that has ended already is found out while connecting; no living process has the start time -1.
   const identity: VmmIdentity = {
@@ -128,9 +128,11 @@ async function startQemu(
   return { qemu: new QemuMachine({ vmId: spec.vmId, dir: spec.dir, identity, processEnd: exited, log }), identity };
 }
 
-function lowerPriority(pid: number, log: Logger): void {
+/** Others go first whenever they have something to do. */
+async function lowerPriority(pid: number, log: Logger): Promise<void> {
   try {
     setPriority(pid, backgroundNiceness);
+    await run({ file: "chrt", args: ["--all-tasks", "--idle", "--pid", "0", String(pid)], timeoutMs: 5000 });
   } catch (error) {
     log.debug("a VMM keeps its priority", { pid, error });
   }

@@ -1,8 +1,10 @@
 // From a machine's specification to a guest that is the VM it should be: memory of a template, or a boot when there is none or it fails.
+import { availableParallelism } from "node:os";
 import type { GuestConfig, GuestSteps } from "../guest/agent.ts";
 import { deadline } from "../lib/abort.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
+import { Turns } from "../lib/turns.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import type { TemplateUse, VmContext } from "./context.ts";
@@ -25,6 +27,12 @@ export interface ConfiguredGuest extends ReachedGuest {
   reason: string;
   steps: GuestSteps;
 }
+
+/**
+ * Guests that come up from templates at the same time. Each has work for more than one processor: with more of them than this,
+ * their processors wait for one another, and all are late. For the whole process, as the host's processors are.
+ */
+const restores = new Turns(availableParallelism() + 1);
 
 type Parts = Pick<VmContext, "driver" | "connectGuest" | "settings" | "log" | "templates">;
 
@@ -83,6 +91,7 @@ async function fromTemplate(
 ): Promise<ReachedGuest & { steps: GuestSteps }> {
   using use = template;
   const { consoleLog, spec } = plan;
+  using _turn = restores.tryTake() ?? (await nextTurn(progress, clock));
   progress.stage("restore", `${spec.vcpus} vcpu, ${spec.memoryMib} MiB`);
   const limitMs = parts.settings.bootTimeoutMs * restoreShare;
   using limit = deadline(progress.signal, limitMs, () =>
@@ -91,6 +100,13 @@ async function fromTemplate(
   const { signal } = limit;
   const guest = await restoreGuest(parts, spec, use.capture, { clock, consoleLog, signal });
   return await configured(guest, plan, withSignal(progress, signal), clock);
+}
+
+async function nextTurn(progress: Progress, clock: PhaseClock): Promise<Disposable> {
+  progress.stage("queue", "others are being restored");
+  const turn = await restores.take(progress.signal);
+  clock.end("queue");
+  return turn;
 }
 
 async function boot(

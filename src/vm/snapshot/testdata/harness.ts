@@ -91,6 +91,7 @@ export class FakeVm {
   get agent(): GuestAgent {
     return {
       closed: new Promise<never>(() => {}),
+      end() {},
       hello: async () => {
         await this.#step("hello");
         return { vmId: this.identity, phase: this.frozen ? "frozen" : "running", failure: "" };

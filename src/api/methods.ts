@@ -25,7 +25,10 @@ const terminalSize = v.strictObject({
   columns: v.pipe(count, v.minValue(1), v.maxValue(10_000)),
   rows: v.pipe(count, v.minValue(1), v.maxValue(10_000)),
 });
-const initPath = v.pipe(guestPath, v.description("the image's own init, to be PID 1 of all that runs: /sbin/init"));
+const initPath = v.pipe(
+  guestPath,
+  v.description("path of the image's own init, e.g. /sbin/init; it is PID 1 of all that runs in the VM"),
+);
 /** Sizes are optional everywhere: the daemon fills in [vm_defaults] and the host heuristic. */
 const vmCreate = v.strictObject({
   name: v.optional(v.string()),

@@ -43,6 +43,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       "banger vm run --rm --warm-from toolchain-ready ./repo -- make test",
       "the same, from a state with all tools in it",
     ],
+    ["banger vm run --image mine --init /sbin/init", "a shell in a VM whose systemd runs its services"],
     ["banger vm run --rm --timings -- true", "where the time of a run goes"],
     ["banger vm run --detach --name box ./repo", "prepare a VM and come back later: banger vm ssh box"],
   ],

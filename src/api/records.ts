@@ -29,7 +29,10 @@ export const startRecord = v.object({
   kind: startKind,
   /** Why it was a boot although memory could have been restored; empty otherwise. */
   reason: v.string(),
-  /** In order; a phase begins when the one before has ended. Cold: spawn, boot, configure; else: spawn, load, resume, hello, configure. */
+  /**
+   * In order; a phase begins when the one before has ended. Cold: spawn, boot, configure; else: spawn, load, resume, hello, configure,
+   * with queue before them when too many others came up from templates.
+   */
   phases: v.array(v.object({ name: v.string(), ms: v.number() })),
   /** From the request until the guest could run a command. */
   totalMs: v.number(),

@@ -111,6 +111,7 @@ function guestAgent(session: GuestSession): GuestAgent {
             defaultWorkdir: config.defaultWorkdir,
             bootId: config.bootId,
             init: config.init ?? "",
+            warmUp: config.warmUp ?? false,
           },
           call,
         ),

@@ -123,7 +123,8 @@ async function boot(
     const late = `the guest was up, but was not configured within ${bootTimeoutMs / 1000} s`;
     return bootError("vm.boot-timeout", late, consoleLog);
   });
-  return await configured(guest, plan, withSignal(progress, limit.signal), clock);
+  const warmed = { ...plan, config: { ...plan.config, warmUp: true } };
+  return await configured(guest, warmed, withSignal(progress, limit.signal), clock);
 }
 
 /** Tells the guest who it is. Owns the guest until it returns. */

@@ -94,6 +94,7 @@ func prepare(deviceModules []string) error {
 	return errors.Join(
 		boot.LoadModules(deviceModules),
 		boot.MountRuntime(),
+		boot.KeepWholeProc("/.banger/proc"),
 		identity.CoverBootID("/.banger"),
 		boot.Limits(),
 		network.Loopback(),

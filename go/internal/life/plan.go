@@ -26,6 +26,8 @@ type Plan struct {
 	Entropy        []byte
 	// Init is the path of the image's init; empty when it is not to run.
 	Init string
+	// WarmUp asks for a first process beside the other work.
+	WarmUp bool
 }
 
 const (
@@ -49,6 +51,7 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 		WallClockNanos: request.WallClockUnixNanos,
 		Entropy:        request.Entropy,
 		Init:           request.Init,
+		WarmUp:         request.WarmUp,
 	}
 	if plan.Init != "" && (!path.IsAbs(plan.Init) || strings.ContainsRune(plan.Init, 0)) {
 		return plan, fmt.Errorf("init: %q is no absolute path", plan.Init)

@@ -84,7 +84,9 @@ func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
 	if err := log.Run("enter-root", root.Enter); err != nil {
 		return err
 	}
-	go startFirstProcess(plan.Guest)
+	if plan.WarmUp {
+		go startFirstProcess(plan.Guest)
+	}
 	return together(
 		func() error { return log.Run("volumes", root.AttachVolumes) },
 		func() error {

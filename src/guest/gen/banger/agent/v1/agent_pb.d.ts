@@ -273,6 +273,14 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
    * @generated from field: string boot_id = 12;
    */
   bootId: string;
+
+  /**
+   * Run a first process beside the other work: the user's first command then finds done what is slow only once. After a boot that
+   * is time won; after a restore it would take as much memory of the host (translated code) as it saves milliseconds.
+   *
+   * @generated from field: bool warm_up = 13;
+   */
+  warmUp: boolean;
 };
 
 /**

@@ -1,3 +1,4 @@
+// The bare side runs the same machine: what is changed of a command line, and what is not.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { qemuArguments } from "../src/vmm/qemu/arguments.ts";

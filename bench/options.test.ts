@@ -1,3 +1,4 @@
+// What the words after `node bench/run.ts` mean.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseOptions } from "./options.ts";

@@ -1,3 +1,4 @@
+// The table for people.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Measure } from "./measure.ts";

@@ -43,7 +43,7 @@ try {
   if (options.help) process.stdout.write(`${usage}\n`);
   else await bench(options);
 } catch (error) {
-  process.stderr.write(`bench: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${usage}\n`);
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
   process.exitCode = 1;
 }
 
@@ -63,7 +63,13 @@ async function bench(options: Options): Promise<void> {
   const measures: Measure[] = [];
   for (const row of rows.filter(({ name }) => options.only.length === 0 || options.only.includes(name))) {
     say(`${row.name}: ${row.about}, ${options.rounds} rounds …`);
-    measures.push(...(await row.measure(parts)));
+    try {
+      measures.push(...(await row.measure(parts)));
+    } catch (error) {
+      // The other rows are worth having all the same.
+      say(`${row.name} broke: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      process.exitCode = 1;
+    }
   }
 
   const loadAfter = loadavg()[0] ?? NaN;

@@ -1,3 +1,4 @@
+// Memory of a process by part, read from text as the kernel writes it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { memoryOf, memoryTable, pssMib } from "./smaps.ts";

@@ -1,3 +1,4 @@
+// Medians, percentiles and turns.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { interleave, summarise, summariseNamed } from "./statistics.ts";
@@ -46,6 +47,6 @@ test("sides are taken in turns, in the other order each round, after one turn th
     return value;
   };
   const values = await interleave<{ a: number; b: number }>(2, { a: side("a", 1), b: side("b", 2) });
-  assert.equal(turns.join(""), "ba" + "ab" + "ba");
+  assert.equal(turns.join(""), "baabba");
   assert.deepEqual(values, { a: [1, 1], b: [2, 2] });
 });

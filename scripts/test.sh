@@ -16,4 +16,4 @@ echo "==> seed (kernel and image for the tests with real VMs)"
 node test/support/seed.ts
 echo "==> unit, host, cli, vm"
 node --test --test-concurrency=2 --test-timeout=600000 \
-  'src/**/*.test.ts' 'test/host/**/*.test.ts' 'test/cli/**/*.test.ts' 'test/vm/**/*.test.ts'
+  'src/**/*.test.ts' 'bench/**/*.test.ts' 'test/host/**/*.test.ts' 'test/cli/**/*.test.ts' 'test/vm/**/*.test.ts'

@@ -8,10 +8,7 @@ export const coldRun: Row = {
   name: "cold-run",
   about: "a run that boots",
   async measure({ banger, client, dir, rounds }) {
-    await using vm = await createVm(client, { cold: true });
-    expectStart(vm, "cold");
-    const machine = bareMachine(banger.paths.homeId, vm.id, dir);
-    await vm[Symbol.asyncDispose]();
+    const machine = await machineOf();
     const { ours, bare } = await interleave(rounds, {
       ours: () => banger.time("vm", "run", "--cold", "--rm", "--", "true"),
       bare: () => bootBare(machine, dir),
@@ -28,5 +25,11 @@ export const coldRun: Row = {
         },
       },
     ];
+
+    async function machineOf() {
+      await using vm = await createVm(client, { cold: true });
+      expectStart(vm, "cold");
+      return bareMachine(banger.paths.homeId, vm.id, dir);
+    }
   },
 };

@@ -77,7 +77,7 @@ function parts({ totalMs, forkMs, vm }: Forked): [string, number][] {
 /** `fillScript`: Perl that takes memory, says so in a line, and stays. */
 async function pause(client: Client, rounds: number, name: string, fillScript?: string): Promise<Measure> {
   await using source = await createVm(client, shape);
-  await using filler = fillScript === undefined ? undefined : await heldExec(client, source.id, fillScript);
+  await using _filler = fillScript === undefined ? undefined : await heldExec(client, source.id, fillScript);
   await using watch = await StandstillWatch.start(client, source.id);
   const { paused, quiet } = await interleave(rounds, {
     paused: async () => {
@@ -85,9 +85,8 @@ async function pause(client: Client, rounds: number, name: string, fillScript?: 
       const seen = await watch.during(async () => void (said = (await forkToExec(client, source.id)).pausedMs));
       return { said, seen };
     },
-    quiet: () => watch.during(() => execIn(client, source.id, ["sleep", "0.5"])),
+    quiet: () => watch.during(() => execIn(client, source.id, ["sleep", "0.3"])),
   });
-  void filler;
   const said = summarise(paused.map((one) => one.said));
   return {
     name,

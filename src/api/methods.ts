@@ -26,6 +26,10 @@ const terminalSize = v.strictObject({
   columns: v.pipe(count, v.minValue(1), v.maxValue(10_000)),
   rows: v.pipe(count, v.minValue(1), v.maxValue(10_000)),
 });
+const initPath = v.pipe(
+  guestPath,
+  v.description("path of the image's own init, e.g. /sbin/init; it is PID 1 of all that runs in the VM"),
+);
 /** Sizes are optional everywhere: the daemon fills in [vm_defaults] and the host heuristic. */
 const vmCreate = v.strictObject({
   name: v.optional(v.string()),
@@ -35,6 +39,7 @@ const vmCreate = v.strictObject({
   memoryMib: v.optional(count),
   diskBytes: v.optional(count),
   overlayBytes: v.optional(count),
+  init: v.optional(initPath),
   start: v.optional(v.boolean()),
   autoRemove: v.optional(v.boolean()),
   /** Pull the image and kernel from the catalog when they are missing. Default true. */
@@ -388,6 +393,7 @@ export const methods = {
       memoryMib: v.optional(count),
       diskBytes: v.optional(count),
       overlayBytes: v.optional(count),
+      init: v.optional(initPath),
     }),
     result: snapshotRecord,
   }),

@@ -29,7 +29,10 @@ export const startRecord = v.object({
   kind: startKind,
   /** Why it was a boot although memory could have been restored; empty otherwise. */
   reason: v.string(),
-  /** In order; a phase begins when the one before has ended. Cold: spawn, boot, configure; else: spawn, load, resume, hello, configure. */
+  /**
+   * In order; a phase begins when the one before has ended. Cold: spawn, boot, configure; else: spawn, load, resume, hello, configure,
+   * with queue before them when too many others came up from templates.
+   */
   phases: v.array(v.object({ name: v.string(), ms: v.number() })),
   /** From the request until the guest could run a command. */
   totalMs: v.number(),
@@ -55,6 +58,8 @@ export const vmRecord = v.object({
   bootId: v.nullable(v.string()),
   /** Bytes that the VM's own disks and, while it is paused, its memory take on the host; not those of snapshots below them. */
   diskUsedBytes: bytes,
+  /** The image's own init, when the VM runs it. */
+  init: v.nullable(v.string()),
   /** Snapshot that the VM's disks rest on; null when they are all its own. */
   baseSnapshot: v.nullable(v.string()),
   lastStart: v.nullable(startRecord),

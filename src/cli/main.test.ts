@@ -40,7 +40,7 @@ describe("usage", () => {
       [["vm", "exec", "-e", "1A=b", "box", "true"], '--env "1A=b" is not KEY=VALUE', "banger vm exec"],
       [
         ["vm", "create", "--warm-from", "s", "--image", "i", "--disk-size", "1G"],
-        "--warm-from and --image, --disk-size exclude each other: a snapshot has its image, kernel and sizes",
+        "--warm-from and --image, --disk-size exclude each other: a snapshot has its image, kernel, sizes and init",
         "banger vm create",
       ],
       [["cp", "a", "b"], "one of source and destination", "banger cp [options] <source> <destination>"],

@@ -14,6 +14,7 @@ export type ShapeFlags = {
 export type SizeFlags = ShapeFlags & {
   readonly diskSize?: number;
   readonly systemOverlaySize?: number;
+  readonly init?: string;
 };
 
 export type VmFlags = SizeFlags & {
@@ -34,6 +35,7 @@ export const sizeFlags = {
   ...shapeFlags,
   diskSize: sizeOption("disk-size", "size of the disk on /root, e.g. 8G; takes space only as it fills"),
   systemOverlaySize: sizeOption("system-overlay-size", "size of the disk that keeps changes outside /root, e.g. 8G"),
+  init: option("start the image's own init, e.g. /sbin/init, so that its services run; default: none", "path"),
 };
 
 export const coldFlag = flag("boot the kernel, although memory of a booted guest could be restored");
@@ -58,15 +60,17 @@ export function vmParams(flags: VmFlags): ParamsOf<"vm.create"> {
   };
 }
 
-/** Sizes and kernel alone. */
-export function sizeParams(flags: SizeFlags): ShapeParams & { diskBytes?: number; overlayBytes?: number } {
+/** Sizes, kernel and init alone. */
+export function sizeParams(flags: SizeFlags): ShapeParams & SizeParams {
   return {
     ...shapeParams(flags),
     ...(flags.diskSize === undefined ? {} : { diskBytes: flags.diskSize }),
     ...(flags.systemOverlaySize === undefined ? {} : { overlayBytes: flags.systemOverlaySize }),
+    ...(flags.init === undefined ? {} : { init: flags.init }),
   };
 }
 
+type SizeParams = { diskBytes?: number; overlayBytes?: number; init?: string };
 type ShapeParams = { kernel?: string; vcpus?: number; memoryMib?: number };
 
 export function shapeParams(flags: ShapeFlags): ShapeParams {
@@ -82,7 +86,7 @@ function checkWarmFrom(flags: VmFlags): void {
   if (given.length > 0) {
     throw new BangerError(
       "usage",
-      `--warm-from and ${given.join(", ")} exclude each other: a snapshot has its image, kernel and sizes`,
+      `--warm-from and ${given.join(", ")} exclude each other: a snapshot has its image, kernel, sizes and init`,
     );
   }
 }
@@ -95,4 +99,5 @@ const fixed = [
   ["--memory", "memory"],
   ["--disk-size", "diskSize"],
   ["--system-overlay-size", "systemOverlaySize"],
+  ["--init", "init"],
 ] as const;

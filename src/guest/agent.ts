@@ -26,6 +26,10 @@ export interface GuestConfig {
   defaultWorkdir: string;
   /** UUID that the guest shows as its boot id. */
   bootId: string;
+  /** Path of the image's own init. Absent: none. */
+  init?: string;
+  /** Run a first process beside the other work, so that the user's first is quicker. Default false. */
+  warmUp?: boolean;
 }
 
 /** What makes a restored guest another machine than the one that was captured. */

@@ -110,6 +110,8 @@ function guestAgent(session: GuestSession): GuestAgent {
             defaultUser: config.defaultUser,
             defaultWorkdir: config.defaultWorkdir,
             bootId: config.bootId,
+            init: config.init ?? "",
+            warmUp: config.warmUp ?? false,
           },
           call,
         ),

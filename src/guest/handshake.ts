@@ -30,7 +30,10 @@ export async function shakeHands(channel: Duplex, signal: AbortSignal): Promise<
 
   const greet = () => {
     // A guest that does not read gets one line: the rest would only pile up here.
-    if (blocked) return void (timer = setTimeout(greet, repeatMs.at(-1)));
+    if (blocked) {
+      timer = setTimeout(greet, repeatMs.at(-1));
+      return;
+    }
     count += 1;
     timer = setTimeout(greet, repeatMs[Math.min(count, repeatMs.length) - 1]);
     blocked = !channel.write(`\nBANGER/1 SYN ${nonce} ${count}\n`);

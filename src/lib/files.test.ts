@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, stat, symlink, mkdir, writeFile } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { publish, removeInside, stagingDirectory, writeFileAtomic } from "./files.ts";
+import { publish, removeInside, removeUnfinished, stagingDirectory, writeFileAtomic } from "./files.ts";
 
 let directory: string;
 beforeEach(async () => {
@@ -55,4 +55,13 @@ test("a staging directory goes when it is not published, and stays when it is", 
     await publish(staging.path, join(directory, "done"));
   }
   assert.deepEqual(await readdir(directory), ["done"]);
+});
+
+test("what a killed process was writing is removed, and nothing else", async () => {
+  for (const name of ["a", "a.0a1b2c3d4e5f.tmp", "a.tmp.txt"]) await writeFile(join(directory, name), "");
+  await mkdir(join(directory, "b.new"));
+  await writeFile(join(directory, "b.new/file"), "");
+  await removeUnfinished(directory);
+  assert.deepEqual((await readdir(directory)).toSorted(), ["a", "a.tmp.txt"]);
+  await removeUnfinished(join(directory, "missing"));
 });

@@ -1,6 +1,6 @@
 // Files that must never be seen half made: staging beside the target, fsync, rename. And removal that cannot leave its root.
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { BangerError } from "./errors.ts";
 
@@ -51,6 +51,21 @@ export async function removeInside(root: string, path: string): Promise<void> {
     throw new BangerError("internal", `refusing to remove "${path}": it is not below "${root}"`);
   }
   await rm(path, { recursive: true, force: true });
+}
+
+/**
+ * Removes what a killed process left that was writing a file of a directory: entries that end in ".tmp" or ".new". To be called
+ * while nobody writes there. A directory that is missing is fine.
+ */
+export async function removeUnfinished(directory: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  for (const name of names) if (/\.(?:new|tmp)$/.test(name)) await removeInside(directory, join(directory, name));
 }
 
 /** A new, empty 0700 directory below `root` for work that is not published yet; removed on dispose when still there. */

@@ -3,9 +3,11 @@ import type { DatabaseSync } from "node:sqlite";
 import { sql as things } from "./migrations/0001-things.ts";
 import { sql as operations } from "./migrations/0002-operations.ts";
 import { sql as snapshots } from "./migrations/0003-snapshots.ts";
+import { sql as fingerprints } from "./migrations/0004-fingerprints.ts";
+import { sql as inits } from "./migrations/0005-inits.ts";
 
 /** Entry n leads from schema n to schema n + 1. Entries are only ever added; a released one is never edited. */
-export const migrations: readonly string[] = [things, operations, snapshots];
+export const migrations: readonly string[] = [things, operations, snapshots, fingerprints, inits];
 
 /** "bngr": marks a SQLite file as ours. */
 export const applicationId = 0x626e6772;

@@ -41,7 +41,13 @@ test("a fresh database is private, durable and at the current schema", () => {
     for (const name of [file, `${file}-wal`, `${file}-shm`]) assert.equal(statSync(name).mode & 0o777, 0o600, name);
   }
   assert.equal(readFileSync(file).readUInt8(18), 2, "the header says WAL");
-  assert.deepEqual(inspectState(file), { schema: 2, currentSchema: 2, vms: 1, images: 1, kernels: 1 });
+  assert.deepEqual(inspectState(file), {
+    schema: migrations.length,
+    currentSchema: migrations.length,
+    vms: 1,
+    images: 1,
+    kernels: 1,
+  });
 });
 
 test("what was written is there when it is opened again", () => {
@@ -73,7 +79,7 @@ test("an older schema is brought forward with what is in it, and a copy is kept"
   assert.equal(inspectState(file).schema, migrations.length);
   const copy = `${file}.v1.bak`;
   assert.equal(statSync(copy).mode & 0o777, 0o600);
-  assert.deepEqual(inspectState(copy), { schema: 1, currentSchema: 2, vms: 1, images: 1, kernels: 1 });
+  assert.deepEqual(inspectState(copy), { schema: 1, currentSchema: migrations.length, vms: 1, images: 1, kernels: 1 });
 });
 
 test("without a backup no copy is kept", () => {
@@ -100,8 +106,9 @@ test("a newer schema is refused and left alone", () => {
   openState(file)[Symbol.dispose]();
   sql(`PRAGMA user_version = ${migrations.length + 1}`);
   const before = readFileSync(file);
+  const message = RegExp(`written by a newer banger.*schema ${migrations.length + 1}.*knows ${migrations.length}`);
   for (const open of [openState, inspectState]) {
-    assert.throws(() => open(file), { code: "state.newer", message: /written by a newer banger.*schema 3.*knows 2/ });
+    assert.throws(() => open(file), { code: "state.newer", message });
   }
   assert.deepEqual(readFileSync(file), before);
 });
@@ -157,7 +164,7 @@ test("kill -9 in the middle of a migration leaves the older schema", async () =>
   const child = startChild("half-migration.ts", file);
   assert.equal(await child.line(), "0");
   await child.kill();
-  assert.deepEqual(inspectState(file), { schema: 1, currentSchema: 2, vms: 1, images: 1, kernels: 1 });
+  assert.deepEqual(inspectState(file), { schema: 1, currentSchema: migrations.length, vms: 1, images: 1, kernels: 1 });
   using state = openState(file);
   assert.equal(state.vms.list().length, 1);
 });

@@ -20,6 +20,8 @@ export interface SnapshotRow {
   kernelId: string;
   kernelName: string;
   spec: VmSpec;
+  /** The image's own init that runs in it and in VMs that are made of it; null for none. */
+  init: string | null;
   workspace: VmRecord["workspace"];
   /** What a machine must have in common with it for its memory to be restored; null when there is no memory. */
   fingerprint: string | null;
@@ -57,6 +59,7 @@ const columns = columnsOf<SnapshotRow>({
   kernelId: asIs("kernel_id"),
   kernelName: asIs("kernel_name"),
   spec: json("spec"),
+  init: asIs("init"),
   workspace: json("workspace"),
   fingerprint: asIs("fingerprint"),
   warm: flag("warm"),

@@ -25,7 +25,14 @@ export interface VmRow {
   baseSnapshotId: string | null;
   /** Counts the top layers that the disks have had: part of their file names (src/vm/disk-files.ts). */
   diskEpoch: number;
+  /** Path of the image's own init, which the guest runs; null when its agent is all the init there is. */
+  init: string | null;
   lastStart: StartRecord | null;
+  /**
+   * Of the machine that was started last (src/vm/fingerprint.ts): the VMM, kernel and agent that are installed may be others by now.
+   * null: it was started by a version that did not record it, or never.
+   */
+  fingerprint: string | null;
   createdAt: number;
   startedAt: number | null;
 }
@@ -60,7 +67,9 @@ const columns = columnsOf<VmRow>({
   bootId: asIs("boot_id"),
   baseSnapshotId: asIs("base_snapshot_id"),
   diskEpoch: asIs("disk_epoch"),
+  init: asIs("init"),
   lastStart: json("last_start"),
+  fingerprint: asIs("fingerprint"),
   createdAt: asIs("created_at"),
   startedAt: asIs("started_at"),
 });

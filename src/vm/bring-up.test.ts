@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { describe, test } from "node:test";
-import type { GuestAgent, GuestPhase } from "../guest/agent.ts";
+import type { GuestAgent, GuestConfig, GuestPhase } from "../guest/agent.ts";
 import { BangerError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { quietProgress } from "../lib/progress.ts";
@@ -15,7 +15,14 @@ import type { VmContext } from "./context.ts";
 import { PhaseClock } from "./phases.ts";
 
 /** What the restored machine does; a booted one always comes up, unless it "cannot boot". */
-type Restored = "works" | "is refused" | "dies" | "is silent" | "is in service" | "cannot be configured";
+type Restored =
+  | "works"
+  | "is refused"
+  | "dies"
+  | "is silent"
+  | "is in service"
+  | "cannot be configured"
+  | "has no init";
 
 function setUp(restored: Restored | "none", options: { cannotBoot?: boolean; bootTimeoutMs?: number } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "banger-bring-up-"));
@@ -42,6 +49,7 @@ function setUp(restored: Restored | "none", options: { cannotBoot?: boolean; boo
       configure: async () => {
         if (kind === "restored" && restored === "cannot be configured")
           throw new BangerError("guest.failed", "no disk");
+        if (restored === "has no init") throw new BangerError("guest.failed", "init: /sbin/init: no such file");
         if (kind === "restored" && restored === "is in service")
           throw new BangerError("guest.failed", "guest is in phase RUNNING");
         if (kind === "booted" && options.cannotBoot) throw new BangerError("guest.failed", "no root");
@@ -89,7 +97,7 @@ function setUp(restored: Restored | "none", options: { cannotBoot?: boolean; boo
   } as unknown as VmContext;
   const plan = {
     spec: { vmId: "v", vcpus: 1, memoryMib: 256 } as MachineSpec,
-    config: {} as never,
+    config: (restored === "has no init" ? { init: "/sbin/init" } : {}) as GuestConfig,
     consoleLog: join(dir, "console.log"),
     imageName: "image",
   };
@@ -142,6 +150,13 @@ describe("restore or boot", () => {
     await assert.rejects(setup.start(), { code: "vm.boot-failed", message: /no root/ });
     assert.ok(!setup.events.includes("discard f"));
     assert.deepEqual(setup.events.slice(-2), ["close booted", "kill booted"]);
+  });
+
+  test("an init that cannot be started: neither a boot nor the template would be better", async () => {
+    using setup = setUp("has no init");
+    await assert.rejects(setup.start(), { code: "vm.boot-failed", message: /init: \/sbin\/init: no such file/ });
+    assert.deepEqual(setup.warnings, []);
+    assert.deepEqual(setup.events.slice(-3), ["close restored", "kill restored", "let go"]);
   });
 
   test("a start that is cancelled does not boot, and keeps the template", async () => {

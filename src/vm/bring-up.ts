@@ -1,8 +1,10 @@
 // From a machine's specification to a guest that is the VM it should be: memory of a template, or a boot when there is none or it fails.
+import { availableParallelism } from "node:os";
 import type { GuestConfig, GuestSteps } from "../guest/agent.ts";
 import { deadline } from "../lib/abort.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
+import { Turns } from "../lib/turns.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import type { TemplateUse, VmContext } from "./context.ts";
@@ -25,6 +27,12 @@ export interface ConfiguredGuest extends ReachedGuest {
   reason: string;
   steps: GuestSteps;
 }
+
+/**
+ * Guests that come up from templates at the same time. Each has work for more than one processor: with more of them than this,
+ * their processors wait for one another, and all are late. For the whole process, as the host's processors are.
+ */
+const restores = new Turns(availableParallelism() + 1);
 
 type Parts = Pick<VmContext, "driver" | "connectGuest" | "settings" | "log" | "templates">;
 
@@ -52,6 +60,7 @@ export async function restoreOrBoot(
     return { ...(await fromTemplate(parts, template, plan, progress, clock)), kind: "template", reason: "" };
   } catch (thrown) {
     progress.signal.throwIfAborted();
+    if (isInitFailure(plan.config, thrown)) throw thrown;
     clock.fold(phases, "failed restore");
     const { code, message } = toBangerError(thrown);
     const reason = `its template could not be restored: ${message.split("\n")[0] ?? ""}`;
@@ -68,6 +77,11 @@ export async function restoreOrBoot(
   }
 }
 
+/** The image's init is the same in any machine: neither is the template to blame, nor would a boot help. */
+function isInitFailure({ init }: GuestConfig, thrown: unknown): boolean {
+  return init !== undefined && toBangerError(thrown).message.includes(`: init: ${init}: `);
+}
+
 async function fromTemplate(
   parts: Parts,
   template: TemplateUse,
@@ -77,6 +91,7 @@ async function fromTemplate(
 ): Promise<ReachedGuest & { steps: GuestSteps }> {
   using use = template;
   const { consoleLog, spec } = plan;
+  using _turn = restores.tryTake() ?? (await nextTurn(progress, clock));
   progress.stage("restore", `${spec.vcpus} vcpu, ${spec.memoryMib} MiB`);
   const limitMs = parts.settings.bootTimeoutMs * restoreShare;
   using limit = deadline(progress.signal, limitMs, () =>
@@ -85,6 +100,13 @@ async function fromTemplate(
   const { signal } = limit;
   const guest = await restoreGuest(parts, spec, use.capture, { clock, consoleLog, signal });
   return await configured(guest, plan, withSignal(progress, signal), clock);
+}
+
+async function nextTurn(progress: Progress, clock: PhaseClock): Promise<Disposable> {
+  progress.stage("queue", "others are being restored");
+  const turn = await restores.take(progress.signal);
+  clock.end("queue");
+  return turn;
 }
 
 async function boot(
@@ -101,7 +123,8 @@ async function boot(
     const late = `the guest was up, but was not configured within ${bootTimeoutMs / 1000} s`;
     return bootError("vm.boot-timeout", late, consoleLog);
   });
-  return await configured(guest, plan, withSignal(progress, limit.signal), clock);
+  const warmed = { ...plan, config: { ...plan.config, warmUp: true } };
+  return await configured(guest, warmed, withSignal(progress, limit.signal), clock);
 }
 
 /** Tells the guest who it is. Owns the guest until it returns. */

@@ -61,7 +61,9 @@ export async function createVm(
     bootId: null,
     baseSnapshotId: null,
     diskEpoch: 0,
+    init: request.init ?? null,
     lastStart: null,
+    fingerprint: null,
     createdAt: Date.now(),
     startedAt: null,
   };

@@ -32,9 +32,14 @@ export function newIdentity(row: Pick<VmRow, "id" | "name" | "hostKeyPem">, keys
 }
 
 /** All that a fresh guest is given. */
-export function guestConfig(identity: GuestIdentity, { config }: Pick<ImageRecord, "config">): GuestConfig {
+export function guestConfig(
+  identity: GuestIdentity,
+  { config }: Pick<ImageRecord, "config">,
+  { init }: Pick<VmRow, "init">,
+): GuestConfig {
   return {
     ...identity,
+    ...(init === null ? {} : { init }),
     disks: serials,
     environment: config.environment,
     defaultUser: config.user,

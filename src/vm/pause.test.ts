@@ -49,6 +49,7 @@ class FakeMachine implements Pick<Machine, "pid" | "pause" | "resume" | "kill" |
     this.cpus = true;
   }
   async activeDisks() {
+    at("ask for disks");
     return new Map([["overlay", join(dir, "overlay.ext4")]]);
   }
   async isPaused() {
@@ -341,14 +342,16 @@ describe("resume", () => {
     assert.equal(record.pid, machine.pid);
   });
 
-  test("a failure before the CPUs run leaves it paused, to be tried again", async () => {
-    at = failing("restore");
-    await assert.rejects(resume(), { code: "disk.full" });
-    assert.deepEqual([show().state, files()], ["paused", ["paused"]]);
-    at = () => {};
-    await resume();
-    runsOn();
-  });
+  for (const name of ["restore", "run CPUs"]) {
+    test(`a failure at "${name}", before the CPUs run, leaves it paused, to be tried again`, async () => {
+      at = failing(name);
+      await assert.rejects(resume(), { code: "disk.full" });
+      assert.deepEqual([show().state, files()], ["paused", ["paused"]]);
+      at = () => {};
+      await resume();
+      runsOn();
+    });
+  }
 
   test("a cancellation before the CPUs run leaves it paused and no VMM", async () => {
     const cancel = new AbortController();
@@ -410,7 +413,7 @@ describe("the next daemon", () => {
 
   test("finds a paused VM paused, and what was left beside its memory gone", async () => {
     await pause();
-    writeFileSync(join(dir, "paused.new"), "");
+    for (const name of ["paused.new", "paused.json.0a1b2c3d4e5f.tmp"]) writeFileSync(join(dir, name), "");
     await recover();
     assert.deepEqual([show().state, files()], ["paused", ["paused"]]);
     await resume();
@@ -468,6 +471,15 @@ describe("the next daemon", () => {
     await recover();
     assert.equal(show().state, "stopped");
     assert.match(show().reason, /its VMM was gone when the daemon started, and the memory with it/);
+  });
+
+  test("can end a VM that it could not take over", async () => {
+    at = failing("ask for disks");
+    await recover();
+    assert.match(show().reason, /no room at "ask for disks"/);
+    assert.deepEqual([show().state, show().pid], ["broken", machine.pid]);
+    await vms.kill("box", { signal });
+    assert.deepEqual([show().state, machine.alive], ["stopped", false]);
   });
 
   test("never believes in memory of a VM that is not paused", async () => {

@@ -6,9 +6,8 @@ import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
-import { fingerprintOf } from "./fingerprint.ts";
-import { machineSpec } from "./machine-spec.ts";
 import { publishPausedMemory, removeLeftovers, spendPausedMemory, stagePausedMemory } from "./paused-memory.ts";
+import { runningFingerprint } from "./running-fingerprint.ts";
 import type { Session } from "./sessions.ts";
 import { wakeGuest } from "./wake-guest.ts";
 
@@ -28,16 +27,20 @@ export async function pauseVm(
   options: { keepRunning: boolean },
   progress: Progress,
 ): Promise<void> {
+  let agent: GuestAgent;
   try {
-    if (options.keepRunning) await stopCpus(context, row, session, progress);
-    else await moveToDisk(context, row, session, progress);
+    agent = await (options.keepRunning ? stopCpus : moveToDisk)(context, row, session, progress);
   } catch (error) {
     await undoPause(context, row, session);
     throw error;
   }
+  if (!options.keepRunning) await endMachine(context, row, session, agent);
 }
 
-async function stopCpus(context: VmContext, row: VmRow, session: Session, progress: Progress): Promise<void> {
+/** Returns the agent through which the VM was stopped: the channel of a guest that stands still may have been cut. */
+type Step = (context: VmContext, row: VmRow, session: Session, progress: Progress) => Promise<GuestAgent>;
+
+const stopCpus: Step = async (context, row, session, progress) => {
   const { signal } = progress;
   progress.stage("freeze");
   const agent = await orAborted(session.agent, signal);
@@ -46,15 +49,15 @@ async function stopCpus(context: VmContext, row: VmRow, session: Session, progre
   await session.machine.pause();
   signal.throwIfAborted();
   context.state.vms.update(row.id, { state: "paused", reason: "" });
-}
+  return agent;
+};
 
-async function moveToDisk(context: VmContext, row: VmRow, session: Session, progress: Progress): Promise<void> {
+const moveToDisk: Step = async (context, row, session, progress) => {
   const { paths } = context;
   const { machine } = session;
   const { signal } = progress;
   progress.stage("copy", `${row.spec.memoryMib} MiB`);
-  const spec = await machineSpec(context, row, { signal });
-  const fingerprint = await fingerprintOf(context.driver, spec, { signal });
+  const fingerprint = await runningFingerprint(context, row, { signal });
   const agent = await orAborted(session.agent, signal);
   {
     // Begun while the guest runs: what does not change any more is copied before it has to stand still.
@@ -70,12 +73,16 @@ async function moveToDisk(context: VmContext, row: VmRow, session: Session, prog
   await publishPausedMemory(paths, row.id, { fingerprint, at: Date.now() });
   signal.throwIfAborted();
   context.state.vms.update(row.id, { state: "paused", reason: "" });
+  return agent;
+};
 
+/** The VM is paused already: what fails now must not take its memory away. */
+async function endMachine(context: VmContext, row: VmRow, session: Session, agent: GuestAgent): Promise<void> {
   session.ending = true;
   agent.end(`VM "${row.name}" was paused; it goes on with: banger vm resume ${row.name}`);
   // Dropped first: the end of its machine is no end of the VM.
   context.sessions.drop(row.id);
-  await machine.kill();
+  await session.machine.kill();
 }
 
 async function freeze(agent: GuestAgent, options: { sync: boolean; signal: AbortSignal }): Promise<void> {

@@ -41,15 +41,15 @@ export async function openGuest(
 
 /**
  * Restores a machine, lets it run and opens a session with its guest, which is asked nothing yet; all in all
- * `settings.bootTimeoutMs`. Ends the phases spawn, load and resume of `clock`. `beforeResume` is awaited when the state is loaded
- * and the CPUs still stand. The caller owns both results; after a failure
+ * `settings.bootTimeoutMs`. Ends the phases spawn, load and resume of `clock`. `run` lets
+ * the CPUs of the machine run, whose state is loaded; default: its `resume`. The caller owns both results; after a failure
  * nothing runs. Throws what `Driver.restore` and `openGuest` throw, `vm.boot-timeout`, or the signal's reason.
  */
 export async function restoreGuest(
   parts: Pick<VmContext, "driver" | "connectGuest" | "settings">,
   spec: MachineSpec,
   capture: MachineCapture,
-  options: { clock: PhaseClock; consoleLog: string; signal: AbortSignal; beforeResume?: () => Promise<void> },
+  options: { clock: PhaseClock; consoleLog: string; signal: AbortSignal; run?: (machine: Machine) => Promise<void> },
 ): Promise<ReachedGuest> {
   const { clock, consoleLog } = options;
   const { bootTimeoutMs } = parts.settings;
@@ -62,8 +62,7 @@ export async function restoreGuest(
   clock.end("spawn", beganMs + timings.spawnMs);
   clock.end("load", beganMs + timings.loadMs);
   try {
-    await options.beforeResume?.();
-    await machine.resume();
+    await (options.run?.(machine) ?? machine.resume());
     clock.end("resume");
     return { machine, agent: await openGuest(parts, machine, { consoleLog, signal }) };
   } catch (error) {

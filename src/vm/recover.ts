@@ -5,7 +5,7 @@ import { vmPaths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import { deadline } from "../lib/abort.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
-import { removeInside } from "../lib/files.ts";
+import { removeInside, removeUnfinished } from "../lib/files.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { Machine } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
@@ -42,7 +42,10 @@ export async function recoverVms(context: VmContext, options: { signal: AbortSig
     await orLogged(context, vmId, context.driver.killOrphan(vmId, context.paths.homeId, pid));
   }
   for (const name of await readdir(context.paths.vmsDir)) {
-    if (known.has(name)) continue;
+    if (known.has(name)) {
+      await orLogged(context, name, removeUnfinished(join(context.paths.vmsDir, name)));
+      continue;
+    }
     context.log.warn("removing a VM directory that has no record", { dir: name });
     await orLogged(context, name, removeInside(context.paths.vmsDir, join(context.paths.vmsDir, name)));
   }
@@ -66,7 +69,13 @@ async function recoverVm(context: VmContext, row: VmRow, pid: number | undefined
     }
     const machine = await driver.find(row.id, vmPaths(paths, row.id).dir, { signal });
     if (machine !== undefined) {
-      await adoptMachine(context, row, machine);
+      try {
+        await adoptMachine(context, row, machine);
+      } catch (error) {
+        // Known all the same: a verb must be able to end it.
+        if (context.sessions.get(row.id) === undefined) context.sessions.adoptStill(machine);
+        throw error;
+      }
       return;
     }
   }

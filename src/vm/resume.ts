@@ -4,6 +4,7 @@ import { deadline, orAborted } from "../lib/abort.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
 import type { VmRow } from "../state/vms.ts";
+import type { Machine } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { machineSpec } from "./machine-spec.ts";
@@ -100,13 +101,23 @@ async function restoreMemory(context: VmContext, row: VmRow, progress: Progress,
   undo.defer(() => progress.signal.removeEventListener("abort", onCancel));
   early.throwIfAborted();
   let used = false;
-  const beforeResume = async () => {
+  const run = async (machine: Machine) => {
     undo.defer(() => (used ? undefined : unspendPausedMemory(paths, row.id)));
     await spendPausedMemory(paths, row.id);
     early.throwIfAborted();
     state.vms.update(row.id, { state: "running", reason: "" });
     used = true;
     progress.signal.removeEventListener("abort", onCancel);
+    try {
+      await machine.resume();
+    } catch (error) {
+      // Refused: nothing has run.
+      if (await machine.isPaused().catch(() => false)) {
+        state.vms.update(row.id, { state: "paused", reason: "" });
+        used = false;
+      }
+      throw error;
+    }
   };
   const signal = AbortSignal.any([cancelled.signal, cut]);
   try {
@@ -115,7 +126,7 @@ async function restoreMemory(context: VmContext, row: VmRow, progress: Progress,
       clock,
       consoleLog,
       signal,
-      beforeResume,
+      run,
     });
     undo.defer(() => machine.kill());
     undo.use(agent);

@@ -69,7 +69,7 @@ async function bringUp(
   const image = context.images.resolve(row.imageId);
   const identity = newIdentity(row, keys);
   const { consoleLog } = vmPaths(context.paths, row.id);
-  const guest = { spec, config: guestConfig(identity, image), consoleLog, imageName: image.name };
+  const guest = { spec, config: guestConfig(identity, image, row), consoleLog, imageName: image.name };
   await using undo = new AsyncDisposableStack();
   const up = await restoreOrBoot(context, guest, progress, { fingerprint, cold: options.cold ?? false, clock });
   undo.defer(() => up.machine.kill());
@@ -77,7 +77,14 @@ async function bringUp(
   signal.throwIfAborted();
   const lastStart = clock.record(up.kind, up.reason);
   const { bootId } = identity;
-  context.state.vms.update(row.id, { state: "running", reason: "", bootId, startedAt: Date.now(), lastStart });
+  context.state.vms.update(row.id, {
+    state: "running",
+    reason: "",
+    bootId,
+    startedAt: Date.now(),
+    lastStart,
+    fingerprint,
+  });
   undo.move();
   context.sessions.adopt(up.machine, up.agent);
   progress.stage("ready");

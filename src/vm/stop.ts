@@ -8,7 +8,10 @@ import { removeLeftovers, spendPausedMemory } from "./paused-memory.ts";
 import { resumeVm } from "./resume.ts";
 
 /** What still runs in the guest gets TERM, and KILL after this. */
-const graceMs = 2000;
+const processGraceMs = 2000;
+
+/** The image's init ends its services one after the other: it gets that many stop timeouts for it, and the agent one more for the rest. */
+const initShare = 2;
 
 /**
  * Stops the VM, which goes on for that when it is paused: the agent ends processes, syncs, unmounts and powers off; a guest that does not manage in time is killed.
@@ -23,7 +26,7 @@ export async function stopVm(context: VmContext, row: VmRow, progress: Progress)
     progress.stage("shutdown");
     session.ending = true;
     context.state.vms.update(row.id, { state: "stopping" });
-    const { stopTimeoutMs } = context.settings;
+    const [graceMs, stopTimeoutMs] = limits(context, row);
     using limit = deadline(
       neverAborted,
       stopTimeoutMs,
@@ -38,6 +41,12 @@ export async function stopVm(context: VmContext, row: VmRow, progress: Progress)
     }
   }
   await killVm(context, row);
+}
+
+function limits(context: VmContext, row: VmRow): [graceMs: number, totalMs: number] {
+  const { stopTimeoutMs } = context.settings;
+  if (row.init === null) return [processGraceMs, stopTimeoutMs];
+  return [initShare * stopTimeoutMs, (initShare + 1) * stopTimeoutMs];
 }
 
 async function resumeToStop(context: VmContext, row: VmRow, progress: Progress): Promise<void> {

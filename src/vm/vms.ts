@@ -305,6 +305,7 @@ export class Vms {
         writableSerials
           .map((serial) => allocatedBytes(vmDisk(this.#context.paths, row, serial).path))
           .reduce((sum, bytes) => sum + bytes) + pausedMemoryBytes(this.#context.paths, row.id),
+      init: row.init,
       baseSnapshot: row.baseSnapshotId,
       lastStart: row.lastStart,
       dir: files.dir,

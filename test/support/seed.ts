@@ -1,4 +1,5 @@
-// The seed home of tests with real VMs: kernel and image pulled once by the real program, then linked into each test's own home.
+// The seed home of tests with real VMs: kernel and image pulled once by the real program, and a memory template, all linked into
+// each test's own home.
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -6,6 +7,9 @@ import { join } from "node:path";
 const root = join(import.meta.dirname, "../..");
 /** Kept between runs, below the checkout's own cache. */
 export const seedHome = join(root, ".cache/test-seed");
+
+/** What most VMs of tests are made of: the seed has a memory template for them. */
+export const smallMachine = ["--memory", "256M", "--vcpu", "1"];
 
 /** Pulls what is missing. Takes about half a minute the first time. */
 export function prepareSeed(): void {
@@ -18,6 +22,8 @@ export function prepareSeed(): void {
     const pulled = banger(noun, "pull", name);
     if (pulled.status !== 0) throw new Error(`the seed could not be prepared: ${pulled.stderr}`);
   }
+  const warmed = banger("template", "warm", ...smallMachine);
+  if (warmed.status !== 0) throw new Error(`the seed has no memory template: ${warmed.stderr}`);
   const stopped = banger("daemon", "stop");
   if (stopped.status !== 0) throw new Error(`the seed's daemon did not stop: ${stopped.stderr}`);
 }

@@ -228,6 +228,22 @@ describe("a frozen guest", { concurrency: false }, () => {
     assert.equal(await sh(next, "hostname"), "source");
   });
 
+  test("becomes another machine whatever its root has put in the agent's way", async () => {
+    await using bench = new Bench();
+    const { agent } = await bench.boot();
+    const pipes = ["/dev/urandom", "/dev/random", "/etc/hostname", "/etc/hosts", "/etc/machine-id"];
+    for (const path of pipes) await sh(agent, `rm -f ${path}; mkfifo ${path}`);
+    await sh(
+      agent,
+      "umount /proc/sys/kernel/random/boot_id; mount -t tmpfs none /sys/fs/cgroup; mount -t tmpfs none /run",
+    );
+    await agent.freeze({ sync: true, ...deadline() });
+    const wanted = identity("other");
+    await agent.thaw({ identity: wanted, ...deadline() });
+    assert.equal(await sh(agent, "cat /etc/hostname /proc/sys/kernel/random/boot_id"), `other\n${wanted.bootId}`);
+    assert.match(await sh(agent, "cat /etc/machine-id"), /^[0-9a-f]{32}$/);
+  });
+
   test("becomes other machines, which share no number and run nothing of the host's that they came from", async () => {
     await using bench = new Bench();
     const source = await bench.boot();

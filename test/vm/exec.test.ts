@@ -48,6 +48,11 @@ describe("commands in a running VM", { concurrency: false }, () => {
     assert.match(unknown.stderr, /nobody-here/);
   });
 
+  test("an unprivileged user can make namespaces with a /proc of their own, as rootless containers do", async () => {
+    const script = "unshare --user --map-root-user --mount --pid --fork --mount-proc sh -c 'echo $$'";
+    assert.equal(await sh(script, "--user", "nobody", "--workdir", "/"), "1\n");
+  });
+
   test("Ctrl-C reaches the command's process group; a client that is killed takes its command with it", async () => {
     const child = home.start([
       "vm",

@@ -47,7 +47,7 @@ describe("Ctrl-C in vm run", { concurrency: false }, () => {
   });
 
   test("the second one leaves at once, also when the daemon does not answer; the VM goes all the same", async () => {
-    const child = home.start(["vm", "run", "--rm", ...small, "--", "sleep", "1000"]);
+    const child = home.start(["vm", "run", "--rm", "--cold", ...small, "--", "sleep", "1000"]);
     const ended = finished(child);
     await stageSeen(child, "boot");
     const { pid } = await home.json<{ pid: number }>(["daemon", "status"]);

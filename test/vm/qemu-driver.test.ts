@@ -19,6 +19,9 @@ import { QemuBench, booted, failure, runtimeFiles } from "../support/qemu-bench.
 
 const signal = new AbortController().signal;
 
+/** The scheduler's class for what runs only when nothing else wants to, as the kernel numbers it. */
+const schedIdle = 5;
+
 describe("the QEMU driver", { concurrency: false }, () => {
   test("starts a machine that boots, with private files, and ends it", async () => {
     await using bench = new QemuBench();
@@ -213,6 +216,13 @@ describe("the QEMU driver", { concurrency: false }, () => {
     await using second = await bench.driver.launch(bench.spec("wait", { vmId: "second" }), { signal });
     const niceness = ({ pid }: { pid: number }) =>
       readdirSync(`/proc/${pid}/task`).map((thread) => getPriority(Number(thread)));
+    const policies = ({ pid }: { pid: number }) =>
+      readdirSync(`/proc/${pid}/task`).map((thread) => {
+        const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8");
+        return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[38]);
+      });
+    assert.deepEqual(new Set(policies(first)), new Set([schedIdle]));
+    assert.deepEqual(new Set(policies(second)), new Set([0]));
     assert.deepEqual(new Set(niceness(first)), new Set([19]));
     assert.deepEqual(new Set(niceness(second)), new Set([getPriority()]));
     await first.kill();

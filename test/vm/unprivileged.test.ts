@@ -1,13 +1,13 @@
 // Everything as a user without any privilege: no root, no groups, a home of its own.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chownSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
+import { chownSync, mkdirSync, mkdtempSync, readdirSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { Home, smallVm } from "../support/home.ts";
-import { seedHome } from "../support/seed.ts";
+import { seedHome, smallMachine } from "../support/seed.ts";
 
 const nobody = 65534;
 
@@ -52,6 +52,32 @@ test("import, run and remove without root", async () => {
   const ran = await home.ok(["vm", "run", "--rm", "--quiet", ...smallVm, "--", "id", "-u"]);
   assert.equal(ran.stdout, "0\n");
   assert.deepEqual(await home.vms(), []);
+
+  // Memory is read out of the VMM's process, from a template that this user has, too.
+  await home.ok(["template", "warm", ...smallMachine]);
+  await home.ok(["vm", "create", "--name", "box", ...smallVm]);
+  await home.ok(["vm", "cp", join(home.path, "tiny.tar"), "box:/dev/shm/tiny.tar"]);
+  const { size } = statSync(join(home.path, "tiny.tar"));
+  await home.ok(["vm", "snapshot", "create", "box", "before"]);
+  await home.ok(["vm", "fork", "box", "--name", "kid"]);
+  await home.ok(["vm", "pause", "box"]);
+  await home.ok(["vm", "resume", "box"]);
+  await home.ok(["vm", "restore", "box", "before"]);
+  for (const vm of ["box", "kid"]) {
+    const counted = await home.ok(["vm", "exec", vm, "--", "stat", "-c", "%s", "/dev/shm/tiny.tar"]);
+    assert.equal(counted.stdout, `${size}\n`);
+  }
+  const kinds = (await home.vms()).map(({ name, lastStart }) => [name, lastStart?.kind]);
+  assert.deepEqual(kinds, [
+    ["kid", "snapshot"],
+    ["box", "snapshot"],
+  ]);
+  // Kernels are public, and keep the modes of their package.
+  const places = ["state", "cache", "run"].map((name) => join(home.path, name));
+  const others = ["-path", "*/state/kernels", "-prune", "-o", "!", "-type", "l", "-perm", "/077", "-print"];
+  const open = execFileSync("find", [...places, ...others]);
+  assert.equal(open.toString(), "");
+
   const owners = execFileSync("find", [home.path, "!", "-user", String(nobody)], { encoding: "utf8" });
   assert.equal(owners, "");
 });

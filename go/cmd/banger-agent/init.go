@@ -18,6 +18,8 @@ import (
 	"banger.dev/banger/internal/life"
 	"banger.dev/banger/internal/network"
 	"banger.dev/banger/internal/reaper"
+	"banger.dev/banger/internal/rootfs"
+	"banger.dev/banger/internal/virtio"
 )
 
 const portTimeout = 30 * time.Second
@@ -30,8 +32,8 @@ func runInit() error {
 		return err
 	}
 	state := guest.NewWaiting()
-	prepared := make(chan struct{})
-	served := serveWhenOpen(state, prepared)
+	mounted, prepared := make(chan struct{}), make(chan struct{})
+	served, rehearsed := serveWhenOpen(state, mounted, prepared)
 	modules, err := boot.ReadModules()
 	if err != nil {
 		return err
@@ -44,9 +46,12 @@ func runInit() error {
 	}
 	go func() {
 		defer close(prepared)
-		if err := prepare(modules.Device); err != nil {
+		err := prepare(modules.Device)
+		close(mounted)
+		if err != nil {
 			state.Fail("prepare: " + err.Error())
 		}
+		<-rehearsed
 	}()
 	port, err := channel.OpenPort(channel.PortName, portTimeout)
 	if err != nil {
@@ -57,34 +62,43 @@ func runInit() error {
 }
 
 // serveWhenOpen makes the services ready on another processor while this one loads modules: both take a while where
-// the machine is emulated. What it returns serves them.
-func serveWhenOpen(state *guest.State, prepared <-chan struct{}) func(*channel.Port) error {
+// the machine is emulated. Then it rehearses, once cgroups are mounted. What it returns serves them.
+func serveWhenOpen(state *guest.State, mounted, prepared <-chan struct{}) (serve func(*channel.Port) error, rehearsed <-chan struct{}) {
 	type ready struct {
 		service *life.Service
 		handler http.Handler
 	}
-	made := make(chan ready, 1)
+	made, over := make(chan ready, 1), make(chan struct{})
 	go func() {
+		defer close(over)
 		ssh := &sshService{state: state}
-		service := life.NewService(state, &life.VM{StartSSH: ssh.start}, version, prepared)
-		made <- ready{service, newHandler(state, service, ssh)}
+		vm := &life.VM{StartSSH: ssh.start}
+		service := life.NewService(state, vm, version, prepared)
+		vm.InitEnded = service.StopNow
+		handler := newHandler(state, service, ssh)
+		made <- ready{service, handler}
+		<-mounted
+		rehearse(handler)
 	}()
 	return func(port *channel.Port) error {
 		r := <-made
 		go obeySignals(r.service)
 		r.service.Listening()
 		return channel.Serve(context.Background(), port, r.handler)
-	}
+	}, over
 }
 
 // prepare does, while the host is awaited, what is the same for every guest.
 func prepare(deviceModules []string) error {
+	defer rootfs.EmptyInitramfs()
 	return errors.Join(
 		boot.LoadModules(deviceModules),
 		boot.MountRuntime(),
-		identity.CoverBootID("/run"),
+		boot.KeepWholeProc("/.banger/proc"),
+		identity.CoverBootID("/.banger"),
 		boot.Limits(),
 		network.Loopback(),
+		surveyDevices(),
 	)
 }
 
@@ -100,4 +114,10 @@ func obeySignals(service *life.Service) {
 			service.StopNow()
 		}
 	}
+}
+
+// surveyDevices only has them looked for.
+func surveyDevices() error {
+	_, err := virtio.Devices(virtio.Block)
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"banger.dev/banger/internal/boot"
+	"banger.dev/banger/internal/realm"
 	"banger.dev/banger/internal/sshd"
 )
 
@@ -21,6 +22,9 @@ As PID 1: init of a guest; with the argument "poweroff" it powers the machine of
 
 func main() {
 	arguments := os.Args[1:]
+	if len(arguments) == 2 && arguments[0] == realm.StageArgument {
+		realm.Stage(arguments[1])
+	}
 	if os.Getpid() == 1 {
 		if len(arguments) > 0 && arguments[len(arguments)-1] == "poweroff" {
 			fatal(boot.PowerOff())

@@ -50,6 +50,18 @@ func MountRuntime() error {
 	return nil
 }
 
+// KeepWholeProc mounts /proc once more where nobody in the guest can reach it. The kernel lets an unprivileged user of a new
+// user namespace mount a /proc only while one that nothing covers is mounted, and the boot id covers a file of the guest's.
+func KeepWholeProc(directory string) error {
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount("proc", directory, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount proc on %s: %w", directory, err)
+	}
+	return nil
+}
+
 // mountCgroups does without cgroups when the kernel has none, and without recursive protection before Linux 5.7.
 func mountCgroups() {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC

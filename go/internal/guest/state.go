@@ -5,8 +5,10 @@ package guest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
 )
@@ -96,9 +98,14 @@ func (s *State) Running() {
 	}
 }
 
-// BeginFreeze takes a running guest to phase FROZEN, once every start of a process under way is over.
-func (s *State) BeginFreeze() error {
-	s.starting.Lock()
+// BeginFreeze takes a running guest to phase FROZEN, once every start of a process under way is over. It gives up after the limit:
+// a start may hang, and must not take others with it, which it would if it was waited for with Lock.
+func (s *State) BeginFreeze(limit time.Duration) error {
+	for deadline := time.Now().Add(limit); !s.starting.TryLock(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes are still being started after %s", limit)
+		}
+	}
 	defer s.starting.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -37,7 +37,7 @@ func BootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// shownBootID lies over the kernel's own file. It has no name of its own, and is written in place: whoever sees it, in
+// shownBootID lies over the kernel's own file. It has no name that the guest could reach, and is written in place: whoever sees it, in
 // whatever mount namespace, sees each later value too.
 var shownBootID struct {
 	mu   sync.Mutex
@@ -45,10 +45,14 @@ var shownBootID struct {
 }
 
 // CoverBootID puts a file of the agent's over the kernel's boot id, which cannot be set. It shows the same until SetBootID.
-// directory must be on a file system that stays.
+// directory is made; it must be on a file system that stays, and out of the guest's reach: the file keeps its name there, because
+// the kernel does not let what has none be mounted again, over the boot id of another /proc.
 func CoverBootID(directory string) error {
 	shownBootID.mu.Lock()
 	defer shownBootID.mu.Unlock()
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return err
+	}
 	return coverBootID(directory)
 }
 
@@ -59,7 +63,6 @@ func coverBootID(directory string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(path)
 	if _, err := file.WriteString(BootID() + "\n"); err != nil {
 		file.Close()
 		return err
@@ -92,7 +95,9 @@ func SetBootID(directory, id string) error {
 		return nil
 	}
 	// A user of the guest has unmounted it.
-	if err := coverBootID(directory); err != nil {
+	err := coverBootID(directory)
+	_ = os.Remove(directory + "/.banger-boot-id")
+	if err != nil {
 		return err
 	}
 	if _, err := shownBootID.file.WriteAt([]byte(id+"\n"), 0); err != nil {

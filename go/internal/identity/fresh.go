@@ -3,6 +3,7 @@ package identity
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -23,14 +24,19 @@ func CheckClock(unixNanos int64) error {
 	return nil
 }
 
+// generator is the kernel's generator of random numbers. It stays open from the first use on, which is before anything of the
+// guest's users runs: they may put anything else in its place, for example a pipe, whose open waits for ever.
+var generator = sync.OnceValues(func() (int, error) {
+	return unix.Open("/dev/urandom", unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+})
+
 // AddEntropy mixes the bytes into the kernel's pool, credits them, and makes the generator use them at once. Guests
 // restored from one snapshot would draw the same numbers without it.
 func AddEntropy(entropy []byte) error {
-	fd, err := unix.Open("/dev/urandom", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	fd, err := generator()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
 	// struct rand_pool_info: bits to credit, size of the buffer, the buffer.
 	request := binary.NativeEndian.AppendUint32(nil, uint32(len(entropy)*8))
 	request = binary.NativeEndian.AppendUint32(request, uint32(len(entropy)))

@@ -9,19 +9,27 @@ import (
 	"connectrpc.com/connect"
 )
 
+// A start takes some milliseconds.
+const startLimit = 5 * time.Second
+
 // What is killed is gone in no time, but for processes that wait for a device.
 const abandonedLimit = 5 * time.Second
 
-// Freeze goes on to its end when the host goes away meanwhile; the next Hello shows how it ended.
-func (s *Service) Freeze(_ context.Context, request *connect.Request[agentv1.FreezeRequest]) (*connect.Response[agentv1.FreezeResponse], error) {
-	s.freezing.Lock()
-	defer s.freezing.Unlock()
+// Freeze goes on to its end when the host goes away after the disks were synced; the next Hello shows how it ended.
+func (s *Service) Freeze(ctx context.Context, request *connect.Request[agentv1.FreezeRequest]) (*connect.Response[agentv1.FreezeResponse], error) {
+	// This may take long: a thaw must not have to wait for it.
 	if request.Msg.Sync && s.state.Phase() == agentv1.Phase_PHASE_RUNNING {
 		if err := s.machine.Sync(); err != nil {
 			return nil, connect.NewError(connect.CodeInternal, err)
 		}
 	}
-	if err := s.state.BeginFreeze(); err != nil {
+	s.freezing.Lock()
+	defer s.freezing.Unlock()
+	// Who came after a host that is gone has seen a guest that runs, and would not thaw it.
+	if err := ctx.Err(); err != nil {
+		return nil, connect.NewError(connect.CodeCanceled, err)
+	}
+	if err := s.state.BeginFreeze(startLimit); err != nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
 	}
 	processes, err := s.machine.Freeze()

@@ -19,6 +19,8 @@ type recorder struct {
 	Hosted
 	did   []string
 	fails map[string]bool
+	// duringSync is called while the disks are synced.
+	duringSync func()
 }
 
 func (r *recorder) do(what string) error {
@@ -29,7 +31,13 @@ func (r *recorder) do(what string) error {
 	return nil
 }
 
-func (r *recorder) Sync() error                        { return r.do("sync") }
+func (r *recorder) Sync() error {
+	if r.duringSync != nil {
+		r.duringSync()
+	}
+	return r.do("sync")
+}
+
 func (r *recorder) Freeze() (int, error)               { return 3, r.do("freeze") }
 func (r *recorder) Prepare(*ThawPlan, *step.Log) error { return r.do("prepare") }
 func (r *recorder) Thaw() error                        { return r.do("thaw") }
@@ -108,6 +116,26 @@ func TestAFreezeThatFailsLeavesTheGuestRunning(t *testing.T) {
 			t.Errorf("%s: %v", fails, err)
 		}
 		wantPhase(t, state, agentv1.Phase_PHASE_RUNNING)
+	}
+}
+
+// Nobody would thaw it: the next host, or the same one after it gave up, has seen a guest that runs.
+func TestAHostThatGoesAwayWhileTheDisksAreSyncedLeavesTheGuestRunning(t *testing.T) {
+	service, state, machine := newRecorded()
+	ctx, goAway := context.WithCancel(context.Background())
+	machine.duringSync = func() {
+		goAway()
+		if err := thaw(service, thawRequest()); connect.CodeOf(err) != connect.CodeFailedPrecondition {
+			t.Errorf("a thaw meanwhile: %v", err)
+		}
+	}
+	_, err := service.Freeze(ctx, connect.NewRequest(&agentv1.FreezeRequest{Sync: true}))
+	if connect.CodeOf(err) != connect.CodeCanceled {
+		t.Errorf("the freeze of a host that is gone: %v", err)
+	}
+	wantPhase(t, state, agentv1.Phase_PHASE_RUNNING)
+	if !slices.Equal(machine.did, []string{"sync"}) {
+		t.Errorf("did %v", machine.did)
 	}
 }
 

@@ -3,6 +3,7 @@ package life
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
 	"banger.dev/banger/internal/guest"
@@ -13,7 +14,7 @@ func TestGuardByPhase(t *testing.T) {
 	failed := guest.NewWaiting()
 	failed.Fail("mount-base: no such disk")
 	frozen := guest.NewRunning(guest.Config{})
-	if err := frozen.BeginFreeze(); err != nil {
+	if err := frozen.BeginFreeze(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	stopping := guest.NewRunning(guest.Config{})

@@ -24,6 +24,10 @@ type Plan struct {
 	AuthorizedKeys []string
 	WallClockNanos int64
 	Entropy        []byte
+	// Init is the path of the image's init; empty when it is not to run.
+	Init string
+	// WarmUp asks for a first process beside the other work.
+	WarmUp bool
 }
 
 const (
@@ -46,9 +50,11 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 		AuthorizedKeys: request.Ssh.GetAuthorizedKeys(),
 		WallClockNanos: request.WallClockUnixNanos,
 		Entropy:        request.Entropy,
+		Init:           request.Init,
+		WarmUp:         request.WarmUp,
 	}
-	if request.Init != "" {
-		return plan, errors.New("init: an init of the image is not supported")
+	if plan.Init != "" && (!path.IsAbs(plan.Init) || strings.ContainsRune(plan.Init, 0)) {
+		return plan, fmt.Errorf("init: %q is no absolute path", plan.Init)
 	}
 	if err := checkNames(plan.Guest.VMID, plan.Guest.Hostname, plan.Guest.BootID); err != nil {
 		return plan, err

@@ -30,7 +30,7 @@ func TestParsePlan(t *testing.T) {
 
 func TestParsePlanRefuses(t *testing.T) {
 	cases := map[string]func(*agentv1.ConfigureRequest){
-		"init":            func(r *agentv1.ConfigureRequest) { r.Init = "/sbin/init" },
+		"init":            func(r *agentv1.ConfigureRequest) { r.Init = "sbin/init" },
 		"vm_id":           func(r *agentv1.ConfigureRequest) { r.VmId = "" },
 		"boot id":         func(r *agentv1.ConfigureRequest) { r.BootId = "no" },
 		"hostname":        func(r *agentv1.ConfigureRequest) { r.Hostname = "a\nb" },

@@ -15,6 +15,7 @@ import (
 	"banger.dev/banger/internal/identity"
 	"banger.dev/banger/internal/network"
 	"banger.dev/banger/internal/process"
+	"banger.dev/banger/internal/realm"
 	"banger.dev/banger/internal/rootfs"
 	"banger.dev/banger/internal/step"
 )
@@ -29,8 +30,12 @@ const (
 type VM struct {
 	// StartSSH makes the SSH service ready. It has no listener of its own.
 	StartSSH func(hostKeyPEM []byte, authorizedKeys []string) error
+	// InitEnded is called when the image's init, if one was asked for, has ended: by the guest's own poweroff, or by Stop.
+	InitEnded func()
 
 	root atomic.Pointer[rootfs.Root]
+	// init is nil when this program is the guest's only init.
+	init atomic.Pointer[realm.Realm]
 	// freezer is made by the first Freeze.
 	freezer *freezer.Freezer
 }
@@ -45,6 +50,14 @@ func (vm *VM) Configure(plan *Plan, log *step.Log) error {
 		return err
 	}
 	defer collector.Release()
+	if err := vm.bringUp(plan, log); err != nil || plan.Init == "" {
+		return err
+	}
+	// It finds everything in place.
+	return log.Run("init", func() error { return vm.startInit(plan.Init) })
+}
+
+func (vm *VM) bringUp(plan *Plan, log *step.Log) error {
 	return together(
 		func() error { return vm.enterRoot(plan, log) },
 		func() error {
@@ -71,7 +84,9 @@ func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
 	if err := log.Run("enter-root", root.Enter); err != nil {
 		return err
 	}
-	go startFirstProcess(plan.Guest)
+	if plan.WarmUp {
+		go startFirstProcess(plan.Guest)
+	}
 	return together(
 		func() error { return log.Run("volumes", root.AttachVolumes) },
 		func() error {
@@ -133,6 +148,7 @@ const closeLimit = 10 * time.Second
 
 // Stop implements Machine.
 func (vm *VM) Stop(grace time.Duration) {
+	vm.stopInit(grace)
 	endProcesses(grace)
 	root := vm.root.Load()
 	if root == nil {

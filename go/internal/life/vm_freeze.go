@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	syncLimit   = 20 * time.Second
+	// A slow disk, and as much to write as the memory can hold.
+	syncLimit   = 100 * time.Second
 	freezeLimit = 5 * time.Second
 	// Files of the guest may lie on a file system whose server is frozen.
 	identityLimit = 10 * time.Second

@@ -57,7 +57,7 @@ func TestEndAbandonedReturnsWhenTheyAreDead(t *testing.T) {
 
 func TestFrozenGuestsStartNothing(t *testing.T) {
 	state := guest.NewRunning(guest.Config{})
-	if err := state.BeginFreeze(); err != nil {
+	if err := state.BeginFreeze(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if running, err := NewService(state).start(context.Background(), Command{Argv: []string{"true"}}); err == nil {

@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"banger.dev/banger/internal/guest"
+	"banger.dev/banger/internal/realm"
 	"banger.dev/banger/internal/reaper"
 	"banger.dev/banger/internal/terminal"
 )
@@ -47,7 +48,10 @@ func Start(config guest.Config, command Command) (*Running, error) {
 		childSide, err = running.openPipes(cmd, user.UID, command.Stdin)
 	}
 	if err == nil {
-		running.child, err = reaper.Start(cmd)
+		err = realm.Inside(func() (err error) {
+			running.child, err = reaper.Start(cmd)
+			return err
+		})
 		if errors.Is(err, fs.ErrPermission) {
 			// The kernel does not say which of the two the user may not enter or run.
 			err = fmt.Errorf("%w (uid %d, working directory %q)", syscall.EACCES, user.UID, cmd.Dir)

@@ -14,6 +14,7 @@ import (
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
 	"banger.dev/banger/internal/guest"
+	"banger.dev/banger/internal/realm"
 	"banger.dev/banger/internal/terminal"
 )
 
@@ -67,7 +68,7 @@ func (s *Service) Exec(ctx context.Context, stream *execStream) error {
 		}
 		return err
 	}
-	_ = send(&agentv1.ExecResponse{Message: &agentv1.ExecResponse_StartedPid{StartedPid: uint32(running.PID())}})
+	_ = send(&agentv1.ExecResponse{Message: &agentv1.ExecResponse_StartedPid{StartedPid: uint32(realm.PID(running.PID()))}})
 	go receive(stream, running, start.GetStdin(), cancel)
 	exit := running.Output(
 		func(data []byte) error {

@@ -92,7 +92,7 @@ func mountDisk(device string, disks []disk, log *step.Log) (serial, role string,
 		if err := virtio.Bind(device); err != nil {
 			return err
 		}
-		name, err = virtio.Child(device, "block")
+		name, err = virtio.Disk(device)
 		if err != nil {
 			return err
 		}

@@ -67,7 +67,7 @@ func mountOverlay() error {
 	return nil
 }
 
-// Enter shows the kernel's file systems in the root, empties the initramfs and makes the root this process's /.
+// Enter shows the kernel's file systems in the root and makes the root this process's /.
 // Paths below /dev, /proc, /sys and /run mean the same before, meanwhile and after: they are bound, not moved.
 func (r *Root) Enter() error {
 	for _, name := range []string{"/dev", "/proc", "/sys", "/run"} {
@@ -81,7 +81,6 @@ func (r *Root) Enter() error {
 	if err := ensureDirectory(newRoot+"/tmp", 0o1777); err != nil {
 		return err
 	}
-	emptyInitramfs()
 	if err := os.Chdir(newRoot); err != nil {
 		return err
 	}
@@ -119,10 +118,12 @@ func attach(source, target string, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
-	if err := os.Mkdir(target, mode); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
+	err := os.Mkdir(target, mode)
+	if errors.Is(err, os.ErrExist) {
+		err = seed(target, source)
 	}
-	if err := seed(target, source); err != nil {
+	// An image without the directory has nothing for the volume, and the volume needs no mark that says so.
+	if err != nil {
 		return fmt.Errorf("fill %s: %w", target, err)
 	}
 	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
@@ -149,8 +150,9 @@ func ensureDirectory(path string, mode os.FileMode) error {
 	return nil
 }
 
-// emptyInitramfs frees the memory of what was unpacked beside the agent. The running program keeps its own pages anyway.
-func emptyInitramfs() {
+// EmptyInitramfs frees the memory of what was unpacked beside the agent, once all modules are loaded. The running program keeps
+// its own pages anyway.
+func EmptyInitramfs() {
 	entries, err := os.ReadDir("/")
 	if err != nil {
 		return

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 const busDirectory = "/sys/bus/virtio"
@@ -19,24 +20,29 @@ const (
 	Block Kind = "0x0002"
 )
 
-// Devices lists the names ("virtio3") of the devices of one kind, bound or not.
+// Devices lists the names ("virtio3") of the devices of one kind, bound or not. The machine's devices are looked for at the first
+// call: none comes or goes while it runs, and a machine that is restored has the same ones.
 func Devices(kind Kind) ([]string, error) {
+	kinds, err := survey()
+	return kinds[kind], err
+}
+
+var survey = sync.OnceValues(func() (map[Kind][]string, error) {
 	entries, err := os.ReadDir(busDirectory + "/devices")
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	kinds := map[Kind][]string{}
 	for _, entry := range entries {
 		label, err := os.ReadFile(devicePath(entry.Name(), "device"))
 		if err != nil {
 			return nil, err
 		}
-		if strings.TrimSpace(string(label)) == string(kind) {
-			names = append(names, entry.Name())
-		}
+		kind := Kind(strings.TrimSpace(string(label)))
+		kinds[kind] = append(kinds[kind], entry.Name())
 	}
-	return names, nil
-}
+	return kinds, nil
+})
 
 // Bind attaches a device to its driver now, so that the driver reads the device as it is now. A device that a built-in
 // driver took at boot is detached first.
@@ -68,7 +74,7 @@ func IsBound(name string) bool {
 	return err == nil
 }
 
-// Child names what a bound device became: Child("virtio2", "block") is "vda".
+// Child names what a bound device became: Child("virtio2", "net") is "eth0".
 func Child(name, class string) (string, error) {
 	entries, err := os.ReadDir(devicePath(name, class))
 	if err != nil {
@@ -78,6 +84,20 @@ func Child(name, class string) (string, error) {
 		return "", fmt.Errorf("device %s has no %s", name, class)
 	}
 	return entries[0].Name(), nil
+}
+
+// Disk names the disk that a bound block device became: Disk("virtio2") is "vda". A directory would have to be read by code
+// that nothing else of a start needs, so all disks are asked whose they are.
+func Disk(name string) (string, error) {
+	for letter := 'a'; letter <= 'z'; letter++ {
+		disk := "vd" + string(letter)
+		// Named by several at a time, so there may be gaps.
+		path, err := os.Readlink("/sys/block/" + disk)
+		if err == nil && strings.Contains(path, "/"+name+"/") {
+			return disk, nil
+		}
+	}
+	return "", fmt.Errorf("device %s has no disk", name)
 }
 
 // BlockSerial reads the serial of a bound disk ("vda").

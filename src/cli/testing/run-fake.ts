@@ -130,6 +130,7 @@ export function fakeVm(name: string, changes: Partial<VmRecord> = {}): VmRecord 
     pid: 1,
     bootId: "b",
     diskUsedBytes: 0,
+    init: null,
     baseSnapshot: null,
     lastStart: null,
     dir: "/vms/x",

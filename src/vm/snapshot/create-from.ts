@@ -13,7 +13,7 @@ import { numberedName, type NamedSnapshot } from "./reference.ts";
 import { makeSuccessor } from "./successor.ts";
 
 /** What a snapshot brings along. */
-const fixed = ["image", "kernel", "vcpus", "memoryMib", "diskBytes", "overlayBytes"] as const;
+const fixed = ["image", "kernel", "vcpus", "memoryMib", "diskBytes", "overlayBytes", "init"] as const;
 
 /**
  * Makes a VM that goes on from the snapshot, which the caller holds; with `start: false` it has the snapshot's disks and boots when it

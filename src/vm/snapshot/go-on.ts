@@ -89,7 +89,14 @@ async function restore(
 
   const lastStart = clock.record("snapshot");
   const { bootId } = identity;
-  context.state.vms.update(row.id, { state: "running", reason: "", bootId, startedAt: Date.now(), lastStart });
+  context.state.vms.update(row.id, {
+    state: "running",
+    reason: "",
+    bootId,
+    startedAt: Date.now(),
+    lastStart,
+    fingerprint: snapshot.fingerprint,
+  });
   undo.move();
   context.sessions.adopt(machine, agent);
   progress.stage("ready");

@@ -1,6 +1,6 @@
 // What a daemon makes of snapshots that the one before it left at any point, and of names that people give.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { vmPaths } from "../../config/paths.ts";
@@ -65,6 +65,17 @@ test("memory of a fork that was under way, directories without a row, and strang
   assert.deepEqual(home.diskFiles(vmId), before);
   assert.ok(existsSync(join(dir, "known_hosts")));
   assert.deepEqual(home.snapshots.show("keep").memory, true);
+});
+
+test("halves of disks that were being merged are removed from a snapshot that stays", async () => {
+  const kept = await home.snapshots.create({ vm: "box", name: "keep" }, quiet());
+  const { dir } = snapshotFiles(home.context.paths, kept.id);
+  const before = readdirSync(dir);
+  for (const name of ["overlay.ext4.0a1b2c3d4e5f.tmp", "work.qcow2.new", "work.qcow2.new.0a1b2c3d4e5f.tmp"]) {
+    writeFileSync(join(dir, name), "half");
+  }
+  await recoverSnapshots(home.context);
+  assert.deepEqual(readdirSync(dir), before);
 });
 
 test("disks of a VM whose record cannot be trusted are not touched", async () => {

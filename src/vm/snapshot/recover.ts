@@ -1,14 +1,15 @@
 // What a daemon that starts does with snapshots: gives up those that were being made, removes what nothing needs.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { removeInside } from "../../lib/files.ts";
+import { removeInside, removeUnfinished } from "../../lib/files.ts";
+import { snapshotFiles } from "../disk-files.ts";
 import { removeStaleDisks } from "./frozen-disks.ts";
 import { removeMemory, sweepSnapshots, type SweepContext } from "./sweep.ts";
 
 /**
  * Called once VMs are recovered, that is: once the records of those that run name their true disks (`adoptDisks`). Snapshots that
- * were not completed lose name and memory; unused ones, directories without a row and disks that no VM's record names are removed.
- * What cannot be put right is logged. Idempotent.
+ * were not completed lose name and memory; unused ones, halves of disks that were being merged, directories without a row and disks
+ * that no VM's record names are removed. What cannot be put right is logged. Idempotent.
  */
 export async function recoverSnapshots(context: SweepContext): Promise<void> {
   const { log, paths, state } = context;
@@ -26,6 +27,7 @@ export async function recoverSnapshots(context: SweepContext): Promise<void> {
         state.snapshots.update(row.id, { name: null, fingerprint: null, complete: true });
       }
       if (!row.complete || row.fingerprint === null) await removeMemory(context, row.id);
+      await removeUnfinished(snapshotFiles(paths, row.id).dir);
     });
   }
   for (const row of state.vms.list()) {

@@ -7,7 +7,8 @@ import type { VmContext } from "../context.ts";
 import type { Session } from "../sessions.ts";
 import { wakeGuest } from "../wake-guest.ts";
 
-/** How long the guest may take to stop its processes, and to continue them. */
+/** How long the guest may take to stop its processes, with and without writing its caches before, and to continue them. */
+const syncTimeoutMs = 120_000;
 const freezeTimeoutMs = 15_000;
 const wakeTimeoutMs = 30_000;
 
@@ -45,8 +46,9 @@ export async function standingStill(
 }
 
 async function freeze(agent: GuestAgent, options: { sync: boolean; signal: AbortSignal }): Promise<void> {
-  using limit = deadline(options.signal, freezeTimeoutMs, () => {
-    const slow = `the guest did not stop its processes within ${freezeTimeoutMs / 1000} s`;
+  const timeoutMs = options.sync ? syncTimeoutMs : freezeTimeoutMs;
+  using limit = deadline(options.signal, timeoutMs, () => {
+    const slow = `the guest did not stop its processes within ${timeoutMs / 1000} s`;
     return new BangerError("snapshot.failed", slow);
   });
   await agent.freeze({ sync: options.sync, signal: limit.signal });

@@ -8,16 +8,18 @@ export type SweepContext = Pick<VmContext, "paths" | "state" | "log" | "pins">;
 
 /**
  * To be called whenever a VM went, a snapshot lost its name, or a verb let go of one: removes the memory of snapshots without a
- * name, and those without a name whose disks nothing rests on. Rows go before files: what a crash leaves is a directory without
- * a row, which the next start removes. What cannot be removed is logged. Idempotent; never throws.
+ * name, and those without a name whose disks nothing rests on. Their rows go before their files: what a crash leaves is a directory
+ * without a row, which the next start removes. What cannot be removed is logged. Idempotent; never throws.
  */
 export async function sweepSnapshots(context: SweepContext): Promise<void> {
   const { log, pins, state } = context;
   try {
     for (const row of state.snapshots.list()) {
       if (row.name !== null || row.fingerprint === null || pins.has(row.id)) continue;
-      state.snapshots.update(row.id, { fingerprint: null });
+      // Files first: on a full disk the record can only be changed when they have given room back. Nobody asks for such a row.
       await removeMemory(context, row.id);
+      // A sweep that runs beside this one may have removed it meanwhile.
+      if (state.snapshots.get(row.id) !== undefined) state.snapshots.update(row.id, { fingerprint: null });
     }
     for (;;) {
       const unused = state.snapshots.unused().filter((row) => !pins.has(row.id));

@@ -5,7 +5,6 @@
 import { deadline } from "../../lib/abort.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { VmRow } from "../../state/vms.ts";
-import type { Machine } from "../../vmm/driver.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles } from "../disk-files.ts";
 import { fingerprintOf } from "../fingerprint.ts";
@@ -32,22 +31,25 @@ export async function takeRunning(
   const row = await adoptDisks(context, known, machine);
   const next = above(row, request.id);
   await using undo = new AsyncDisposableStack();
-  undo.defer(() => tidyDisks(context, row, machine));
+  undo.defer(() => tidyDisks(context, row, session));
   // What takes time is done side by side, while the guest runs.
   const [capture, tops, fingerprint] = await Promise.allSettled([
     machine.beginCapture(snapshotFiles(paths, request.id), { signal }),
     linkDisks(paths, row, request.id).then(() =>
       makeTops(paths, { ...row, ...next, baseSnapshotId: request.id }, { signal }),
     ),
-    machineSpec(context, row, { signal }).then((spec) => fingerprintOf(context.driver, spec, { signal })),
+    fingerprints(context, row, signal),
   ]);
   if (capture.status === "fulfilled") undo.use(capture.value);
   if (capture.status === "rejected") throw capture.reason;
   if (tops.status === "rejected") throw tops.reason;
   if (fingerprint.status === "rejected") throw fingerprint.reason;
 
+  const { own, usable } = fingerprint.value;
+  // What is to be kept, or can only be booted, must have all on its disks.
+  const sync = request.name !== null || !usable;
   state.vms.update(row.id, next);
-  const pausedMs = await standingStill(context, row, session, { sync: request.name !== null, signal }, async () => {
+  const pausedMs = await standingStill(context, row, session, { sync, signal }, async () => {
     const slow = `the VMM took longer than ${captureTimeoutMs / 1000} s`;
     using limit = deadline(signal, captureTimeoutMs, () => new BangerError("snapshot.failed", slow));
     // Neither changes what the other reads. Both have ended before the guest goes on.
@@ -57,14 +59,30 @@ export async function takeRunning(
     ]);
     for (const one of both) if (one.status === "rejected") throw one.reason;
   });
-  return { fingerprint: fingerprint.value, pausedMs };
+  return { fingerprint: own, pausedMs };
 }
 
-/** Record and directory then say what the machine says. What cannot be put right now is by the next daemon. */
-async function tidyDisks(context: VmContext, row: VmRow, machine: Machine): Promise<void> {
+/** Of the machine that runs, and whether what is installed now can restore its memory. */
+async function fingerprints(
+  context: VmContext,
+  row: VmRow,
+  signal: AbortSignal,
+): Promise<{ own: string; usable: boolean }> {
+  const now = await fingerprintOf(context.driver, await machineSpec(context, row, { signal }), { signal });
+  const own = row.fingerprint ?? now;
+  return { own, usable: own === now };
+}
+
+/**
+ * Record and directory then say what the machine says; without a machine the record is right as it is. What cannot be put right
+ * now is by the next daemon.
+ */
+async function tidyDisks(context: VmContext, row: VmRow, session: Session): Promise<void> {
   try {
     const now = context.state.vms.get(row.id);
-    if (now !== undefined) await removeStaleDisks(context.paths, await adoptDisks(context, now, machine));
+    if (now === undefined) return;
+    const runs = context.sessions.get(row.id) === session && !session.ending;
+    await removeStaleDisks(context.paths, runs ? await adoptDisks(context, now, session.machine) : now);
   } catch (error) {
     context.log.error("the disks of a VM could not be put right", { vm: row.id, error });
   }

@@ -109,6 +109,29 @@ for (const at of ["begin-capture", "freeze", "finish-capture"] as const) {
   });
 }
 
+test("a VM that is ended meanwhile keeps its disks, and the snapshot says why there is none", async () => {
+  for (const at of ["begin-capture", "freeze", "finish-capture", "thaw"] as const) {
+    using home = await harness();
+    home.addRunning("box");
+    const session = home.context.sessions.get(vmId);
+    assert.ok(session);
+    home.onStep = async (step) => {
+      if (step !== at) return;
+      session.ending = true;
+      await session.machine.kill();
+      throw new BangerError("guest.unreachable", "gone");
+    };
+    const outcome = home.snapshots.create({ vm: "box" }, quiet());
+    if (at === "thaw") await outcome;
+    else await assert.rejects(outcome, { code: "cancelled", message: /"box" was ended while a snapshot of it/ });
+    const row = home.context.state.vms.get(vmId);
+    assert.ok(row);
+    const named = writableSerials.map((serial) => basename(vmDisk(home.context.paths, row, serial).path));
+    assert.deepEqual(home.diskFiles(vmId), named.toSorted());
+    if (row.baseSnapshotId !== null) assert.ok(home.snapshotDirs().includes(row.baseSnapshotId));
+  }
+});
+
 test("a record that cannot be written changes nothing", async () => {
   using home = await harness();
   const source = home.addRunning("box");
@@ -167,4 +190,16 @@ test("a record that is behind its machine is put right before anything else", as
   assert.deepEqual([adopted.baseSnapshotId, adopted.diskEpoch], [first.id, 1]);
   source.disks.set("overlay", "/somewhere/else.qcow2");
   await assert.rejects(adoptDisks(home.context, adopted, source.machine), { code: "vmm.failed" });
+});
+
+test("memory says what its machine was started with, also after an upgrade of what is installed", async () => {
+  using home = await harness();
+  home.addRunning("box");
+  home.context.state.vms.update(vmId, { fingerprint: "of an older VMM" });
+  const { id } = await home.snapshots.create({ vm: "box" }, quiet());
+  assert.equal(home.context.state.snapshots.get(id)?.fingerprint, "of an older VMM");
+  // Forks of it can only boot, so its disks have to be whole without the memory.
+  await home.snapshots.fork({ source: "box" }, quiet()).catch(() => {});
+  assert.ok(!home.steps.includes("restore"));
+  assert.equal(home.synced.at(-1), true);
 });

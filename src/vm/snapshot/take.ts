@@ -53,7 +53,8 @@ export async function takeSnapshot(context: VmContext, row: VmRow, request: Take
     return state.snapshots.update(id, { ...taken, complete: true });
   } catch (error) {
     await giveUp(context, id);
-    throw error;
+    if (session?.ending !== true) throw error;
+    throw new BangerError("cancelled", `VM "${row.name}" was ended while a snapshot of it was taken`, { cause: error });
   }
 }
 
@@ -84,6 +85,7 @@ function emptySnapshot(row: VmRow, { id, name, warm }: TakeRequest): SnapshotRow
     kernelId: row.kernelId,
     kernelName: row.kernelName,
     spec: row.spec,
+    init: row.init,
     workspace: row.workspace,
     fingerprint: null,
     warm,

@@ -24,7 +24,8 @@ export function captureFiles(directory: string): MachineCapture {
 
 /** Makes the captured files durable, then writes the manifest: a template without one is not believed in. */
 export async function sealTemplate(directory: string, manifest: TemplateManifest): Promise<void> {
-  for (const path of Object.values(captureFiles(directory))) {
+  const { memoryFile, stateFile } = captureFiles(directory);
+  for (const path of [memoryFile, stateFile]) {
     await using file = await open(path, "r+");
     await file.chmod(0o600);
     await file.sync();

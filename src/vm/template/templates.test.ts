@@ -247,7 +247,7 @@ test("the end of the daemon ends what is being made, and leaves nothing of it", 
   await using hung = await open({
     forgetSession: (_channel, signal) =>
       new Promise((_, reject) => {
-        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
         asked.resolve();
       }),
   });

@@ -110,7 +110,8 @@ export class Templates implements TemplatesOfStarts, AsyncDisposable {
   /** Removes the templates of kernels that are gone: for after a change of the kernels. */
   async forgetKernels(): Promise<void> {
     const known = new Set(this.#options.kernels.list().map(({ id }) => id));
-    await Promise.all(this.list().map(({ id, kernel }) => (known.has(kernel.id) ? undefined : this.#store.remove(id))));
+    const gone = this.list().filter(({ kernel }) => !known.has(kernel.id));
+    await Promise.all(gone.map(({ id }) => this.#store.remove(id)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,9 +3,9 @@ import { chmod, open } from "node:fs/promises";
 import { setPriority } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BangerError } from "../../lib/errors.ts";
+import { BangerError, diskFull, toBangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
-import { findTool, startDetached } from "../../lib/run.ts";
+import { findTool, run, startDetached } from "../../lib/run.ts";
 import type { MachineSpec } from "../driver.ts";
 import { consoleLogName, qemuArguments, socketNames } from "./arguments.ts";
 import type { HostFacts, RestoreArguments } from "./arguments.ts";
@@ -19,7 +19,7 @@ import { removeRuntimeFiles, vmmLogName } from "./runtime-files.ts";
 
 const answerTimeoutMs = 30_000;
 
-/** The lowest priority of processes: others go first whenever they have something to do. */
+/** The lowest priority of processes, for where the scheduler's class for what is idle cannot be had. */
 const backgroundNiceness = 19;
 
 export interface LaunchOptions {
@@ -45,16 +45,20 @@ export async function launchMachine(spec: MachineSpec, options: LaunchOptions): 
   const machine = await startQemu(program, args, spec, options, processEnd);
   try {
     const identityWritten = writeIdentity(join(spec.dir, identityFileName), machine.identity);
-    await Promise.all([identityWritten, connectWhenReady(machine.qemu, processEnd, signal)]).finally(() =>
-      // Removing it below must not come before it is there.
-      Promise.allSettled([identityWritten]),
-    );
+    const [, connected] = await Promise.allSettled([
+      identityWritten,
+      connectWhenReady(machine.qemu, processEnd, signal),
+    ]);
+    // Removing the file below must not come before it is there: both have ended.
+    if (connected.status === "rejected") throw connected.reason;
+    await identityWritten;
     // QEMU makes them with the daemon's umask; both are there once it answers.
     for (const name of Object.values(socketNames)) await chmod(join(spec.dir, name), 0o600);
     return machine.qemu;
   } catch (error) {
     await discardMachine(machine.qemu);
     signal.throwIfAborted();
+    if (toBangerError(error).code === "disk.full") throw diskFull(`no space left to start VM "${spec.vmId}"`, error);
     throw new BangerError(
       "vmm.failed",
       `"${host.platform.program}" of VM "${spec.vmId}" did not start${await lastWords(spec, processEnd.text)}`,
@@ -110,8 +114,8 @@ async function startQemu(
     outputFd: output.fd,
     inheritedFds: restore === undefined ? [] : [restore.stateFd],
   });
-  // Before it has started any thread: they inherit it.
-  if (background === true) lowerPriority(pid, log);
+  // Before it has started its CPUs: threads inherit it.
+  if (background === true) await lowerPriority(pid, log);
   void exited.then((text) => (processEnd.text = text));
   // A process that has ended already is found out while connecting; no living process has the start time -1.
   const identity: VmmIdentity = {
@@ -124,9 +128,11 @@ async function startQemu(
   return { qemu: new QemuMachine({ vmId: spec.vmId, dir: spec.dir, identity, processEnd: exited, log }), identity };
 }
 
-function lowerPriority(pid: number, log: Logger): void {
+/** Others go first whenever they have something to do. */
+async function lowerPriority(pid: number, log: Logger): Promise<void> {
   try {
     setPriority(pid, backgroundNiceness);
+    await run({ file: "chrt", args: ["--all-tasks", "--idle", "--pid", "0", String(pid)], timeoutMs: 5000 });
   } catch (error) {
     log.debug("a VMM keeps its priority", { pid, error });
   }

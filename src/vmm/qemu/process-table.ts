@@ -36,10 +36,13 @@ function readProc(pid: number, name: string): string | undefined {
   }
 }
 
-/** Start time of a living process; undefined when it is gone. A zombie is gone: it holds no memory, file or socket. */
+/**
+ * Start time of a living process; undefined when it is gone. A zombie is gone, as it holds no memory, file or socket; but one whose
+ * first thread is a zombie still holds all of them for its other threads, and the locks on its files.
+ */
 export function startTicksOf(pid: number): number | undefined {
   const fields = statFields(pid);
-  if (fields === undefined || fields[0] === "Z" || fields[0] === "X") return undefined;
+  if (fields === undefined || fields[0] === "X" || (fields[0] === "Z" && Number(fields[17]) <= 1)) return undefined;
   const ticks = Number(fields[19]);
   return Number.isSafeInteger(ticks) ? ticks : undefined;
 }

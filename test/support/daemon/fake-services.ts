@@ -103,6 +103,7 @@ function record(name: string, autoRemove: boolean, dir: string): VmRecord {
     kernel: { id: "k", name: "k" },
     spec: { vcpus: 1, memoryMib: 128, diskBytes: 0, overlayBytes: 0 },
     diskUsedBytes: 0,
+    init: null,
     baseSnapshot: null,
     lastStart: null,
     createdAt: Date.now(),

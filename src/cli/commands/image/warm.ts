@@ -18,6 +18,10 @@ Kernel and sizes are fixed with the snapshot. Prints its name; "vm snapshot list
       "banger image warm mine --name db --memory 2G -- /usr/local/bin/start-database",
       "an image whose database is up already",
     ],
+    [
+      "banger image warm mine --name up --init /sbin/init -- systemctl is-system-running --wait",
+      "an image whose systemd has started its services",
+    ],
     ["banger vm run --rm --warm-from db -- make test", "then: a run that starts there"],
   ],
   rest: "dashes",

@@ -47,6 +47,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       "banger vm run --rm --warm-from toolchain-ready ./repo -- make test",
       "the same, from a state with all tools in it",
     ],
+    ["banger vm run --image mine --init /sbin/init", "a shell in a VM whose systemd runs its services"],
     ["banger vm run --rm --timings -- true", "where the time of a run goes"],
     ["banger vm run --rm --image python:3.12 -- python3 -c 'print(6 * 7)'", "an image of a registry"],
     ["banger vm run --detach --name box ./repo", "prepare a VM and come back later: banger vm ssh box"],

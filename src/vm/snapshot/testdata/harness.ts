@@ -36,6 +36,7 @@ export type Step =
 /** A machine and the guest in it. */
 export class FakeVm {
   readonly disks = new Map<string, string>();
+  readonly synced: boolean[];
   paused = false;
   frozen = false;
   gone = false;
@@ -43,7 +44,13 @@ export class FakeVm {
   readonly #exit = Promise.withResolvers<MachineExit>();
   readonly #step: (step: Step) => Promise<void>;
 
-  constructor(vmId: string, disks: Iterable<[string, string]>, step: (step: Step) => Promise<void>) {
+  constructor(
+    vmId: string,
+    disks: Iterable<[string, string]>,
+    step: (step: Step) => Promise<void>,
+    synced: boolean[] = [],
+  ) {
+    this.synced = synced;
     this.identity = vmId;
     this.disks = new Map(disks);
     this.#step = step;
@@ -84,11 +91,15 @@ export class FakeVm {
   get agent(): GuestAgent {
     return {
       closed: new Promise<never>(() => {}),
+      end() {},
       hello: async () => {
         await this.#step("hello");
         return { vmId: this.identity, phase: this.frozen ? "frozen" : "running", failure: "" };
       },
-      freeze: () => this.#does("freeze", () => (this.frozen = true)),
+      freeze: ({ sync }: { sync: boolean }) => {
+        this.synced.push(sync);
+        return this.#does("freeze", () => (this.frozen = true));
+      },
       thaw: ({ identity }: { identity?: GuestIdentity }) =>
         this.#does("thaw", () => {
           this.frozen = false;
@@ -100,10 +111,13 @@ export class FakeVm {
 
   /** Fails before or, for a reply that is lost, after it has taken effect: that is up to the step. */
   async #does(step: Step, effect: () => unknown): Promise<unknown[]> {
-    let failure: unknown;
-    await this.#step(step).catch((error: unknown) => (failure = error));
-    if (!(failure instanceof BangerError && failure.message === "not done")) effect();
-    if (failure !== undefined) throw failure;
+    try {
+      await this.#step(step);
+    } catch (error) {
+      if (!(error instanceof BangerError && error.message === "not done")) effect();
+      throw error;
+    }
+    effect();
     return [];
   }
 }
@@ -114,6 +128,8 @@ export interface Harness extends Disposable {
   /** Machines that were started, by the VM they are of. */
   vms: Map<string, FakeVm>;
   steps: Step[];
+  /** Whether each freeze was asked to write caches to the disks. */
+  synced: boolean[];
   /** Called at each step: throws, aborts, or does nothing. */
   onStep: (step: Step) => void | Promise<void>;
   /** A running VM with its own whole disks. */
@@ -195,6 +211,7 @@ export async function harness(): Promise<Harness> {
     snapshots: new Snapshots(context, record),
     vms,
     steps,
+    synced: [],
     onStep: () => {},
     addRunning(name) {
       const row = exampleVm({ name, state: "running" });
@@ -202,7 +219,7 @@ export async function harness(): Promise<Harness> {
       mkdirSync(vmPaths(paths, row.id).dir);
       const files = writableSerials.map((serial): [string, string] => [serial, vmDisk(paths, row, serial).path]);
       for (const [, path] of files) writeFileSync(path, Buffer.alloc(mib));
-      const fake = new FakeVm(row.id, files, step);
+      const fake = new FakeVm(row.id, files, step, made.synced);
       vms.set(row.id, fake);
       context.sessions.adopt(fake.machine, fake.agent);
       return fake;

@@ -18,7 +18,17 @@ test("memory of a file, in one mapping or in several next to each other", () => 
       line(0x4000, size, "rw-p 00004000 fe:00 12    /memory (deleted)"),
       line(size, size + 0x1000, "---p 00000000 00:00 0 "),
     ]),
-    "/memory (deleted)",
+    "/memory",
+  );
+});
+
+test("a file is the same before and after it was unlinked, at whatever moment it is looked at", () => {
+  assert.equal(
+    file([
+      line(0, 0x4000, "rw-p 00000000 fe:00 12    /memory"),
+      line(0x4000, size, "rw-p 00004000 fe:00 12    /memory (deleted)"),
+    ]),
+    "/memory",
   );
 });
 

@@ -10,7 +10,7 @@ export interface Mapping {
   /** For example "rw-p". */
   access: string;
   fileOffset: number;
-  /** As the kernel writes it, with " (deleted)" when it was unlinked; empty for anonymous memory. */
+  /** As the file was called, also when it was unlinked; empty for anonymous memory. */
   path: string;
 }
 
@@ -28,9 +28,12 @@ export function parseMaps(text: string): Mapping[] {
     if (found === null) return [];
     const [, start = "", end = "", access = "", offset = "", path = ""] = found;
     const hex = (digits: string) => Number.parseInt(digits, 16);
-    return [{ start: hex(start), end: hex(end), access, fileOffset: hex(offset), path }];
+    return [{ start: hex(start), end: hex(end), access, fileOffset: hex(offset), path: bare(path) }];
   });
 }
+
+/** The kernel marks what is unlinked, which may happen to a template between two looks at it. */
+const bare = (path: string) => path.replace(/ \(deleted\)$/, "");
 
 /** The host virtual address in QEMU's answer to `gpa2hva`, when what lies there is guest memory of this name. */
 export function parseHostAddress(answer: string, name: string): number | undefined {
@@ -69,7 +72,7 @@ async function openFile(pid: number, path: string, sizeBytes: number): Promise<s
   for (const name of await readdir(directory)) {
     const candidate = join(directory, name);
     // A descriptor may be closed between these calls.
-    if ((await readlink(candidate).catch(() => "")) !== path) continue;
+    if (bare(await readlink(candidate).catch(() => "")) !== path) continue;
     const info = await stat(candidate).catch(() => undefined);
     if (info?.isFile() === true && info.size === sizeBytes) return candidate;
   }

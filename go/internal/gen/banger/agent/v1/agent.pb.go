@@ -460,14 +460,18 @@ type ConfigureRequest struct {
 	Entropy []byte `protobuf:"bytes,7,opt,name=entropy,proto3" json:"entropy,omitempty"`
 	// Environment of every process (image config first, user's own after it), as NAME=value.
 	Environment []string `protobuf:"bytes,8,rep,name=environment,proto3" json:"environment,omitempty"`
-	// The image's own init (e.g. "/sbin/init") to hand PID 1 to is not supported yet: must be empty.
+	// Absolute path of the image's own init (e.g. "/sbin/init"), which becomes PID 1 of everything that is not the agent. The reply comes
+	// when its program runs, and for systemd when that takes commands. Its end is the end of the machine. Empty: there is none.
 	Init string `protobuf:"bytes,9,opt,name=init,proto3" json:"init,omitempty"`
 	// Default user and working directory of processes, from the image's config. Empty: root, its home.
 	DefaultUser    string `protobuf:"bytes,10,opt,name=default_user,json=defaultUser,proto3" json:"default_user,omitempty"`
 	DefaultWorkdir string `protobuf:"bytes,11,opt,name=default_workdir,json=defaultWorkdir,proto3" json:"default_workdir,omitempty"`
 	// UUID that the guest shows as its boot id: guests that were restored from one template would all show the template's.
 	// Empty: as the kernel has it.
-	BootId        string `protobuf:"bytes,12,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	BootId string `protobuf:"bytes,12,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	// Run a first process beside the other work: the user's first command then finds done what is slow only once. After a boot that
+	// is time won; after a restore it would take as much memory of the host (translated code) as it saves milliseconds.
+	WarmUp        bool `protobuf:"varint,13,opt,name=warm_up,json=warmUp,proto3" json:"warm_up,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -584,6 +588,13 @@ func (x *ConfigureRequest) GetBootId() string {
 		return x.BootId
 	}
 	return ""
+}
+
+func (x *ConfigureRequest) GetWarmUp() bool {
+	if x != nil {
+		return x.WarmUp
+	}
+	return false
 }
 
 type ConfigureResponse struct {
@@ -2954,7 +2965,7 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\tSshConfig\x12 \n" +
 	"\fhost_key_pem\x18\x01 \x01(\fR\n" +
 	"hostKeyPem\x12'\n" +
-	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xc6\x03\n" +
+	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xdf\x03\n" +
 	"\x10ConfigureRequest\x12\x13\n" +
 	"\x05vm_id\x18\x01 \x01(\tR\x04vmId\x12\x1a\n" +
 	"\bhostname\x18\x02 \x01(\tR\bhostname\x121\n" +
@@ -2968,7 +2979,8 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\fdefault_user\x18\n" +
 	" \x01(\tR\vdefaultUser\x12'\n" +
 	"\x0fdefault_workdir\x18\v \x01(\tR\x0edefaultWorkdir\x12\x17\n" +
-	"\aboot_id\x18\f \x01(\tR\x06bootId\"\x8f\x01\n" +
+	"\aboot_id\x18\f \x01(\tR\x06bootId\x12\x17\n" +
+	"\awarm_up\x18\r \x01(\bR\x06warmUp\"\x8f\x01\n" +
 	"\x11ConfigureResponse\x12=\n" +
 	"\x05steps\x18\x01 \x03(\v2'.banger.agent.v1.ConfigureResponse.StepR\x05steps\x1a;\n" +
 	"\x04Step\x12\x12\n" +

@@ -247,7 +247,8 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
   environment: string[];
 
   /**
-   * The image's own init (e.g. "/sbin/init") to hand PID 1 to is not supported yet: must be empty.
+   * Absolute path of the image's own init (e.g. "/sbin/init"), which becomes PID 1 of everything that is not the agent. The reply comes
+   * when its program runs, and for systemd when that takes commands. Its end is the end of the machine. Empty: there is none.
    *
    * @generated from field: string init = 9;
    */
@@ -272,6 +273,14 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
    * @generated from field: string boot_id = 12;
    */
   bootId: string;
+
+  /**
+   * Run a first process beside the other work: the user's first command then finds done what is slow only once. After a boot that
+   * is time won; after a restore it would take as much memory of the host (translated code) as it saves milliseconds.
+   *
+   * @generated from field: bool warm_up = 13;
+   */
+  warmUp: boolean;
 };
 
 /**

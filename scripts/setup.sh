@@ -7,7 +7,7 @@ cd "$root"
 
 packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap openssh-client rsync git make kmod tar xz-utils zstd ca-certificates"
 [ "$(uname -m)" = aarch64 ] && packages=$(echo "$packages" | sed s/qemu-system-x86/qemu-system-arm/)
-[ "${1:-}" = --test ] && packages="$packages tmux zsh fish shellcheck docker-registry skopeo openssl"
+[ "${1:-}" = --test ] && packages="$packages tmux zsh fish shellcheck docker-registry skopeo umoci attr openssl"
 command -v npm >/dev/null || packages="$packages nodejs npm"
 command -v go >/dev/null || packages="$packages golang-go"
 
@@ -20,8 +20,15 @@ if [ -n "$missing" ]; then
   sudo=
   [ "$(id -u)" = 0 ] || sudo=sudo
   $sudo apt-get update -qq
+  # Tests start their own registry: one that comes with the package is not started, neither now nor at the next boot.
+  case "$missing " in
+    *" docker-registry "*)
+      $sudo mkdir -p /etc/systemd/system
+      $sudo ln -sfn /dev/null /etc/systemd/system/docker-registry.service
+      ;;
+  esac
   # shellcheck disable=SC2086 # a list of words
-  # RUNLEVEL: a server that comes with a package is not started; tests start their own.
+  # RUNLEVEL: the same where there is no systemd.
   $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 

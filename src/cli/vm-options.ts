@@ -42,7 +42,10 @@ export const coldFlag = flag("boot the kernel, although memory of a booted guest
 
 export const vmFlags = {
   name: option("name of the VM: 1 to 63 of a-z 0-9 and -; generated when left out", "name"),
-  image: referenceOption("image", "image to start from, e.g. debian-bookworm or alpine:3.20; pulled when it is missing"),
+  image: referenceOption(
+    "image",
+    "image to start from, e.g. debian-bookworm or alpine:3.20; pulled when it is missing",
+  ),
   ...sizeFlags,
   cold: coldFlag,
   warmFrom: referenceOption("snapshot", "go on from this snapshot; image, kernel and sizes are the snapshot's"),

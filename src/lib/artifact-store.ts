@@ -71,8 +71,7 @@ export class ArtifactStore {
     const rows = this.list();
     const exact = rows.find((row) => row.name === reference || row.id === reference);
     if (exact !== undefined) return exact;
-    const found =
-      reference === "" ? [] : rows.filter((row) => isBeginning(reference, row));
+    const found = reference === "" ? [] : rows.filter((row) => isBeginning(reference, row));
     const [only] = found;
     if (only !== undefined && found.length === 1) return only;
     if (found.length > 1) {

@@ -36,7 +36,8 @@ const replies = {
   "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "sub", files: 3, untracked: 1 }),
   "workspace.prepare": () => prepared,
 };
-const names = (calls: { name: string }[]) => calls.map(({ name }) => name).filter((name) => !["vm.show", "image.show"].includes(name));
+const names = (calls: { name: string }[]) =>
+  calls.map(({ name }) => name).filter((name) => !["vm.show", "image.show"].includes(name));
 const run = (words: string[], options: FakeOptions = {}) =>
   runFake(["vm", "run", ...words], { ...options, replies: { ...replies, ...options.replies } });
 

@@ -75,7 +75,19 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
     aliases: { d: "detach", e: "env", t: "tty", T: "noTty", i: "interactive" },
   },
   async run(context, flags, path) {
-    const { rm = false, detach = false, user, env, workdir, tty, noTty, interactive, timings, entrypoint, ...vm } = flags;
+    const {
+      rm = false,
+      detach = false,
+      user,
+      env,
+      workdir,
+      tty,
+      noTty,
+      interactive,
+      timings,
+      entrypoint,
+      ...vm
+    } = flags;
     const request = {
       path,
       argv: context.rest ?? [],

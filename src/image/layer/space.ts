@@ -2,17 +2,19 @@
 import { statfsSync } from "node:fs";
 import { diskFull } from "../../lib/errors.ts";
 
-const keptBytes = 256 * 1024 ** 2;
+/** What is left of a disk of 4 GiB and more; of a smaller one, a sixteenth. */
+const maxKeptBytes = 256 * 1024 ** 2;
 const checkEveryBytes = 64 * 1024 ** 2;
 
 /** Throws `disk.full` when fewer than `neededBytes`, and a reserve, are free on the file system of `directory`. */
 export function requireSpace(directory: string, neededBytes: number): void {
-  const { bavail, bsize } = statfsSync(directory);
+  const { bavail, blocks, bsize } = statfsSync(directory);
+  const keptBytes = Math.min(maxKeptBytes, (blocks * bsize) / 16);
   const freeBytes = bavail * bsize;
   if (freeBytes >= neededBytes + keptBytes) return;
   const mib = (bytes: number) => Math.ceil(bytes / 1024 ** 2);
   throw diskFull(
-    `"${directory}" has ${mib(freeBytes)} MiB free, and the image needs ${mib(neededBytes + keptBytes)} MiB`,
+    `"${directory}" has ${mib(freeBytes)} MiB free: the image needs ${mib(neededBytes)} MiB more, and ${mib(keptBytes)} MiB are to stay free`,
   );
 }
 

@@ -44,6 +44,13 @@ export interface Templates {
   want(shape: TemplateShape): void;
   /** For one that could not be restored: removes it, and has it made anew only after a while. Never throws. */
   discard(id: string, reason: unknown): Promise<void>;
+  /** To be held while a machine is captured: meanwhile no spare copy of a template's memory is begun. */
+  capturing(): CaptureTurn;
+}
+
+export interface CaptureTurn extends Disposable {
+  /** What `Capture.spareBase` says: when it belongs to a template, that gets a new spare copy once no machine is captured. */
+  based(memoryFile: string): void;
 }
 
 /** What a template is made of; `fingerprint` (src/vm/fingerprint.ts) stands for all of it. */

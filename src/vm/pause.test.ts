@@ -170,7 +170,12 @@ function daemon(): Vms {
     kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
     initramfs: async () => "/x",
     connectGuest: async () => agent,
-    templates: { take: () => undefined, want() {}, async discard() {} },
+    templates: {
+      take: () => undefined,
+      want() {},
+      async discard() {},
+      capturing: () => ({ based() {}, [Symbol.dispose]() {} }),
+    },
     settings: {
       defaultImage: "thing",
       defaultKernel: "thing",

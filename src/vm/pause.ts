@@ -61,7 +61,9 @@ const moveToDisk: Step = async (context, row, session, progress) => {
   const agent = await orAborted(session.agent, signal);
   {
     // Begun while the guest runs: what does not change any more is copied before it has to stand still.
+    using turn = context.templates.capturing();
     await using capture = await machine.beginCapture(await stagePausedMemory(paths, row.id), { signal });
+    if (capture.spareBase !== undefined) turn.based(capture.spareBase);
     progress.stage("freeze");
     context.sessions.hold(row.id);
     await freeze(agent, { sync: true, signal });

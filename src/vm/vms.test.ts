@@ -82,7 +82,12 @@ beforeEach(async () => {
     kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
     initramfs: async () => "/x",
     connectGuest: async () => agent,
-    templates: { take: () => undefined, want() {}, async discard() {} },
+    templates: {
+      take: () => undefined,
+      want() {},
+      async discard() {},
+      capturing: () => ({ based() {}, [Symbol.dispose]() {} }),
+    },
     settings: {
       defaultImage: "thing",
       defaultKernel: "thing",

@@ -71,7 +71,8 @@ export interface Machine extends AsyncDisposable {
   /**
    * Begins to capture memory and devices into two new files while the machine runs on: copies what is not going to change.
    * The caller owns the files, also after a failure. Throws `snapshot.failed` (with a hint when the host forbids to read the
-   * memory of the VMM), `disk.full`, or the signal's reason.
+   * memory of the VMM), `disk.full`, or the signal's reason. Takes the spare copy of the memory file that the machine was restored
+   * from (src/vmm/spare-memory.ts) when there is one.
    */
   beginCapture(target: MachineCapture, options: { signal: AbortSignal }): Promise<Capture>;
   /**
@@ -87,6 +88,8 @@ export interface Machine extends AsyncDisposable {
 
 /** A capture under way; dispose lets go of what it holds open. */
 export interface Capture extends AsyncDisposable {
+  /** The memory file that the machine was restored from, when the next capture could use a spare copy of it. */
+  readonly spareBase?: string | undefined;
   /** The rest, while the machine is paused: when it resolves, both files are complete, but not flushed to the disk. */
   finish(options: { signal: AbortSignal }): Promise<{ copiedBytes: number }>;
 }

@@ -30,6 +30,7 @@ export async function takeRunning(
   const { signal } = request.progress;
   const row = await adoptDisks(context, known, machine);
   const next = above(row, request.id);
+  using turn = context.templates.capturing();
   await using undo = new AsyncDisposableStack();
   undo.defer(() => tidyDisks(context, row, session));
   // What takes time is done side by side, while the guest runs.
@@ -41,6 +42,8 @@ export async function takeRunning(
     fingerprints(context, row, signal),
   ]);
   if (capture.status === "fulfilled") undo.use(capture.value);
+  const base = capture.status === "fulfilled" ? capture.value.spareBase : undefined;
+  if (base !== undefined) turn.based(base);
   if (capture.status === "rejected") throw capture.reason;
   if (tops.status === "rejected") throw tops.reason;
   if (fingerprint.status === "rejected") throw fingerprint.reason;

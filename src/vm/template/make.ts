@@ -82,8 +82,10 @@ export async function makeTemplate(
   signal.throwIfAborted();
 }
 
-/** A machine with as much room as its memory can take: a template must not be what fills the disk that VMs write to. */
-async function requireRoom(directory: string, wantedBytes: number): Promise<void> {
+/**
+ * Wants as much room as the memory can take: a template must not be what fills the disk that VMs write to. Throws `disk.full`.
+ */
+export async function requireRoom(directory: string, wantedBytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(directory);
   const freeBytes = bavail * bsize;
   if (freeBytes >= wantedBytes) return;

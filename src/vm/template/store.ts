@@ -1,17 +1,24 @@
 // The templates on this host: which there are, which are being restored, and which have to go to make room. One directory each,
 // published whole; whatever else lies there was left by a daemon that is gone.
-import { readdir, utimes } from "node:fs/promises";
-import { join } from "node:path";
+import { lstat, readdir, utimes } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { TemplateRecord } from "../../api/records.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { ensureDirectory, publish, removeInside } from "../../lib/files.ts";
 import type { Logger } from "../../lib/log.ts";
+import { spareOf } from "../../vmm/spare-memory.ts";
 import type { TemplateUse } from "../context.ts";
 import { captureFiles, manifestName, readTemplate, type TemplateOnDisk } from "./files.ts";
 
 interface Entry extends TemplateOnDisk {
   /** Starts that restore it now. */
   uses: number;
+  /** Copies of it that are being made; they end when it is to go. */
+  holds: number;
+  /** Bytes that its spare copy takes. */
+  spareBytes: number;
+  /** For them: aborted when it is to go. */
+  removed: AbortController;
   /** Set when it is to go: no start takes it any more. Resolved when its files are gone. */
   removal: PromiseWithResolvers<void> | undefined;
 }
@@ -43,22 +50,36 @@ export class TemplateStore {
   take(id: string): TemplateUse | undefined {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.removal !== undefined) return undefined;
-    entry.uses += 1;
     entry.lastUsedAt = Date.now();
     const now = new Date(entry.lastUsedAt);
     // For the next daemon only: nobody waits for it.
     utimes(join(this.#pathOf(id), manifestName), now, now).catch(() => {});
-    let held = true;
-    return {
-      id,
-      capture: captureFiles(this.#pathOf(id)),
-      [Symbol.dispose]: () => {
-        if (!held) return;
-        held = false;
-        entry.uses -= 1;
-        if (entry.uses === 0 && entry.removal !== undefined) void this.#erase(entry);
-      },
-    };
+    return this.#use(entry, "uses");
+  }
+
+  /** As `take`, but it does not count as used. `removed` is aborted when it is to go, which waits for the end of this. */
+  hold(id: string): (TemplateUse & { removed: AbortSignal; memoryMib: number }) | undefined {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.removal !== undefined) return undefined;
+    return { ...this.#use(entry, "holds"), removed: entry.removed.signal, memoryMib: entry.manifest.memoryMib };
+  }
+
+  /** Looks whether a template has a spare copy now, and how large it is. */
+  async countSpare(id: string): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const spare = spareOf(captureFiles(this.#pathOf(id)).memoryFile);
+    entry.spareBytes = await lstat(spare).then(
+      ({ blocks }) => blocks * 512,
+      () => 0,
+    );
+  }
+
+  /** Whether all templates take at most `maxBytes` when this one gets a spare copy: none has to go for that. */
+  async hasRoomForSpare(id: string, maxBytes: number): Promise<boolean> {
+    await Promise.all(this.#usable().map(({ manifest }) => this.countSpare(manifest.id)));
+    const wanted = this.#entries.get(id)?.usedBytes ?? 0;
+    return this.#usable().reduce((bytes, entry) => bytes + takes(entry), wanted) <= maxBytes;
   }
 
   /**
@@ -77,7 +98,7 @@ export class TemplateStore {
     }
     await this.remove(id);
     await publish(staging, this.#pathOf(id));
-    const entry: Entry = { ...found, uses: 0, removal: undefined };
+    const entry = newEntry(found);
     this.#entries.set(id, entry);
     await this.#makeRoom(maxBytes, id);
     return toRecord(entry);
@@ -89,7 +110,8 @@ export class TemplateStore {
     if (entry === undefined) return;
     if (entry.removal === undefined) {
       entry.removal = Promise.withResolvers();
-      if (entry.uses === 0) void this.#erase(entry);
+      entry.removed.abort(new Error("the template is removed"));
+      if (entry.uses + entry.holds === 0) void this.#erase(entry);
     }
     await entry.removal.promise;
   }
@@ -100,7 +122,8 @@ export class TemplateStore {
     for (const name of await readdir(this.#directory)) {
       const found = /^[0-9a-f]{64}$/.test(name) ? await readTemplate(this.#pathOf(name), name) : undefined;
       if (found !== undefined && keep(found)) {
-        this.#entries.set(name, { ...found, uses: 0, removal: undefined });
+        await this.#removeSpares(name);
+        this.#entries.set(name, newEntry(found));
         continue;
       }
       this.#log.info("removing the remains of a memory template", { entry: name });
@@ -110,13 +133,47 @@ export class TemplateStore {
 
   async #makeRoom(maxBytes: number, newest: string): Promise<void> {
     const oldestFirst = this.#usable().toSorted((a, b) => a.lastUsedAt - b.lastUsedAt);
-    let sum = oldestFirst.reduce((bytes, entry) => bytes + entry.usedBytes, 0);
+    await Promise.all(oldestFirst.map(({ manifest }) => this.countSpare(manifest.id)));
+    let sum = oldestFirst.reduce((bytes, entry) => bytes + takes(entry), 0);
+    for (const entry of oldestFirst) {
+      if (sum <= maxBytes) return;
+      sum -= entry.spareBytes;
+      await this.#removeSpares(entry.manifest.id);
+      entry.spareBytes = 0;
+    }
     for (const entry of oldestFirst) {
       if (sum <= maxBytes) return;
       if (entry.uses > 0 || entry.manifest.id === newest) continue;
       this.#log.info("removing a memory template to make room", { template: entry.manifest.id });
       sum -= entry.usedBytes;
       await this.remove(entry.manifest.id);
+    }
+  }
+
+  #use(entry: Entry, as: "uses" | "holds"): TemplateUse {
+    const { id } = entry.manifest;
+    entry[as] += 1;
+    let held = true;
+    return {
+      id,
+      capture: captureFiles(this.#pathOf(id)),
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        entry[as] -= 1;
+        if (entry.uses + entry.holds === 0 && entry.removal !== undefined) void this.#erase(entry);
+      },
+    };
+  }
+
+  /** Spare copies of former daemons are not believed in: nobody flushed them to the disk. */
+  async #removeSpares(id: string): Promise<void> {
+    const directory = this.#pathOf(id);
+    const spare = basename(spareOf(captureFiles(directory).memoryFile));
+    for (const name of await readdir(directory)) {
+      if (name === spare || (name.startsWith(`${spare}.`) && name.endsWith(".tmp"))) {
+        await this.#removeFiles(join(id, name));
+      }
     }
   }
 
@@ -156,6 +213,18 @@ export async function openTemplateStore(options: {
   return store;
 }
 
-function toRecord({ manifest, usedBytes, lastUsedAt }: Entry): TemplateRecord {
-  return { ...manifest, usedBytes, lastUsedAt };
+const newEntry = (found: TemplateOnDisk): Entry => ({
+  ...found,
+  uses: 0,
+  holds: 0,
+  spareBytes: 0,
+  removed: new AbortController(),
+  removal: undefined,
+});
+
+/** Bytes of a template with its spare copy. */
+const takes = ({ usedBytes, spareBytes }: Entry): number => usedBytes + spareBytes;
+
+function toRecord(entry: Entry): TemplateRecord {
+  return { ...entry.manifest, usedBytes: takes(entry), lastUsedAt: entry.lastUsedAt };
 }

@@ -7,9 +7,10 @@ import { stagingDirectory } from "../../lib/files.ts";
 import { KeyedMutex } from "../../lib/mutex.ts";
 import { quietProgress, type Progress } from "../../lib/progress.ts";
 import { SharedWork } from "../../lib/shared-work.ts";
-import type { TemplateShape, Templates as TemplatesOfStarts, TemplateUse, VmContext } from "../context.ts";
+import type { CaptureTurn, TemplateShape, Templates as TemplatesOfStarts, TemplateUse, VmContext } from "../context.ts";
 import { fingerprintOf } from "../fingerprint.ts";
 import { resolveSpec } from "../spec.ts";
+import { Spares } from "./spares.ts";
 import { BackOff } from "./back-off.ts";
 import { makeTemplate, placeholderDisks, type MakeParts } from "./make.ts";
 import { openTemplateStore, type TemplateStore } from "./store.ts";
@@ -31,6 +32,7 @@ export class Templates implements TemplatesOfStarts, AsyncDisposable {
   readonly #options: TemplatesOptions;
   readonly #store: TemplateStore;
   readonly #backOff: BackOff;
+  readonly #spares: Spares;
   readonly #closing = new AbortController();
   /** Made in the background, or about to be, by fingerprint. */
   readonly #wanted = new Map<string, Promise<void>>();
@@ -40,6 +42,7 @@ export class Templates implements TemplatesOfStarts, AsyncDisposable {
   constructor(options: TemplatesOptions, store: TemplateStore) {
     this.#options = options;
     this.#store = store;
+    this.#spares = new Spares({ store, maxBytes: options.maxBytes, log: options.log });
     this.#backOff = options.backOff ?? new BackOff();
   }
 
@@ -54,6 +57,10 @@ export class Templates implements TemplatesOfStarts, AsyncDisposable {
     if (this.#store.get(fingerprint) !== undefined || this.#backOff.holds(fingerprint)) return;
     const made = this.#makeInBackground(shape).finally(() => this.#wanted.delete(fingerprint));
     this.#wanted.set(fingerprint, made);
+  }
+
+  capturing(): CaptureTurn {
+    return this.#spares.capturing();
   }
 
   async discard(id: string, reason: unknown): Promise<void> {
@@ -116,7 +123,7 @@ export class Templates implements TemplatesOfStarts, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new BangerError("daemon.shutting-down", "the daemon is stopping"));
-    await Promise.all(this.#wanted.values());
+    await Promise.all([this.#spares[Symbol.asyncDispose](), ...this.#wanted.values()]);
   }
 
   /** Never rejects. */

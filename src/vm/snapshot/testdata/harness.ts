@@ -190,7 +190,12 @@ export async function harness(): Promise<Harness> {
     kernels: storeOf({ id: "bbbb", name: "x", kernelPath: "/x" } as unknown as KernelRecord),
     initramfs: async () => "/initramfs",
     connectGuest: async (channel) => agents.get(channel) as GuestAgent,
-    templates: { take: () => undefined, want: () => {}, discard: async () => {} },
+    templates: {
+      take: () => undefined,
+      want: () => {},
+      discard: async () => {},
+      capturing: () => ({ based() {}, [Symbol.dispose]() {} }),
+    },
     starts: new StartLog(state.starts, silentLogger),
     settings: {
       defaultImage: "x",

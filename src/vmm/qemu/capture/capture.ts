@@ -4,6 +4,7 @@ import { open, readFile, truncate } from "node:fs/promises";
 import { BangerError, diskFull, toBangerError } from "../../../lib/errors.ts";
 import { run } from "../../../lib/run.ts";
 import type { Capture, MachineCapture } from "../../driver.ts";
+import { spareHelps, takeSpare } from "../../spare-memory.ts";
 import type { Control } from "../control.ts";
 import { platformOf } from "../platform.ts";
 import { type ProcessIdentity, isAlive } from "../process-table.ts";
@@ -35,14 +36,17 @@ export async function beginCapture(
   try {
     const { start, sizeBytes, baseFile } = await findRam(subject);
     for (const file of [target.memoryFile, target.stateFile]) await (await open(file, "wx", 0o600)).close();
-    if (baseFile !== undefined) await copySparse(baseFile, target.memoryFile, signal);
+    const spareBase = baseFile && (await spareHelps(baseFile, target.memoryFile));
+    if (baseFile !== undefined && !(await takeSpare(baseFile, target.memoryFile))) {
+      await copySparse(baseFile.opened, target.memoryFile, signal);
+    }
     await truncate(target.memoryFile, sizeBytes);
     await threads.open({ pid: subject.identity.pid, start, sizeBytes }, target.memoryFile, signal);
     // What was opened belongs to this process, and to no later one with its pid.
     if (!isAlive(subject.identity)) throw new Error("the VMM ended");
     // All of it is copied again in the end, but then into blocks that are there, and by threads that are warm.
     await threads.copy(signal);
-    return new QemuCapture(subject, target.stateFile, threads);
+    return new QemuCapture(subject, target.stateFile, threads, spareBase);
   } catch (error) {
     await threads[Symbol.asyncDispose]();
     signal.throwIfAborted();
@@ -54,8 +58,10 @@ class QemuCapture implements Capture {
   readonly #subject: CaptureSubject;
   readonly #stateFile: string;
   readonly #threads: CaptureThreads;
+  readonly spareBase: string | undefined;
 
-  constructor(subject: CaptureSubject, stateFile: string, threads: CaptureThreads) {
+  constructor(subject: CaptureSubject, stateFile: string, threads: CaptureThreads, spareBase: string | undefined) {
+    this.spareBase = spareBase;
     this.#subject = subject;
     this.#stateFile = stateFile;
     this.#threads = threads;

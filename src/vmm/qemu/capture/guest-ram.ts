@@ -2,6 +2,7 @@
 import { readFile, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { BangerError } from "../../../lib/errors.ts";
+import type { MappedMemory } from "../../spare-memory.ts";
 
 /** One line of /proc/<pid>/maps. Addresses are below 2^53 on every platform that Node runs on. */
 export interface Mapping {
@@ -17,8 +18,8 @@ export interface Mapping {
 export interface GuestRam {
   start: number;
   sizeBytes: number;
-  /** A path that opens the file which is mapped, also when it was unlinked; undefined: anonymous memory. */
-  baseFile: string | undefined;
+  /** The file that is mapped, also when it was unlinked; undefined: anonymous memory. */
+  baseFile: MappedMemory | undefined;
 }
 
 /** The lines of /proc/<pid>/maps; others are left out. */
@@ -63,7 +64,11 @@ export async function inspectRam(pid: number, start: number, sizeBytes: number):
   if (path === undefined) {
     throw new BangerError("snapshot.failed", `the memory of the guest is not to be found in process ${pid}`);
   }
-  return { start, sizeBytes, baseFile: path === "" ? undefined : await openFile(pid, path, sizeBytes) };
+  return {
+    start,
+    sizeBytes,
+    baseFile: path === "" ? undefined : { path, opened: await openFile(pid, path, sizeBytes) },
+  };
 }
 
 /** QEMU keeps the file that it maps open, so it can be read through its process when nobody else can open it any more. */

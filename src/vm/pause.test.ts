@@ -7,75 +7,19 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import type { ImageRecord, KernelRecord } from "../api/records.ts";
 import { ensurePaths, resolvePaths, type Paths } from "../config/paths.ts";
-import type { GuestAgent, GuestPhase } from "../guest/agent.ts";
+import type { GuestAgent } from "../guest/agent.ts";
 import { BangerError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { quietProgress } from "../lib/progress.ts";
 import { mib } from "../lib/units.ts";
 import { openState, type State } from "../state/open.ts";
-import type { Capture, Driver, Machine, MachineCapture, MachineExit } from "../vmm/driver.ts";
+import type { Driver, Machine } from "../vmm/driver.ts";
 import type { Store } from "./context.ts";
+import { FakeMachine } from "./testdata/fake-machine.ts";
 import { Vms } from "./vms.ts";
 
 const quiet = () => quietProgress(new AbortController().signal);
 const signal = new AbortController().signal;
-
-/** One VMM with its guest, and what was done to it. */
-class FakeMachine implements Pick<Machine, "pid" | "pause" | "resume" | "kill" | "isPaused" | "beginCapture"> {
-  readonly pid = 4711;
-  readonly exit = Promise.withResolvers<MachineExit>();
-  readonly exited = this.exit.promise;
-  alive = true;
-  cpus = true;
-  phase: GuestPhase = "waiting";
-  readonly vmId: string;
-  readonly #step: (name: string) => void;
-
-  constructor(vmId: string, step: (name: string) => void) {
-    this.vmId = vmId;
-    this.#step = step;
-  }
-
-  async controlChannel() {
-    return {} as never;
-  }
-  async pause() {
-    this.#step("stop CPUs");
-    this.cpus = false;
-  }
-  async resume() {
-    if (!this.alive) throw new BangerError("vmm.failed", "the VMM is gone");
-    this.#step("run CPUs");
-    this.cpus = true;
-  }
-  async activeDisks() {
-    at("ask for disks");
-    return new Map([["overlay", join(dir, "overlay.ext4")]]);
-  }
-  async isPaused() {
-    return !this.cpus;
-  }
-  async kill() {
-    this.#step("kill");
-    this.alive = false;
-    this.exit.resolve({ reason: "killed", expected: true });
-  }
-  async beginCapture(target: MachineCapture): Promise<Capture> {
-    this.#step("begin capture");
-    writeFileSync(target.memoryFile, "begun");
-    return {
-      finish: async () => {
-        this.#step("finish capture");
-        assert.deepEqual([this.cpus, this.phase], [false, "frozen"]);
-        writeFileSync(target.memoryFile, "memory");
-        writeFileSync(target.stateFile, "state");
-        return { copiedBytes: 6 };
-      },
-      async [Symbol.asyncDispose]() {},
-    };
-  }
-  async [Symbol.asyncDispose]() {}
-}
 
 let root: string;
 let paths: Paths;
@@ -91,6 +35,10 @@ let shape: string;
 const step = (name: string) => {
   steps.push(name);
   at(name);
+};
+const activeDisks = () => {
+  at("ask for disks");
+  return new Map([["overlay", join(dir, "overlay.ext4")]]);
 };
 
 const never = new Promise<never>(() => {});
@@ -143,7 +91,7 @@ function daemon(): Vms {
     pull: () => Promise.reject(new Error("not asked for")),
   });
   const made = (vmId: string) => {
-    machine = new FakeMachine(vmId, step);
+    machine = new FakeMachine(vmId, step, activeDisks);
     return machine as unknown as Machine;
   };
   const config = { environment: [], user: "root", workdir: "/", command: [], labels: {} };
@@ -451,7 +399,7 @@ describe("the next daemon", () => {
     for (const was of ["paused", "running"] as const) {
       await pause();
       renameSync(join(dir, "paused"), join(dir, "paused.used"));
-      machine = new FakeMachine(machine.vmId, step);
+      machine = new FakeMachine(machine.vmId, step, activeDisks);
       Object.assign(machine, { cpus: false, phase: "frozen" });
       state.vms.update(show().id, { state: was });
       await recover();

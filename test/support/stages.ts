@@ -1,7 +1,9 @@
 // Waiting for what a running program shows of its progress.
 import type { ChildProcess } from "node:child_process";
 
-/** Resolves when the program's stderr has named the stage. Fails when it ends before. */
+const limitMs = 120_000;
+
+/** Resolves when the program's stderr has named the stage. Fails when it ends before, or when that takes two minutes. */
 export async function stageSeen(child: ChildProcess, stage: string): Promise<void> {
   let seen = "";
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -10,5 +12,10 @@ export async function stageSeen(child: ChildProcess, stage: string): Promise<voi
     if (seen.includes(stage)) resolve();
   });
   child.once("close", () => reject(new Error(`it ended before stage "${stage}": ${seen}`)));
-  await promise;
+  const timer = setTimeout(() => reject(new Error(`waited ${limitMs} ms for stage "${stage}": ${seen}`)), limitMs);
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+  }
 }

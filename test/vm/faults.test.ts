@@ -106,14 +106,15 @@ describe("faults", { concurrency: false }, () => {
     assert.doesNotMatch((await home.ok(["kernel", "list"])).stdout, /bad/);
   });
 
-  for (const stage of ["boot", "configure", "ready"] as const) {
+  for (const stage of ["boot", "restore", "configure", "ready"] as const) {
     test(`Ctrl-C at stage "${stage}": with --rm the VM is gone, without it is listed`, async () => {
       await using home = new Home({ seeded: true });
       for (const [args, left] of [
         [["--rm"], 0],
         [[], 1],
       ] as const) {
-        const child = home.start(["vm", "run", ...args, ...smallVm, "--", "sleep", "1000"]);
+        const cold = stage === "boot" ? ["--cold"] : [];
+        const child = home.start(["vm", "run", ...args, ...cold, ...smallVm, "--", "sleep", "1000"]);
         const ended = finished(child);
         await stageSeen(child, stage);
         child.kill("SIGINT");

@@ -9,7 +9,8 @@ import { fetchLayers } from "./oci/fetch-layers.ts";
 import { blobFile, writeLayout } from "./oci/layout-writer.ts";
 import { type ImageManifest, parseManifest } from "./oci/manifest.ts";
 import { mediaTypes } from "./oci/media-types.ts";
-import type { BlobSource, Registries } from "./oci/source.ts";
+import type { BlobSource } from "../lib/oci-content.ts";
+import type { Registries } from "./oci/source.ts";
 
 export interface ExportRequest {
   path: string;

@@ -4,7 +4,7 @@ import { digestOf, isDigest } from "./digest.ts";
 import { plainWords } from "./failure.ts";
 import { readBody, type HttpAnswer } from "./http.ts";
 import type { RegistryLimits } from "./limits.ts";
-import type { RawManifest } from "./types.ts";
+import type { RawManifest } from "../lib/oci-content.ts";
 
 /** Most bytes of a manifest or an index. */
 export const mostManifestBytes = 4 * 1024 * 1024;

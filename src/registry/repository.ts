@@ -8,7 +8,7 @@ import type { RegistryLimits } from "./limits.ts";
 import { manifestAccept, readManifest } from "./manifest.ts";
 import type { ImageReference } from "./reference.ts";
 import { openSession } from "./session.ts";
-import type { ManifestSource } from "./types.ts";
+import type { ManifestSource } from "../lib/oci-content.ts";
 
 export interface RepositoryOptions {
   /** Asked when the registry wants to know who we are. Default: nobody. */

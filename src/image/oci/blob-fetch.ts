@@ -6,7 +6,7 @@ import type { BlobStore } from "./blob-store.ts";
 import { hashFor } from "./digest.ts";
 import { pieces, section } from "./file-section.ts";
 import { invalid } from "./manifest.ts";
-import type { BlobSource, Descriptor } from "./source.ts";
+import type { BlobSource, Descriptor } from "../../lib/oci-content.ts";
 import { verified } from "./verify.ts";
 
 /** A blob that is being fetched, or is there. Dispose it when nothing is read from it any more: the last one out stops the download. */

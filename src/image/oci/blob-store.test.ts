@@ -9,7 +9,7 @@ import { silentLogger } from "../../lib/log.ts";
 import { BlobFetches } from "./blob-fetch.ts";
 import { BlobStore } from "./blob-store.ts";
 import { digestOf } from "./digest.ts";
-import type { Descriptor } from "./source.ts";
+import type { Descriptor } from "../../lib/oci-content.ts";
 import { MemoryRepository } from "./testdata/layout.ts";
 
 const { signal } = new AbortController();

@@ -5,7 +5,8 @@ import { digestOf, hashFor, isDigest } from "./digest.ts";
 import { type FileTree, missing, readWhole } from "./file-tree.ts";
 import { invalid, maxLayers, parseWith, printable } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
-import { type Descriptor, type ManifestSource, maxDocumentBytes, type RawManifest } from "./source.ts";
+import type { Descriptor, ManifestSource, RawManifest } from "../../lib/oci-content.ts";
+import { maxDocumentBytes } from "./source.ts";
 
 const listSchema = v.pipe(
   v.array(

@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { Progress } from "../../lib/progress.ts";
 import type { BlobFetches, BlobHandle } from "./blob-fetch.ts";
 import type { BlobStore } from "./blob-store.ts";
-import type { BlobSource, Descriptor } from "./source.ts";
+import type { BlobSource, Descriptor } from "../../lib/oci-content.ts";
 
 export interface LayerFetch extends Disposable {
   /** Content of one of the layers, checked; may be asked for before it has begun to arrive. */

@@ -5,7 +5,8 @@ import { digestOf, isDigest, splitDigest } from "./digest.ts";
 import { type FileTree, missing, readWhole } from "./file-tree.ts";
 import { type IndexEntry, invalid, parseJsonObject, parseManifest, parseWith, printable } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
-import { type Descriptor, type ManifestSource, maxDocumentBytes, type RawManifest } from "./source.ts";
+import type { Descriptor, ManifestSource, RawManifest } from "../../lib/oci-content.ts";
+import { maxDocumentBytes } from "./source.ts";
 
 /** Annotations that name an entry, the one that says most first: containerd's is a whole reference. */
 const nameAnnotations = ["io.containerd.image.name", "org.opencontainers.image.ref.name"] as const;

@@ -3,7 +3,8 @@ import * as v from "valibot";
 import { BangerError } from "../../lib/errors.ts";
 import { digestOf, isDigest } from "./digest.ts";
 import { isConfigType, isForeignLayerType, isIndexType, isLayerType, isManifestType } from "./media-types.ts";
-import { type Descriptor, maxDocumentBytes, type RawManifest } from "./source.ts";
+import type { Descriptor, RawManifest } from "../../lib/oci-content.ts";
+import { maxDocumentBytes } from "./source.ts";
 
 /** What an index says of the machine that a manifest is for. */
 export interface Platform {

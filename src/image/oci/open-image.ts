@@ -13,7 +13,7 @@ import { isDockerArchive, openDockerArchive } from "./docker-archive.ts";
 import { type FileTree, openDirectoryTree } from "./file-tree.ts";
 import { isLayout, openLayout } from "./layout.ts";
 import { invalid } from "./manifest.ts";
-import type { ManifestSource } from "./source.ts";
+import type { ManifestSource } from "../../lib/oci-content.ts";
 import { openTarTree } from "./tar-tree.ts";
 
 /** Images at a path. Disposing it closes files and removes what was unpacked on the way. */

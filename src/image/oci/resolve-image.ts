@@ -2,7 +2,7 @@
 import { type ImageConfig, parseConfig } from "./config.ts";
 import { type ImageManifest, invalid, type Platform, parseManifest } from "./manifest.ts";
 import { choose, fitness, formatPlatform, hostPlatform } from "./platform.ts";
-import type { ManifestSource, RawManifest } from "./source.ts";
+import type { ManifestSource, RawManifest } from "../../lib/oci-content.ts";
 import { readBlob } from "./verify.ts";
 
 export interface ResolvedImage {

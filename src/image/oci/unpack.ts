@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { Progress } from "../../lib/progress.ts";
 import { type Rootfs, rootfsFromLayers } from "../rootfs.ts";
 import type { ResolvedImage } from "./resolve-image.ts";
-import type { Descriptor } from "./source.ts";
+import type { Descriptor } from "../../lib/oci-content.ts";
 
 /** Content of a layer, which ends well only when its size and digest were right. */
 export type OpenLayer = (layer: Descriptor, signal: AbortSignal, label: string) => Promise<Readable>;

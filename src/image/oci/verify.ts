@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import { hashFor } from "./digest.ts";
 import { invalid } from "./manifest.ts";
-import type { BlobSource, Descriptor } from "./source.ts";
+import type { BlobSource, Descriptor } from "../../lib/oci-content.ts";
 
 /**
  * Passes on a blob's content and fails at the end, or as soon as it is too long, when it is not what the descriptor says:

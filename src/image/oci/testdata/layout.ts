@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { archive, type TestEntry } from "../../testdata/archive.ts";
 import { digestOf } from "../digest.ts";
 import { mediaTypes } from "../media-types.ts";
-import type { Descriptor, ManifestSource, RawManifest } from "../source.ts";
+import type { Descriptor, ManifestSource, RawManifest } from "../../../lib/oci-content.ts";
 
 export interface TestImage {
   manifest: Buffer;

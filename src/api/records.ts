@@ -206,6 +206,14 @@ export const operationKind = v.picklist([
 ]);
 export type OperationKind = v.InferOutput<typeof operationKind>;
 
+export const progressPart = v.object({
+  name: v.pipe(v.string(), v.description("what it is: the digest of a layer")),
+  state: v.pipe(v.picklist(["waiting", "running", "done", "cached"]), v.description("cached: it was there before")),
+  doneBytes: bytes,
+  totalBytes: bytes,
+});
+export type ProgressPart = v.InferOutput<typeof progressPart>;
+
 export const operation = v.object({
   id: v.string(),
   kind: operationKind,
@@ -214,7 +222,14 @@ export const operation = v.object({
   /** Short word for the step under way: "boot", "download", "build", ... */
   stage: v.string(),
   detail: v.string(),
-  progress: v.nullable(v.object({ doneBytes: bytes, totalBytes: v.nullable(bytes) })),
+  progress: v.nullable(
+    v.object({
+      doneBytes: bytes,
+      totalBytes: v.nullable(bytes),
+      /** What arrives at the same time, in its order: the layers of an image. */
+      parts: v.optional(v.array(progressPart)),
+    }),
+  ),
   startedAt: timestamp,
   updatedAt: timestamp,
   done: v.boolean(),

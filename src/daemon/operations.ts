@@ -90,7 +90,10 @@ export class Operations {
       const result = await body({
         signal: entry.controller.signal,
         stage: (stage, detail = "") => change({ stage, detail, progress: null }),
-        bytes: (doneBytes, totalBytes) => change({ progress: { doneBytes, totalBytes } }),
+        bytes: (doneBytes, totalBytes, parts) =>
+          change({
+            progress: { doneBytes, totalBytes, ...(parts === undefined ? {} : { parts: [...parts] }) },
+          }),
         target: (target) => change({ target }),
       });
       outcome = { result: result ?? {} };

@@ -32,11 +32,15 @@ export async function pullImage(
   const both = withSignal(progress, AbortSignal.any([signal, stop.signal]));
   let layers: ReturnType<typeof fetchLayers> | undefined;
   let allThere = false;
+  let next: [name: string, detail?: string] = ["unpack", name];
   // How far the download is says more than how far the unpacking of what has arrived is.
   const quiet: Progress = {
     signal: both.signal,
-    stage: (stage, detail) => allThere && both.stage(stage, detail),
-    bytes: (done, total) => allThere && both.bytes(done, total),
+    stage: (stage, detail) => {
+      next = detail === undefined ? [stage] : [stage, detail];
+      if (allThere) both.stage(...next);
+    },
+    bytes: (done, total, parts) => allThere && both.bytes(done, total, parts),
   };
   try {
     const begin = () => {
@@ -44,6 +48,7 @@ export async function pullImage(
       layers.done.then(
         () => {
           allThere = true;
+          both.stage(...next);
         },
         (error: unknown) => stop.abort(error),
       );

@@ -58,8 +58,8 @@ export class SharedWork<T> {
         work.lastStage = [name, detail];
         for (const waiter of waiters) waiter.stage(name, detail);
       },
-      bytes: (done, total) => {
-        for (const waiter of waiters) waiter.bytes(done, total);
+      bytes: (done, total, parts) => {
+        for (const waiter of waiters) waiter.bytes(done, total, parts);
       },
     };
     const work: Work<T> = {

@@ -5,6 +5,7 @@ export interface OutputStream {
   write(data: string | Uint8Array): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 export type Style = "dim" | "bold" | "red" | "yellow" | "green";
@@ -19,6 +20,8 @@ export interface OutputMode {
 export class Terminal {
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
+  /** Whether the user's locale says that more than ASCII can be shown. */
+  readonly unicode: boolean;
   json = false;
   quiet = false;
   #color: boolean;
@@ -28,6 +31,9 @@ export class Terminal {
   constructor(stdout: OutputStream, stderr: OutputStream, env: Readonly<Record<string, string | undefined>>) {
     this.stdout = stdout;
     this.stderr = stderr;
+    this.unicode = /utf-?8/i.test(
+      [env["LC_ALL"], env["LC_CTYPE"], env["LANG"]].find((name) => (name ?? "") !== "") ?? "",
+    );
     this.#color = stderr.isTTY === true && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
   }
 

@@ -17,6 +17,8 @@ export interface BlobHandle extends Disposable {
   readonly done: Promise<void>;
   /** Bytes that are there. */
   readonly bytes: number;
+  /** It was there before it was asked for. */
+  readonly cached: boolean;
 }
 
 const pieceBytes = 1024 * 1024;
@@ -53,6 +55,7 @@ export class BlobFetches {
   #cached(file: FileHandle, descriptor: Descriptor, label: string): BlobHandle {
     return {
       bytes: descriptor.sizeBytes,
+      cached: true,
       done: Promise.resolve(),
       open: async () => {
         // One byte more than it should have, so that a longer one is seen.
@@ -103,6 +106,7 @@ class Fetch {
     const bytes = () => this.#bytes;
     return {
       done: this.done,
+      cached: false,
       get bytes() {
         return bytes();
       },

@@ -4,6 +4,7 @@ import type { Progress } from "../../lib/progress.ts";
 import type { BlobFetches, BlobHandle } from "./blob-fetch.ts";
 import type { BlobStore } from "./blob-store.ts";
 import type { BlobSource, Descriptor } from "../../lib/oci-content.ts";
+import { LayerProgress } from "./layer-progress.ts";
 
 export interface LayerFetch extends Disposable {
   /** Content of one of the layers, checked; may be asked for before it has begun to arrive. */
@@ -23,18 +24,11 @@ export function fetchLayers(
   const unique = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
   const lease = store.lease();
   for (const layer of unique) lease.add(layer.digest);
-  const totalBytes = unique.reduce((sum, layer) => sum + layer.sizeBytes, 0);
   const handles = new Map(unique.map((layer) => [layer.digest, Promise.withResolvers<BlobHandle>()]));
   for (const { promise } of handles.values()) promise.catch(() => {});
   const open: BlobHandle[] = [];
   let over = false;
-  let finished = 0;
-  const say = () =>
-    progress.bytes(
-      open.reduce((sum, handle) => sum + handle.bytes, 0),
-      totalBytes,
-    );
-  const count = () => progress.stage("download", `${finished} of ${unique.length} layers`);
+  const report = new LayerProgress(unique, progress);
   const waiting = [...unique.entries()];
   const worker = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
@@ -43,15 +37,13 @@ export function fetchLayers(
       try {
         progress.signal.throwIfAborted();
         const label = `layer ${index + 1} of ${unique.length} (${layer.digest.slice(0, 19)})`;
-        const handle = await fetches.get(layer, source, label, say);
+        const handle = await fetches.get(layer, source, label, () => report.grown());
         if (over) handle[Symbol.dispose]();
         open.push(handle);
         slot?.resolve(handle);
-        say();
+        report.begun(layer, handle);
         await handle.done;
-        finished++;
-        count();
-        say();
+        report.done(layer);
       } catch (error) {
         slot?.reject(error);
         for (const [, skipped] of waiting.splice(0)) handles.get(skipped.digest)?.reject(error);
@@ -59,7 +51,6 @@ export function fetchLayers(
       }
     }
   };
-  count();
   const done = Promise.all(Array.from({ length: atOnce }, worker)).then(() => {});
   done.catch(() => {});
   return {

@@ -90,8 +90,13 @@ class Build {
     this.#options = options;
     this.#descriptor = descriptor;
     this.#progress = progress;
-    this.#writer = new Ext4Writer(descriptor, spaceGuard(dirname(options.target)));
     this.#counter = new LimitCounter(options.limits);
+    const guard = spaceGuard(dirname(options.target));
+    this.#writer = new Ext4Writer(descriptor, (bytes) => {
+      // Later it writes what it was told to already.
+      if (this.#layer !== undefined) this.#counter.addWritten(bytes);
+      guard(bytes);
+    });
     const isArchive = options.kind === "archive";
     const { maxDepth } = options.limits;
     const rules: LayerRules = { whiteouts: !isArchive, upwards: isArchive ? "refuse" : "clamp", maxDepth };
@@ -177,10 +182,11 @@ class Build {
     });
   }
 
-  #place(): string {
+  #place(blamed?: string): string {
     const layer = this.#layer === undefined ? "the image" : `layer ${shownLabel(this.#layer.label)}`;
     const where = this.#options.kind === "archive" ? shownLabel(this.#layer?.label ?? "") : layer;
-    return this.#entry === undefined ? where : `${where}, entry ${shownPath(this.#entry.path)}`;
+    const path = blamed ?? this.#entry?.path;
+    return path === undefined ? where : `${where}, entry ${shownPath(path)}`;
   }
 
   #explain(error: unknown): unknown {
@@ -189,9 +195,10 @@ class Build {
     if (code === "ENOSPC" || code === "EDQUOT") return toBangerError(error);
     const isZlib = code?.startsWith("Z_") === true || code?.startsWith("ZSTD_") === true;
     if (!isZlib && !(error instanceof TarError)) return error;
+    const blamed = error instanceof TarError ? error.entry : undefined;
     const why = isZlib ? `its compression is damaged (${error.message})` : error.message;
     const what = this.#options.kind === "archive" ? "no usable root file system archive" : "not usable";
-    return new BangerError("image.invalid", `${this.#place()} is ${what}: ${why}`, { cause: error });
+    return new BangerError("image.invalid", `${this.#place(blamed)} is ${what}: ${why}`, { cause: error });
   }
 }
 

@@ -4,7 +4,7 @@ import { TarError } from "../tar/header.ts";
 import type { TarEntry } from "../tar/reader.ts";
 import { attributesOf, newDirectory, newNode, place, remove, resetAttributes } from "../tree.ts";
 import type { DirectoryNode, FileNode } from "../tree.ts";
-import { splitPath } from "./path.ts";
+import { shownPath, splitPath } from "./path.ts";
 import { Walker } from "./walk.ts";
 import { meaningOf } from "./whiteout.ts";
 
@@ -101,8 +101,11 @@ export class LayerTree {
     const components = this.#split(entry.linkPath);
     const name = components.pop();
     const node = name === undefined ? this.root : this.#walker.find(components)?.children.get(name);
-    if (node === undefined) throw new TarError(`it is a hard link, and there is no "${entry.linkPath}" before it`);
-    if (node.type === "directory") throw new TarError(`it is a hard link to "${entry.linkPath}", which is no file`);
+    if (node === undefined)
+      throw new TarError(`it is a hard link, and there is no ${shownPath(entry.linkPath)} before it`);
+    if (node.type === "directory") {
+      throw new TarError(`it is a hard link to ${shownPath(entry.linkPath)}, which is no file`);
+    }
     return node;
   }
 

@@ -1,6 +1,7 @@
 // What an image may cost to build. Everything from a layer is counted while it is read, so bombs end early.
 import { TarError } from "../tar/header.ts";
 import type { TarEntry } from "../tar/reader.ts";
+import { blockBytes } from "../ext4/block-output.ts";
 import { maxFileBytes } from "../ext4/extents.ts";
 
 export interface RootfsLimits {
@@ -8,12 +9,13 @@ export interface RootfsLimits {
   maxEntries: number;
   /** Bytes of names, targets of links and extended attributes: all of them are in memory until the image is written. */
   maxMetadataBytes: number;
-  /** Bytes of file contents in the layers, unpacked, without the holes of sparse files. */
+  /** Bytes of file contents in the layers, unpacked, without the holes of sparse files; also what they take in whole blocks. */
   maxContentBytes: number;
   /** Bytes of the unpacked layers with headers and padding. */
   maxUnpackedBytes: number;
   /** Bytes of one file with its holes. */
   maxFileBytes: number;
+  /** More than any builder makes: Docker stops at 127. */
   maxLayers: number;
   /** Deepest directory. */
   maxDepth: number;
@@ -25,7 +27,7 @@ export const defaultLimits: RootfsLimits = {
   maxContentBytes: 64 * 1024 ** 3,
   maxUnpackedBytes: 72 * 1024 ** 3,
   maxFileBytes: 1024 ** 4,
-  maxLayers: 500,
+  maxLayers: 512,
   maxDepth: 1024,
 };
 
@@ -36,6 +38,7 @@ export class LimitCounter {
   #metadataBytes = 0;
   #contentBytes = 0;
   #unpackedBytes = 0;
+  #writtenBytes = 0;
 
   constructor(limits: RootfsLimits) {
     this.#limits = limits;
@@ -45,6 +48,15 @@ export class LimitCounter {
     this.#unpackedBytes += bytes;
     const { maxUnpackedBytes } = this.#limits;
     if (this.#unpackedBytes > maxUnpackedBytes) throw new TarError(`it unpacks to more than ${maxUnpackedBytes} bytes`);
+  }
+
+  /** A few bytes here and there in a sparse file take far more of the image than of the layer. */
+  addWritten(bytes: number): void {
+    this.#writtenBytes += bytes;
+    const { maxContentBytes } = this.#limits;
+    if (this.#writtenBytes > maxContentBytes + this.entries * blockBytes) {
+      throw new TarError(`its files take more than ${maxContentBytes} bytes together`);
+    }
   }
 
   addEntry(entry: TarEntry, impliedDirectories: number): void {

@@ -25,12 +25,15 @@ export function splitPath(path: string, onUpwards: () => void): string[] {
   return components;
 }
 
-/** A path (bytes as latin1 text) in quotes, shortened, without control characters. */
+const maxShown = 160;
+
+/** A path (bytes as latin1 text) in quotes, shortened, without control characters and marks of direction. */
 export function shownPath(path: string): string {
-  const bytes = Buffer.from(path.length > 160 ? `${path.slice(0, 160)}…` : path, "latin1");
-  const text = bytes.toString("utf8");
-  return JSON.stringify(text.includes("\ufffd") ? path.slice(0, 160) : text).replaceAll(
-    /[\u007f-\u009f]/g,
-    (character) => `\\u00${character.charCodeAt(0).toString(16)}`,
+  const bytes = path.slice(0, maxShown);
+  const text = Buffer.from(bytes, "latin1").toString("utf8");
+  const shown = JSON.stringify(text.includes("\ufffd") ? bytes : text).replaceAll(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
+  return path.length > maxShown ? `${shown.slice(0, -1)}…"` : shown;
 }

@@ -1,6 +1,7 @@
 // Reads manifests and indexes of images: OCI and Docker schema 2. Everything in them is hostile until it was checked here.
 import * as v from "valibot";
 import { BangerError } from "../../lib/errors.ts";
+import { defaultLimits } from "../layer/limits.ts";
 import { digestOf, isDigest } from "./digest.ts";
 import { isConfigType, isForeignLayerType, isIndexType, isLayerType, isManifestType } from "./media-types.ts";
 import type { Descriptor, RawManifest } from "../../lib/oci-content.ts";
@@ -27,8 +28,7 @@ export type ManifestDocument =
   | { kind: "index"; entries: readonly IndexEntry[] }
   | ({ kind: "manifest" } & ImageManifest);
 
-/** More layers than any builder makes: Docker stops at 127. */
-export const maxLayers = 512;
+export const { maxLayers } = defaultLimits;
 const maxEntries = 1000;
 
 const descriptorSchema = v.object({
@@ -136,9 +136,10 @@ function unknownDigest(what: string, digest: string): BangerError {
   return invalid(`${what} has a digest that is not known: "${printable(digest)}"`);
 }
 
-/** Text of a document as it can stand in a message. */
+/** Text of a document as it can stand in a message. What is no text may be of any size and depth: only its kind is told. */
 export function printable(value: unknown): string {
-  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
+  const isShort = value === null || ["number", "boolean", "undefined"].includes(typeof value);
+  const text = typeof value === "string" ? value : isShort ? String(value) : `some ${typeof value}`;
   const clean = text.replaceAll(/[^\x20-\x7e]/gu, "?");
   return clean.length > 100 ? `${clean.slice(0, 100)}…` : clean;
 }

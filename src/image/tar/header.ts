@@ -1,7 +1,10 @@
 // Decodes tar headers: v7, ustar, GNU (long names, base-256 numbers). Names are bytes, kept as latin1 text.
 
 /** Something in the archive is not as it must be; the message says what. */
-export class TarError extends Error {}
+export class TarError extends Error {
+  /** Path of the entry that it is about, where the reader was the one who knew. */
+  entry: string | undefined;
+}
 
 export interface RawHeader {
   name: string;

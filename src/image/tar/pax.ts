@@ -45,9 +45,8 @@ export class PaxFields {
   number(key: string): number | undefined {
     const value = this.text(key);
     if (value === undefined) return undefined;
-    const parsed = Number(value);
-    if (!Number.isFinite(parsed)) throw new TarError(`its pax record "${key}" is no number`);
-    return parsed;
+    if (!/^-?\d{1,20}$/.test(value)) throw new TarError(`its pax record "${key}" is no whole number`);
+    return Number(value);
   }
 
   /** Extended attributes by their names. */

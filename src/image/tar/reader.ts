@@ -80,12 +80,11 @@ export async function* readTar(reader: ByteReader, options: TarOptions = {}): As
     }
     const { header, block } = found;
     if ("LKxXg".includes(header.typeFlag)) {
-      extended.count++;
-      if (header.sizeBytes > maxExtendedBytes) throw new TarError("an extended header is too long");
-      if (extended.count > maxExtendedHeaders) throw new TarError("an entry has too many extended headers");
-      const data = header.sizeBytes === 0 ? Buffer.alloc(0) : await reader.take(padded(header.sizeBytes));
-      if (data === undefined) throw reader.cutShort();
-      addExtended(extended, header.typeFlag, data.subarray(0, header.sizeBytes));
+      try {
+        await readExtended(reader, header, extended);
+      } catch (error) {
+        throw blaming(error, header.name);
+      }
       continue;
     }
     const { entry, skipRest } = await openEntry(reader, header, block, extended);
@@ -108,7 +107,11 @@ async function readHeader(
   }
   try {
     const header = parseHeader(block);
-    return header === undefined ? undefined : { header, block };
+    if (header !== undefined) return { header, block };
+    // Readers do not agree whether one block of zeros is the end: what stands behind it would be there for some only.
+    const next = await reader.peek(blockBytes);
+    if (next.some((byte) => byte !== 0)) throw new TarError("its end mark is only one block long");
+    return undefined;
   } catch (error) {
     if (isFirst && error instanceof TarError) throw new TarError("it is no tar archive", { cause: error });
     throw error;
@@ -117,6 +120,21 @@ async function readHeader(
 
 function padded(bytes: number): number {
   return Math.ceil(bytes / blockBytes) * blockBytes;
+}
+
+/** The error, with the entry that it is about. */
+function blaming(error: unknown, path: string): unknown {
+  if (error instanceof TarError) error.entry ??= path;
+  return error;
+}
+
+async function readExtended(reader: ByteReader, header: RawHeader, extended: Extended): Promise<void> {
+  extended.count++;
+  if (header.sizeBytes > maxExtendedBytes) throw new TarError("an extended header is too long");
+  if (extended.count > maxExtendedHeaders) throw new TarError("an entry has too many extended headers");
+  const data = header.sizeBytes === 0 ? Buffer.alloc(0) : await reader.take(padded(header.sizeBytes));
+  if (data === undefined) throw reader.cutShort();
+  addExtended(extended, header.typeFlag, data.subarray(0, header.sizeBytes));
 }
 
 /** Global pax headers ("g") say nothing about single entries and are passed over. */
@@ -137,10 +155,30 @@ async function openEntry(
   const records = extended.pax ?? [];
   const fields = new PaxFields(records);
   const path = fields.text("GNU.sparse.name") ?? fields.text("path") ?? extended.longName ?? header.name;
+  try {
+    return await describeEntry(reader, { header, block, extended, records, fields, path });
+  } catch (error) {
+    throw blaming(error, path);
+  }
+}
+
+interface EntryParts {
+  header: RawHeader;
+  block: Buffer;
+  extended: Extended;
+  records: readonly PaxRecord[];
+  fields: PaxFields;
+  path: string;
+}
+
+async function describeEntry(
+  reader: ByteReader,
+  { header, block, extended, records, fields, path }: EntryParts,
+): Promise<{ entry: TarEntry; skipRest: () => Promise<void> }> {
   const stated = fields.number("size") ?? header.sizeBytes;
-  if (!Number.isSafeInteger(stated) || stated < 0) throw new TarError(`"${path}" has an impossible size`);
+  if (!Number.isSafeInteger(stated) || stated < 0) throw new TarError("it has an impossible size");
   let type = types[header.typeFlag];
-  if (type === undefined) throw new TarError(`"${path}" is of an unknown type "${header.typeFlag}"`);
+  if (type === undefined) throw new TarError(`it is of the unknown type ${JSON.stringify(header.typeFlag)}`);
   if (type === "file" && path.endsWith("/")) type = "directory";
 
   // The block of the header is gone once more is read.
@@ -159,7 +197,7 @@ async function openEntry(
     dataBytes -= takenBytes;
   } else if (form !== undefined) ({ regions, realBytes: sizeBytes } = paxMap(records, form));
   if (regions !== undefined && regions.reduce((sum, region) => sum + region.sizeBytes, 0) > dataBytes) {
-    throw new TarError(`the sparse map of "${path}" names more data than there is`);
+    throw new TarError("its sparse map names more data than there is");
   }
 
   let leftBytes = dataBytes;

@@ -75,8 +75,9 @@ class QemuCapture implements Capture {
     try {
       if (!(await isPaused(this.#subject.control))) throw new Error("the machine is not paused");
       let before = await this.#saveState(signal);
+      let copiedBytes = 0;
       for (let tries = 0; tries < maxTries; tries++) {
-        const copiedBytes = await this.#threads.copy(signal);
+        copiedBytes += await this.#threads.copy(signal);
         const after = await this.#saveState(signal);
         if (after.equals(before)) return { copiedBytes };
         before = after;

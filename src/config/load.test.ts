@@ -44,6 +44,7 @@ test("no file: every setting has its default", () => {
       ["log_level", "info", "default", null],
       ["default_image", "debian-bookworm", "default", null],
       ["default_kernel", "debian-bookworm-cloud", "default", null],
+      ["image_catalog", "", "default", null],
       ["boot_timeout_s", 60, "default", null],
       ["stop_timeout_s", 10, "default", null],
       ["vm_defaults.vcpu", 2, "host", null],
@@ -141,7 +142,7 @@ colour = [
 `),
     [
       '1: log_level: expected one of "debug", "info", "warn", "error", got "loud"',
-      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, boot_timeout_s, stop_timeout_s, vm_defaults, templates",
+      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, vm_defaults, templates",
       "3: boot_timeout_s: expected a whole number of seconds (1 to 3600), got 0",
       "4: stop_timeout_s: expected a whole number of seconds (0 to 3600), got 1.5",
       '5: default_kernel: expected the name of a kernel, got ""',

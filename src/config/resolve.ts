@@ -18,6 +18,8 @@ export interface Config {
   logLevel: Setting<LogLevel>;
   defaultImage: Setting<string>;
   defaultKernel: Setting<string>;
+  /** File with images of the user's own; "": none. */
+  imageCatalog: Setting<string>;
   /** Seconds. */
   bootTimeoutS: Setting<number>;
   /** Seconds. */
@@ -55,6 +57,7 @@ export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<
     logLevel: pick<LogLevel>("log_level", set.log_level, "info"),
     defaultImage: pick("default_image", set.default_image, "debian-bookworm"),
     defaultKernel: pick("default_kernel", set.default_kernel, "debian-bookworm-cloud"),
+    imageCatalog: pick("image_catalog", set.image_catalog, ""),
     bootTimeoutS: pick("boot_timeout_s", set.boot_timeout_s, 60),
     stopTimeoutS: pick("stop_timeout_s", set.stop_timeout_s, 10),
     vmDefaults: {
@@ -99,6 +102,7 @@ export function listSettings(config: Config): ShownSetting[] {
     { key: "log_level", ...config.logLevel },
     { key: "default_image", ...config.defaultImage },
     { key: "default_kernel", ...config.defaultKernel },
+    { key: "image_catalog", ...config.imageCatalog },
     { key: "boot_timeout_s", ...config.bootTimeoutS },
     { key: "stop_timeout_s", ...config.stopTimeoutS },
     { key: "vm_defaults.vcpu", ...vmDefaults.vcpus },

@@ -76,6 +76,16 @@ export const configSchema = v.strictObject({
   default_kernel: v.exactOptional(
     v.pipe(name("the name of a kernel"), v.description("Kernel of a VM for which none is named.")),
   ),
+  image_catalog: v.exactOptional(
+    v.pipe(
+      v.string("the absolute path of a file"),
+      v.regex(/^(?:\/|$)/, "the absolute path of a file"),
+      v.maxLength(4096, "the absolute path of a file"),
+      v.description(
+        "A JSON file with images of your own for `banger image catalog`; [images.md](images.md#the-catalog) says what is in it.",
+      ),
+    ),
+  ),
   boot_timeout_s: v.exactOptional(
     v.pipe(
       whole(1, 3600, "a whole number of seconds"),
@@ -101,6 +111,7 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   log_level: '`"info"`',
   default_image: '`"debian-bookworm"`',
   default_kernel: '`"debian-bookworm-cloud"`',
+  image_catalog: '`""`',
   boot_timeout_s: "`60`",
   stop_timeout_s: "`10`",
   "vm_defaults.vcpu": "a quarter of the host's CPUs, at most 4, at least 2 (1 when the host has 1)",

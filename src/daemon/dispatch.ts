@@ -139,6 +139,8 @@ export class Dispatcher {
     controller: AbortController,
   ): Promise<void> {
     const beside = method.kind === "download" || method.kind === "upload";
+    const agree = () => void (request.headers.expect !== undefined && response.writeContinue());
+    if (!beside) agree();
     const params = checkParams(name, method, beside ? readParamsHeader(request) : await readBody(request)) as never;
     using _session = beside || name === "vm.hold" ? this.#options.sessions.open(controller) : undefined;
     const handler = this.#options.routes[name];
@@ -154,7 +156,7 @@ export class Dispatcher {
         await sendBytes(response, await (handler as Handler<"vm.logs">)(params, context), context.signal);
         return;
       case "upload":
-        if (request.headers.expect !== undefined) response.writeContinue();
+        agree();
         sendJson(
           response,
           200,

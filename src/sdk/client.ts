@@ -10,7 +10,7 @@ import type { Paths } from "../config/paths.ts";
 import type { BuildInfo } from "../lib/build-info.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { followOperation, type FollowOptions } from "./operate.ts";
-import { isLost, isNotThere, pieces, readJson, readLines, send, type Request } from "./transport.ts";
+import { isLost, isNotBegun, isNotThere, pieces, readJson, readLines, send, type Request } from "./transport.ts";
 import { sendUpgrade } from "./upgrade.ts";
 
 export interface ConnectOptions {
@@ -38,7 +38,7 @@ const maxTries = 4;
 
 /** Pause before a call is repeated whose daemon went away. */
 const lostPauseMs = 50;
-/** Methods that change nothing. */
+/** Methods that change nothing: they may be begun twice. */
 const readOnly = /\.(list|show|status|watch|inspect|catalog|health|stat|ssh)$/;
 
 /** Makes a client. No connection is made before the first call. */
@@ -77,7 +77,7 @@ export class Client implements Disposable, AsyncDisposable {
     const reply = await this.#trying(name, signal, (headers) =>
       send(this.#socket, {
         name,
-        headers: { ...headers, "content-type": "application/json" },
+        headers: { ...headers, "content-type": "application/json", expect: "100-continue" },
         body: JSON.stringify(params),
       }),
     );
@@ -194,6 +194,7 @@ export class Client implements Disposable, AsyncDisposable {
         headers: {
           ...headers,
           ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+          ...(request.body === undefined || readOnly.test(name) ? {} : { expect: "100-continue" }),
           ...request.headers,
         },
         signal,
@@ -215,7 +216,8 @@ export class Client implements Disposable, AsyncDisposable {
         return await attempt(this.#headers());
       } catch (error) {
         if (tries >= maxTries) throw error;
-        if (isLost(error) && readOnly.test(name)) await delay(lostPauseMs, undefined, { signal });
+        if (isNotBegun(error) || (isLost(error) && readOnly.test(name)))
+          await delay(lostPauseMs, undefined, { signal });
         else if (!(await this.#mended(error, signal))) throw error;
       }
     }

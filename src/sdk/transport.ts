@@ -15,7 +15,7 @@ export interface Request {
   headers: Record<string, string>;
   /** JSON text of the parameters; absent when they travel in a header. */
   body?: string;
-  /** Sent as the body once the daemon has agreed to take it. */
+  /** Sent as the body. */
   upload?: Readable;
   signal?: AbortSignal | undefined;
 }
@@ -25,24 +25,36 @@ export function isNotThere(error: unknown): boolean {
   return error instanceof BangerError && error.code === "daemon.unreachable" && error.details?.["notThere"] === true;
 }
 
-/** True when the daemon went away after the request was sent: nobody knows what became of it. */
+/** True when the daemon went away after the connection was made. */
 export function isLost(error: unknown): boolean {
   return error instanceof BangerError && error.code === "daemon.unreachable" && error.details?.["lost"] === true;
 }
 
-/** Sends a request; resolves with the head of a good reply. Throws what the daemon answered, `daemon.unreachable`, or the signal's reason. */
+/**
+ * True when it had not begun with the request by then. A daemon that is killed still takes connections until the kernel has ended its
+ * last thread; what waits there is never read.
+ */
+export function isNotBegun(error: unknown): boolean {
+  return isLost(error) && (error as BangerError).details?.["begun"] === false;
+}
+
+/**
+ * Sends a request; resolves with the head of a good reply. Throws what the daemon answered, `daemon.unreachable`, or the signal's reason.
+ * With the header `expect: 100-continue` the body waits until the daemon takes it, so that it is known whether it has begun.
+ */
 export async function send(socketPath: string, request: Request): Promise<IncomingMessage> {
   const outcome = Promise.withResolvers<IncomingMessage>();
   const sent = open(socketPath, request, outcome.reject);
   sent.on("response", outcome.resolve);
-  if (request.upload === undefined) sent.end(request.body ?? "");
+  const { upload } = request;
+  upload?.once("error", (error) => sent.destroy(error));
+  const sendBody = () => (upload === undefined ? sent.end(request.body ?? "") : upload.pipe(sent));
+  if (request.headers["expect"] === undefined) sendBody();
   else {
-    const { upload } = request;
-    upload.once("error", (error) => sent.destroy(error));
     sent.flushHeaders();
-    sent.once("continue", () => upload.pipe(sent));
-    sent.once("close", () => upload.unpipe(sent));
+    sent.once("continue", sendBody);
   }
+  if (upload !== undefined) sent.once("close", () => upload.unpipe(sent));
   const message = await outcome.promise;
   if (message.statusCode === 200) return message;
   try {
@@ -104,6 +116,8 @@ function open(socketPath: string, request: Request, fail: (error: unknown) => vo
     ...(request.signal === undefined ? {} : { signal: request.signal }),
   });
   let connected = false;
+  let begun = request.headers["expect"] === undefined;
+  sent.once("continue", () => (begun = true));
   sent.once("socket", (socket) => {
     // The name is needed until the kernel has looked it up.
     socket.once("connect", () => (connected = true));
@@ -113,7 +127,7 @@ function open(socketPath: string, request: Request, fail: (error: unknown) => vo
   sent.on("error", (error: NodeJS.ErrnoException) => {
     if (request.signal?.aborted === true) fail(request.signal.reason);
     else if (error instanceof BangerError) fail(error);
-    else fail(connected ? connectionLost(error) : notConnected(socketPath, error));
+    else fail(connected ? connectionLost(error, begun) : notConnected(socketPath, error));
   });
   return sent;
 }
@@ -129,7 +143,8 @@ export function addressOf(socketPath: string): ReturnType<typeof socketAddress> 
 
 /** The error of a connection that was not made; `details.notThere` says that no daemon listens. */
 export function notConnected(socketPath: string, error: NodeJS.ErrnoException): BangerError {
-  const notThere = error.code === "ENOENT" || error.code === "ECONNREFUSED";
+  // ECONNRESET: the daemon ended before it took the connection.
+  const notThere = ["ENOENT", "ECONNREFUSED", "ECONNRESET"].includes(error.code ?? "");
   return new BangerError(
     "daemon.unreachable",
     notThere
@@ -143,12 +158,12 @@ export function notConnected(socketPath: string, error: NodeJS.ErrnoException): 
   );
 }
 
-/** The daemon went away in the middle of a call. */
-export function connectionLost(cause?: unknown): BangerError {
+/** The daemon went away in the middle of a call. `begun`: it may have done some of it. */
+export function connectionLost(cause?: unknown, begun = true): BangerError {
   return new BangerError("daemon.unreachable", "the connection to the daemon was lost", {
     cause,
     hint: "banger daemon status",
-    details: { lost: true },
+    details: { lost: true, begun },
   });
 }
 

@@ -33,7 +33,10 @@ export async function sendUpgrade(
     socket.write(
       `POST /v1/${name} HTTP/1.1\r\n${lines.map(([key, value]) => `${key}: ${value}`).join("\r\n")}${headEnd}`,
     );
-    const { status, rest } = await readHead(socket);
+    const { status, rest } = await readHead(socket).catch((error: unknown) => {
+      // The daemon says 101 before it begins.
+      throw connectionLost(error, false);
+    });
     signal?.throwIfAborted();
     if (status === 101) return { socket, head: rest };
     throw replyError(status, await readToEnd(socket, rest));
@@ -69,7 +72,8 @@ async function readHead(socket: Socket): Promise<{ status: number; rest: Buffer 
   let read: Buffer = Buffer.alloc(0);
   for (;;) {
     const chunk = await nextChunk(socket);
-    if (chunk === undefined || read.length > maxReplyBytes) throw connectionLost();
+    if (chunk === undefined) throw new Error("the connection ended before its reply");
+    if (read.length > maxReplyBytes) throw new Error("the head of the reply is too long");
     read = Buffer.concat([read, chunk]);
     const end = read.indexOf(headEnd);
     if (end < 0) continue;

@@ -73,6 +73,33 @@ test("after kill -9 the next call starts a new daemon over the stale socket", as
   assert.notEqual((await client.call("daemon.status", {})).pid, pid);
 });
 
+test("calls that wait for a daemon when it is killed go to the next one, also those that change something", async () => {
+  await using home = new DaemonHome();
+  const client = home.client();
+  const { pid, socket } = await client.call("daemon.status", {});
+  // A process takes connections until the kernel has ended its last thread, and reads none of them.
+  process.kill(pid, "SIGSTOP");
+  const connections = () =>
+    readFileSync("/proc/net/unix", "utf8")
+      .split("\n")
+      .filter((line) => line.endsWith(socket)).length;
+  const before = connections();
+  const calls = Promise.all([
+    client.call("vm.kill", { vm: "box" }),
+    client.operate("vm.create", { name: "web" }),
+    client.stream("vm.exec", { vm: "box", argv: ["true"] }),
+  ]);
+  try {
+    await until("three connections to wait", () => (connections() === before + 3 ? true : undefined), 15_000);
+  } finally {
+    process.kill(pid, "SIGKILL");
+  }
+  const [, made, frames] = await calls;
+  frames[Symbol.dispose]();
+  assert.equal(made.name, "web");
+  assert.notEqual((await client.call("daemon.status", {})).pid, pid);
+});
+
 test("an operation that a killed daemon left is interrupted, and its follower is told", async () => {
   await using home = new DaemonHome();
   const client = home.client();

@@ -30,7 +30,7 @@ async function build(layers: readonly Content[], limits: Partial<RootfsLimits> =
   const sources = layers.map((content, index) => ({
     label: `L${index + 1}`,
     diffId: undefined,
-    open: async () => Readable.from([Buffer.isBuffer(content) ? content : archive(content as readonly TestEntry[])]),
+    open: async () => Readable.from([Buffer.isBuffer(content) ? content : archive(content)]),
   }));
   const progress = quietProgress(new AbortController().signal);
   const outcome: unknown = await buildRootfs(
@@ -49,7 +49,7 @@ type Refused = readonly [layers: Content | readonly Content[], entry: string | u
 const isStack = (layers: Refused[0]): layers is readonly Content[] =>
   Array.isArray(layers) && (Array.isArray(layers[0]) || Buffer.isBuffer(layers[0]));
 
-const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+const escaped = (odd: string) => `\\u${odd.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
 async function refuse([layers, entry, why]: Refused, limits: Partial<RootfsLimits> = {}): Promise<void> {
   const stack = isStack(layers) ? layers : [[file("below")], layers];

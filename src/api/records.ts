@@ -40,6 +40,28 @@ export const startRecord = v.object({
 });
 export type StartRecord = v.InferOutput<typeof startRecord>;
 
+/** Something that listens, as people write it: "127.0.0.1:8080", "[::1]:8080", or the absolute path of a unix socket. */
+const endpoint = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
+
+/** A way from the host to a listener in the guest, through the daemon and the agent: no guest network is needed. */
+export const forward = v.object({
+  listen: v.pipe(endpoint, v.description("where the host listens, with the port that it got")),
+  target: v.pipe(endpoint, v.description("what is reached, as the guest sees it")),
+});
+export type Forward = v.InferOutput<typeof forward>;
+
+export const lifetime = v.object({
+  ttlMs: v.pipe(v.nullable(v.number()), v.description("milliseconds after its creation")),
+  idleTimeoutMs: v.pipe(
+    v.nullable(v.number()),
+    v.description("milliseconds without exec, SSH and forwarded connections"),
+  ),
+  action: v.pipe(v.picklist(["stop", "pause", "delete"]), v.description("what is done with the VM then")),
+});
+export type Lifetime = v.InferOutput<typeof lifetime>;
+
+export const labels = v.record(v.string(), v.string());
+
 export const vmRecord = v.object({
   id: v.string(),
   name: v.string(),
@@ -62,6 +84,14 @@ export const vmRecord = v.object({
   init: v.nullable(v.string()),
   /** Snapshot that the VM's disks rest on; null when they are all its own. */
   baseSnapshot: v.nullable(v.string()),
+  labels,
+  /** Kept while the VM runs, also by the next daemon. */
+  forwards: v.array(forward),
+  lifetime: v.nullable(lifetime),
+  /** Loopback address of the host that belongs to this VM: where its forwards listen and what `<name>.vm` means. */
+  address: v.nullable(v.string()),
+  /** When a command, an SSH session or a forwarded connection last went on in it; null when none did. */
+  lastUsedAt: v.nullable(timestamp),
   lastStart: v.nullable(startRecord),
   dir: v.string(),
   createdAt: timestamp,

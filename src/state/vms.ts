@@ -1,6 +1,6 @@
 // Table of VMs: what should be, as the user asked for it. Whether a VMM runs is observed elsewhere, never believed from here.
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
-import type { StartRecord, VmRecord, VmSpec, VmState } from "../api/records.ts";
+import type { Forward, Lifetime, StartRecord, VmRecord, VmSpec, VmState } from "../api/records.ts";
 import { BangerError } from "../lib/errors.ts";
 import { asIs, columnsOf, flag, json } from "./rows.ts";
 import { explaining } from "./sqlite-error.ts";
@@ -27,6 +27,13 @@ export interface VmRow {
   diskEpoch: number;
   /** Path of the image's own init, which the guest runs; null when its agent is all the init there is. */
   init: string | null;
+  labels: Record<string, string>;
+  forwards: Forward[];
+  lifetime: Lifetime | null;
+  /** Loopback address of the host that is this VM's own. */
+  address: string | null;
+  /** Written seldom: what went on since is known to the daemon only. */
+  lastUsedAt: number | null;
   lastStart: StartRecord | null;
   /**
    * Of the machine that was started last (src/vm/fingerprint.ts): the VMM, kernel and agent that are installed may be others by now.
@@ -36,6 +43,15 @@ export interface VmRow {
   createdAt: number;
   startedAt: number | null;
 }
+
+/** What a VM has only when it was asked for. */
+export const plainVm = {
+  labels: {},
+  forwards: [],
+  lifetime: null,
+  address: null,
+  lastUsedAt: null,
+} satisfies Partial<VmRow>;
 
 export interface VmTable {
   /** Throws vm.name-taken when a VM has the name, image.not-found when the image or kernel is not in its table. */
@@ -68,6 +84,11 @@ const columns = columnsOf<VmRow>({
   baseSnapshotId: asIs("base_snapshot_id"),
   diskEpoch: asIs("disk_epoch"),
   init: asIs("init"),
+  labels: json("labels"),
+  forwards: json("forwards"),
+  lifetime: json("lifetime"),
+  address: asIs("address"),
+  lastUsedAt: asIs("last_used_at"),
   lastStart: json("last_start"),
   fingerprint: asIs("fingerprint"),
   createdAt: asIs("created_at"),

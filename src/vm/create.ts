@@ -8,7 +8,7 @@ import { newId, newName } from "../lib/ids.ts";
 import type { Progress } from "../lib/progress.ts";
 import { generateHostKey } from "../ssh/host-key.ts";
 import { writeKnownHosts } from "../ssh/known-hosts.ts";
-import type { VmRow } from "../state/vms.ts";
+import { plainVm, type VmRow } from "../state/vms.ts";
 import type { Store, VmContext } from "./context.ts";
 import { ensureBlankDisks } from "./machine-spec.ts";
 import { PhaseClock } from "./phases.ts";
@@ -44,6 +44,7 @@ export async function createVm(
   const start = request.start ?? true;
   const hostKey = generateHostKey();
   const row: VmRow = {
+    ...plainVm,
     id: newId(),
     name: request.name ?? freeName(context),
     // Written once: there is nothing to do between this and the start.

@@ -306,6 +306,11 @@ export class Vms {
           .map((serial) => allocatedBytes(vmDisk(this.#context.paths, row, serial).path))
           .reduce((sum, bytes) => sum + bytes) + pausedMemoryBytes(this.#context.paths, row.id),
       init: row.init,
+      labels: row.labels,
+      forwards: row.forwards,
+      lifetime: row.lifetime,
+      address: row.address,
+      lastUsedAt: row.lastUsedAt,
       baseSnapshot: row.baseSnapshotId,
       lastStart: row.lastStart,
       dir: files.dir,

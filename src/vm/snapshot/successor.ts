@@ -5,7 +5,7 @@ import { newId } from "../../lib/ids.ts";
 import { generateHostKey } from "../../ssh/host-key.ts";
 import { writeKnownHosts } from "../../ssh/known-hosts.ts";
 import type { SnapshotRow } from "../../state/snapshots.ts";
-import type { VmRow } from "../../state/vms.ts";
+import { plainVm, type VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { makeTops } from "./frozen-disks.ts";
 
@@ -44,6 +44,7 @@ export async function makeSuccessor(
     for (const one of files) if (one.status === "rejected") throw one.reason;
     options.signal.throwIfAborted();
     const row: VmRow = {
+      ...plainVm,
       ...disks,
       name: request.name(),
       state: request.state,

@@ -92,6 +92,10 @@ function keywords(action: Action, type: string): JsonSchema {
       return { [type === "array" ? "minItems" : "minLength"]: requirement };
     case "max_length":
       return { [type === "array" ? "maxItems" : "maxLength"]: requirement };
+    case "max_entries":
+      return { maxProperties: requirement };
+    case "regex":
+      return { pattern: (requirement as RegExp).source };
     case "starts_with":
       return { pattern: `^${String(requirement)}` };
     default:

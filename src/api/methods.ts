@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { method, type MethodKind, type Params, type Result } from "./method.ts";
 import { imageMethods } from "./image-methods.ts";
 import { registryMethods } from "./registry-methods.ts";
+import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
 import {
   catalogEntry,
   check,
@@ -40,6 +41,7 @@ const vmCreate = v.strictObject({
   diskBytes: v.optional(count),
   overlayBytes: v.optional(count),
   init: v.optional(initPath),
+  labels: v.optional(newLabels),
   start: v.optional(v.boolean()),
   autoRemove: v.optional(v.boolean()),
   /** Pull the image and kernel from the catalog when they are missing. Default true. */
@@ -161,8 +163,8 @@ export const methods = {
   }),
   "vm.delete": method({
     kind: "operation",
-    summary: "Ends a VM and removes its disks. Cannot be undone.",
-    params: vm,
+    summary: "Ends a VM and removes its disks; with onlyIdle not one that runs or is paused. Cannot be undone.",
+    params: v.strictObject({ vm: reference, onlyIdle: v.optional(v.boolean()) }),
     result: done,
   }),
   "vm.pause": method({
@@ -398,6 +400,7 @@ export const methods = {
     result: snapshotRecord,
   }),
   ...registryMethods,
+  ...vmRecordMethods,
 
   "kernel.list": method({
     kind: "unary",

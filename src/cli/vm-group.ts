@@ -56,6 +56,9 @@ With what runs in it: "pause" puts a VM aside until "resume"; "snapshot" keeps a
     create: leaf("make a VM without opening a session", () => import("./commands/vm/create.ts")),
     list: leaf("list running and paused VMs (--all: every VM)", () => import("./commands/vm/list.ts")),
     show: leaf("show all that is known of one VM", () => import("./commands/vm/show.ts")),
+    rename: leaf("give a VM another name", () => import("./commands/vm/rename.ts")),
+    label: leaf("set, remove and print labels of a VM", () => import("./commands/vm/label.ts")),
+    wait: leaf("wait for a VM's state, or for a port in it", () => import("./commands/vm/wait.ts")),
     exec: leaf("run a command in a running VM", () => import("./commands/vm/exec.ts")),
     ssh: leaf("open an SSH session with the system's ssh", () => import("./commands/vm/ssh.ts")),
     cp: leaf("copy files between the host and a VM", () => import("./commands/vm/cp.ts")),
@@ -70,6 +73,7 @@ With what runs in it: "pause" puts a VM aside until "resume"; "snapshot" keeps a
     snapshot,
     kill: leaf("end VMs at once, when stop hangs", () => import("./commands/vm/kill.ts")),
     delete: leaf("stop VMs and remove their disks for good", () => import("./commands/vm/delete.ts")),
+    prune: leaf("remove all VMs that do not run", () => import("./commands/vm/prune.ts")),
   },
   { ls: "list", ps: "list", rm: "delete" },
 );

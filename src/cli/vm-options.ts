@@ -22,6 +22,7 @@ export type VmFlags = SizeFlags & {
   readonly image?: string;
   readonly cold?: boolean;
   readonly warmFrom?: string;
+  readonly label?: readonly (readonly [string, string])[];
 };
 
 /** What a memory template is made for. */
@@ -48,8 +49,22 @@ export const vmFlags = {
   ),
   ...sizeFlags,
   cold: coldFlag,
+  label: {
+    kind: "parsed",
+    parse: parseLabel,
+    optional: true,
+    variadic: true,
+    placeholder: "KEY=VALUE",
+    brief: "label that lists find it by (repeatable)",
+  } as const,
   warmFrom: referenceOption("snapshot", "go on from this snapshot; image, kernel and sizes are the snapshot's"),
 };
+
+function parseLabel(text: string): readonly [string, string] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new BangerError("usage", `--label "${text}" is not KEY=VALUE`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}
 
 /** The daemon's parameters; what was not given is left to its settings. Refuses what a snapshot has fixed already. */
 export function vmParams(flags: VmFlags): ParamsOf<"vm.create"> {
@@ -60,6 +75,7 @@ export function vmParams(flags: VmFlags): ParamsOf<"vm.create"> {
     ...sizeParams(flags),
     ...(flags.cold === true ? { cold: true } : {}),
     ...(flags.warmFrom === undefined ? {} : { from: flags.warmFrom }),
+    ...(flags.label === undefined ? {} : { labels: Object.fromEntries(flags.label) }),
   };
 }
 

@@ -27,7 +27,7 @@ export interface Vms {
   restart(ref: string, options: StartOptions, progress: Progress): Promise<VmRecord>;
   pause(ref: string, options: { keepRunning: boolean }, progress: Progress): Promise<VmRecord>;
   resume(ref: string, progress: Progress): Promise<VmRecord>;
-  delete(ref: string, progress: Progress): Promise<void>;
+  delete(ref: string, progress: Progress, options?: { onlyIdle?: boolean | undefined }): Promise<void>;
   kill(ref: string, options: SignalOptions): Promise<VmRecord>;
   /** The session with a running VM's agent; the VMs own it. Throws `vm.wrong-state`. */
   agent(ref: string): Promise<{ record: VmRecord; agent: GuestAgent }>;
@@ -35,6 +35,15 @@ export interface Vms {
   consoleLog(ref: string): string;
   health(ref: string, options: SignalOptions): Promise<ResultOf<"vm.health">>;
   ssh(ref: string, options: SignalOptions): Promise<ResultOf<"vm.ssh">>;
+  rename(ref: string, name: string): VmRecord;
+  label(ref: string, change: Omit<ParamsOf<"vm.label">, "vm">): VmRecord;
+  /** Undefined when the VM's end was waited for. */
+  wait(
+    ref: string,
+    condition: ParamsOf<"vm.wait">["for"],
+    options: SignalOptions & { timeoutMs?: number | undefined },
+  ): Promise<VmRecord | undefined>;
+  events(ref: string | undefined, signal: AbortSignal): AsyncIterable<ResultOf<"vm.events">>;
   /** Brings records in line with what runs, at daemon start. Deletes autoRemove VMs that were left over. */
   recover(options: SignalOptions): Promise<void>;
   /** Ends every machine at once: for a home that was deleted, with the machines' disks. */

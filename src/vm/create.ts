@@ -63,6 +63,7 @@ export async function createVm(
     baseSnapshotId: null,
     diskEpoch: 0,
     init: request.init ?? null,
+    labels: request.labels ?? {},
     lastStart: null,
     fingerprint: null,
     createdAt: Date.now(),

@@ -11,12 +11,14 @@ import { ensureClientKey } from "../ssh/client-key.ts";
 import { hostAlias } from "../ssh/known-hosts.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
+import { VmChanges } from "./changes.ts";
 import { createVm, type CreateRequest } from "./create.ts";
 import { vmDisk, writableSerials } from "./disk-files.ts";
 import { pauseVm } from "./pause.ts";
 import { pausedMemoryBytes } from "./paused-memory.ts";
 import { reconnectGuest, recoverVms } from "./recover.ts";
 import { findVm } from "./reference.ts";
+import { labelVm, renameVm } from "./relabel.ts";
 import { removeVm } from "./remove.ts";
 import { resumeOrBoot } from "./resume.ts";
 import { Sessions, type Session } from "./sessions.ts";
@@ -27,11 +29,14 @@ import { Snapshots } from "./snapshot/snapshots.ts";
 import { startVm, type StartOptions } from "./start.ts";
 import { StartLog, type StartStats } from "./start-stats.ts";
 import { killVm, stopVm } from "./stop.ts";
+import { waitForVm } from "./wait.ts";
+import type { VmEvent, WaitCondition } from "../api/vm-record-methods.ts";
 
 export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "starts" | "pins">;
 
 export class Vms {
   readonly #context: VmContext;
+  readonly #changes: VmChanges;
   /** Of these VMs. */
   readonly snapshots: Snapshots;
 
@@ -46,7 +51,9 @@ export class Vms {
     );
     const starts = new StartLog(options.state.starts, options.log);
     const pins = new Pins();
-    this.#context = { ...options, sessions, starts, pins, locks: new KeyedMutex(), starting: new Map() };
+    this.#changes = new VmChanges(options.state.vms);
+    const state = { ...options.state, vms: this.#changes.observed() };
+    this.#context = { ...options, state, sessions, starts, pins, locks: new KeyedMutex(), starting: new Map() };
     this.snapshots = new Snapshots(this.#context, (id) => this.show(id));
   }
 
@@ -162,9 +169,25 @@ export class Vms {
     return this.#current(row);
   }
 
-  async delete(reference: string, progress: Progress): Promise<void> {
+  /** `onlyIdle`: throws `vm.wrong-state` for a VM that runs, is paused or on its way. */
+  async delete(
+    reference: string,
+    progress: Progress,
+    { onlyIdle = false }: { onlyIdle?: boolean | undefined } = {},
+  ): Promise<void> {
     const row = this.#find(reference);
     progress.stage("delete", row.name);
+    if (onlyIdle) {
+      using _lock = await this.#context.locks.acquire(row.id, progress.signal);
+      const now = this.#byId(row);
+      if (!idleStates.has(now.state)) {
+        throw new BangerError("vm.wrong-state", `VM "${now.name}" is ${now.state}`, {
+          hint: `banger vm delete ${now.name}  # in whatever state`,
+        });
+      }
+      await removeVm(this.#context, now);
+      return;
+    }
     using _lock = await this.#takeOver(row, progress.signal);
     await removeVm(this.#context, this.#byId(row));
   }
@@ -182,6 +205,34 @@ export class Vms {
   ): Promise<{ healthy: boolean; reason: string; uptimeMs: number }> {
     const { agent } = await this.agent(reference);
     return await agent.health(options);
+  }
+
+  rename(reference: string, name: string): VmRecord {
+    const row = this.#find(reference);
+    renameVm(this.#context.state.vms, row, name);
+    return this.#current(row);
+  }
+
+  label(reference: string, change: Parameters<typeof labelVm>[2]): VmRecord {
+    const row = this.#find(reference);
+    labelVm(this.#context.state.vms, row, change);
+    return this.#current(row);
+  }
+
+  /** The record then; undefined when its end was waited for. */
+  async wait(
+    reference: string,
+    condition: WaitCondition,
+    options: Parameters<typeof waitForVm>[4],
+  ): Promise<VmRecord | undefined> {
+    const row = this.#find(reference);
+    await waitForVm(this.#context, this.#changes, row, condition, options);
+    return condition === "deleted" ? undefined : this.#current(row);
+  }
+
+  /** Changes of one VM, or of all. */
+  events(reference: string | undefined, signal: AbortSignal): AsyncIterable<VmEvent> {
+    return this.#changes.watch(reference === undefined ? undefined : this.#find(reference).id, signal);
   }
 
   consoleLog(reference: string): string {
@@ -319,6 +370,8 @@ export class Vms {
     };
   }
 }
+
+const idleStates: ReadonlySet<VmRow["state"]> = new Set(["created", "stopped", "broken"]);
 
 function pausedError({ name }: VmRow): BangerError {
   return new BangerError("vm.wrong-state", `VM "${name}" is paused`, { hint: `banger vm resume ${name}` });

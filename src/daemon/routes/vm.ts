@@ -47,7 +47,8 @@ export function vmRoutes({ services, operations, holds }: RouteContext): RoutesO
       operations.start("vm.restore", nameOf(vm), (progress) => snapshots.restore(vm, snapshot, progress)),
     "vm.fork": (params) => operations.start("vm.fork", params.source, (progress) => snapshots.fork(params, progress)),
     "vm.kill": ({ vm }, { signal }) => vms.kill(vm, { signal }),
-    "vm.delete": ({ vm }) => operations.start("vm.delete", nameOf(vm), (progress) => vms.delete(vm, progress)),
+    "vm.delete": ({ vm, ...options }) =>
+      operations.start("vm.delete", nameOf(vm), (progress) => vms.delete(vm, progress, options)),
     "vm.hold": ({ operation }, { signal }) => holds.hold(operation, { signal }),
     "vm.logs": ({ vm, follow = false }, { signal }) => {
       const { id } = vms.show(vm);

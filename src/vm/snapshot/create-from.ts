@@ -10,7 +10,7 @@ import { checkName } from "../spec.ts";
 import { goOnFrom } from "./go-on.ts";
 import { originOf } from "./origin.ts";
 import { numberedName, type NamedSnapshot } from "./reference.ts";
-import { makeSuccessor } from "./successor.ts";
+import { makeSuccessor, type SuccessorRequest } from "./successor.ts";
 
 /** What a snapshot brings along. */
 const fixed = ["image", "kernel", "vcpus", "memoryMib", "diskBytes", "overlayBytes", "init"] as const;
@@ -43,7 +43,13 @@ export async function createFromSnapshot(
     return params.name === undefined && isTaken(chosen) ? numberedName(chosen, isTaken) : chosen;
   };
   // Until it runs it goes with its client, so that the next daemon removes it if this one is killed.
-  const request = { snapshot, name, state: start ? "starting" : "created", autoRemove: start || autoRemove } as const;
+  const request: SuccessorRequest = {
+    snapshot,
+    name,
+    state: start ? "starting" : "created",
+    autoRemove: start || autoRemove,
+    labels: params.labels,
+  };
   using successor = await makeSuccessor(context, request, { signal });
   const { row } = successor;
   onNamed(row.name);

@@ -16,6 +16,7 @@ export interface SuccessorRequest {
   name: () => string;
   state: "starting" | "created";
   autoRemove: boolean;
+  labels?: Record<string, string> | undefined;
 }
 
 /**
@@ -45,6 +46,7 @@ export async function makeSuccessor(
     options.signal.throwIfAborted();
     const row: VmRow = {
       ...plainVm,
+      labels: request.labels ?? {},
       ...disks,
       name: request.name(),
       state: request.state,

@@ -46,6 +46,15 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       const { id, name } = find(ref);
       return { vmId: id, name, identityFile: "", knownHostsFile: "", hostAlias: "" };
     },
+    rename(ref, name) {
+      const renamed = { ...find(ref), name };
+      vms.delete(find(ref).name);
+      vms.set(name, renamed);
+      return renamed;
+    },
+    label: find,
+    wait: verb,
+    events: async function* () {},
     recover: async () => {},
     endAll: async () => {},
     close: async () => {},

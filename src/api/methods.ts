@@ -1,6 +1,7 @@
 // Every method of the daemon: name -> schemas. The single source of truth for server, client, OpenAPI and docs.
 import * as v from "valibot";
 import { method, type MethodKind, type Params, type Result } from "./method.ts";
+import { guestMethods } from "./guest-methods.ts";
 import { imageMethods } from "./image-methods.ts";
 import { registryMethods } from "./registry-methods.ts";
 import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
@@ -400,6 +401,7 @@ export const methods = {
     result: snapshotRecord,
   }),
   ...registryMethods,
+  ...guestMethods,
   ...vmRecordMethods,
 
   "kernel.list": method({

@@ -35,6 +35,9 @@ export interface Vms {
   consoleLog(ref: string): string;
   health(ref: string, options: SignalOptions): Promise<ResultOf<"vm.health">>;
   ssh(ref: string, options: SignalOptions): Promise<ResultOf<"vm.ssh">>;
+  /** Of running VMs; of all of them when none is named. */
+  stats(refs: readonly string[] | undefined, options: SignalOptions): Promise<ResultOf<"vm.stats">["vms"]>;
+  ports(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<ResultOf<"vm.ports">>;
   rename(ref: string, name: string): VmRecord;
   label(ref: string, change: Omit<ParamsOf<"vm.label">, "vm">): VmRecord;
   /** Undefined when the VM's end was waited for. */

@@ -87,6 +87,30 @@ export interface GuestStats {
   disks: { mountPoint: string; totalBytes: number; usedBytes: number }[];
 }
 
+export interface GuestProcess {
+  pid: number;
+  parentPid: number;
+  uid: number;
+  /** One letter, as ps has it. */
+  state: string;
+  /** Of one processor: 200 is two of them. */
+  cpuPercent: number;
+  cpuMs: number;
+  residentBytes: number;
+  command: string;
+  ageMs: number;
+}
+
+export interface GuestListener {
+  protocol: "tcp" | "udp";
+  address: string;
+  port: number;
+  /** 0: not known. */
+  pid: number;
+  process: string;
+  command: string;
+}
+
 export interface CallOptions {
   signal: AbortSignal;
 }
@@ -117,6 +141,10 @@ export interface GuestAgent extends AsyncDisposable {
   thaw(options: CallOptions & { identity?: GuestIdentity }): Promise<GuestSteps>;
   health(options: CallOptions): Promise<{ healthy: boolean; reason: string; uptimeMs: number }>;
   stats(options: CallOptions): Promise<GuestStats>;
+  /** Those that took most processor time in `intervalMs` first; `truncated`: there are more than the agent tells. */
+  processes(options: CallOptions & { intervalMs: number }): Promise<{ processes: GuestProcess[]; truncated: boolean }>;
+  /** What listens now, and with `follow` again whenever it has changed, until the signal aborts. */
+  listeners(options: CallOptions & { follow: boolean }): AsyncGenerator<GuestListener[]>;
   /** Asks for a clean power-off; resolves when the agent has accepted. */
   shutdown(options: CallOptions & { graceMs?: number }): Promise<void>;
   /** Resolves when the process runs. Throws `exec.not-found` / `exec.failed` when it cannot be started. */

@@ -11,6 +11,7 @@ import { dial } from "./dial.ts";
 import { exec } from "./exec.ts";
 import { guestFailure, label, printable } from "./failure.ts";
 import { fileCalls } from "./files.ts";
+import { inspectCalls } from "./inspect.ts";
 import { Phase } from "./gen/banger/agent/v1/agent_pb.js";
 import { shakeHands } from "./handshake.ts";
 import { GuestSession } from "./session.ts";
@@ -159,6 +160,7 @@ function guestAgent(session: GuestSession): GuestAgent {
     exec: (spec, options) => exec(session, spec, options),
     dial: (target, options) => dial(session, target, options),
     ...fileCalls(session),
+    ...inspectCalls(session),
 
     async [Symbol.asyncDispose]() {
       session.close({ reason: "the daemon ended the session", protocol: false });

@@ -10,7 +10,13 @@ import { isViolation, printable, reasonOf, refusal } from "./failure.ts";
 import type { FailureCodes } from "./failure.ts";
 import { FrameGuard } from "./frame-guard.ts";
 import { adapt } from "./http-stream.ts";
-import { AgentService, FileService, PortService, ProcessService } from "./gen/banger/agent/v1/agent_pb.js";
+import {
+  AgentService,
+  FileService,
+  InspectService,
+  PortService,
+  ProcessService,
+} from "./gen/banger/agent/v1/agent_pb.js";
 
 const maxFrameBytes = 64 * 1024;
 /** What one call may have under way towards us; with it, one unread call holds at most this much memory. */
@@ -30,13 +36,15 @@ export interface SessionEnd {
   protocol: boolean;
 }
 
-/** The agent's services, for calls with bounded replies. `stream` methods belong to the last three. */
+/** The agent's services, for calls with bounded replies. Those that stream have smaller replies. */
 export interface GuestClients {
   agent: Client<typeof AgentService>;
   files: Client<typeof FileService>;
   fileStreams: Client<typeof FileService>;
   processes: Client<typeof ProcessService>;
   ports: Client<typeof PortService>;
+  inspect: Client<typeof InspectService>;
+  inspectStreams: Client<typeof InspectService>;
 }
 
 export class GuestSession {
@@ -146,6 +154,8 @@ export class GuestSession {
       fileStreams: createClient(FileService, streaming),
       processes: createClient(ProcessService, streaming),
       ports: createClient(PortService, streaming),
+      inspect: createClient(InspectService, unary),
+      inspectStreams: createClient(InspectService, streaming),
     };
   }
 

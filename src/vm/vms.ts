@@ -18,6 +18,7 @@ import { pauseVm } from "./pause.ts";
 import { pausedMemoryBytes } from "./paused-memory.ts";
 import { reconnectGuest, recoverVms } from "./recover.ts";
 import { findVm } from "./reference.ts";
+import { PortList, statsOf } from "./look.ts";
 import { labelVm, renameVm } from "./relabel.ts";
 import { removeVm } from "./remove.ts";
 import { resumeOrBoot } from "./resume.ts";
@@ -30,6 +31,7 @@ import { startVm, type StartOptions } from "./start.ts";
 import { StartLog, type StartStats } from "./start-stats.ts";
 import { killVm, stopVm } from "./stop.ts";
 import { waitForVm } from "./wait.ts";
+import type { GuestPort, VmStats } from "../api/guest-methods.ts";
 import type { VmEvent, WaitCondition } from "../api/vm-record-methods.ts";
 
 export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "starts" | "pins">;
@@ -207,6 +209,31 @@ export class Vms {
     return await agent.health(options);
   }
 
+  /** Of running VMs; of all of them when none is named. One that ends meanwhile is left out, unless it was named. */
+  async stats(references: readonly string[] | undefined, { signal }: { signal: AbortSignal }): Promise<VmStats[]> {
+    const rows = references?.map((one) => this.#find(one)) ?? this.#context.state.vms.list().filter(isUp);
+    const found = rows.map(async (row) => {
+      const session = references === undefined ? this.#context.sessions.get(row.id) : this.#running(row);
+      return session === undefined ? undefined : await statsOf(this.#record(row), session.agent, signal);
+    });
+    const all = await Promise.all(references === undefined ? found.map((one) => one.catch(() => undefined)) : found);
+    signal.throwIfAborted();
+    return all.filter((one) => one !== undefined);
+  }
+
+  /** What listens in a running VM. */
+  async *ports(
+    reference: string,
+    options: { signal: AbortSignal; follow: boolean },
+  ): AsyncGenerator<{ ports: GuestPort[] }> {
+    const { agent, record } = await this.agent(reference);
+    const list = new PortList(agent, options.signal);
+    for await (const listeners of agent.listeners(options)) {
+      const { forwards } = this.#context.state.vms.get(record.id) ?? record;
+      yield { ports: await list.describe(listeners, forwards) };
+    }
+  }
+
   rename(reference: string, name: string): VmRecord {
     const row = this.#find(reference);
     renameVm(this.#context.state.vms, row, name);
@@ -370,6 +397,8 @@ export class Vms {
     };
   }
 }
+
+const isUp = ({ state }: VmRow) => state === "running";
 
 const idleStates: ReadonlySet<VmRow["state"]> = new Set(["created", "stopped", "broken"]);
 

@@ -9,6 +9,7 @@ import (
 	"banger.dev/banger/internal/files"
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
 	"banger.dev/banger/internal/guest"
+	"banger.dev/banger/internal/inspect"
 	"banger.dev/banger/internal/life"
 	"banger.dev/banger/internal/ports"
 	"banger.dev/banger/internal/process"
@@ -36,6 +37,7 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 	mux.Handle(agentv1connect.NewProcessServiceHandler(processes, options))
 	mux.Handle(agentv1connect.NewFileServiceHandler(files.NewService(), options))
 	mux.Handle(agentv1connect.NewPortServiceHandler(ports.NewService(services), options))
+	mux.Handle(agentv1connect.NewInspectServiceHandler(inspect.NewService(), options))
 	return undated(mux)
 }
 

@@ -10,6 +10,7 @@ import { registryRoutes } from "./registry.ts";
 import { snapshotRoutes } from "./snapshot.ts";
 import { templateRoutes } from "./template.ts";
 import { vmRoutes } from "./vm.ts";
+import { vmGuestRoutes } from "./vm-guest.ts";
 import { vmRecordRoutes } from "./vm-record.ts";
 import { vmFileRoutes } from "./vm-files.ts";
 import { workspaceRoutes } from "./workspace.ts";
@@ -22,6 +23,7 @@ export function buildRoutes(context: RouteContext): Routes {
     ...configRoutes(context),
     ...operationRoutes(context),
     ...vmRoutes(context),
+    ...vmGuestRoutes(context),
     ...vmRecordRoutes(context),
     ...vmFileRoutes(context),
     "vm.exec": execRoute(context),

@@ -52,6 +52,8 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       vms.set(name, renamed);
       return renamed;
     },
+    stats: async () => [],
+    ports: async function* () {},
     label: find,
     wait: verb,
     events: async function* () {},

@@ -2818,6 +2818,201 @@ func (*DialResponse_Data) isDialResponse_Message() {}
 
 func (*DialResponse_Eof) isDialResponse_Message() {}
 
+type ProcessesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 to 5000: how long processor time is watched. 0: cpu_percent is that since each process began.
+	IntervalMs    uint32 `protobuf:"varint,1,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProcessesRequest) Reset() {
+	*x = ProcessesRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProcessesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProcessesRequest) ProtoMessage() {}
+
+func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProcessesRequest.ProtoReflect.Descriptor instead.
+func (*ProcessesRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ProcessesRequest) GetIntervalMs() uint32 {
+	if x != nil {
+		return x.IntervalMs
+	}
+	return 0
+}
+
+type ProcessesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that took most processor time first, at most 1000.
+	Processes     []*ProcessesResponse_Process `protobuf:"bytes,1,rep,name=processes,proto3" json:"processes,omitempty"`
+	Truncated     bool                         `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProcessesResponse) Reset() {
+	*x = ProcessesResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProcessesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProcessesResponse) ProtoMessage() {}
+
+func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProcessesResponse.ProtoReflect.Descriptor instead.
+func (*ProcessesResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ProcessesResponse) GetProcesses() []*ProcessesResponse_Process {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+func (x *ProcessesResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type ListenersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Follow        bool                   `protobuf:"varint,1,opt,name=follow,proto3" json:"follow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenersRequest) Reset() {
+	*x = ListenersRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenersRequest) ProtoMessage() {}
+
+func (x *ListenersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenersRequest.ProtoReflect.Descriptor instead.
+func (*ListenersRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListenersRequest) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
+type ListenersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By port, at most 256.
+	Listeners     []*ListenersResponse_Listener `protobuf:"bytes,1,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	Truncated     bool                          `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenersResponse) Reset() {
+	*x = ListenersResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenersResponse) ProtoMessage() {}
+
+func (x *ListenersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenersResponse.ProtoReflect.Descriptor instead.
+func (*ListenersResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ListenersResponse) GetListeners() []*ListenersResponse_Listener {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+func (x *ListenersResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
 // How long each step took, for the daemon's log: "bind-disks", "mount-root", "network", "ssh", ...
 type ConfigureResponse_Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2829,7 +3024,7 @@ type ConfigureResponse_Step struct {
 
 func (x *ConfigureResponse_Step) Reset() {
 	*x = ConfigureResponse_Step{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +3036,7 @@ func (x *ConfigureResponse_Step) String() string {
 func (*ConfigureResponse_Step) ProtoMessage() {}
 
 func (x *ConfigureResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2882,7 +3077,7 @@ type StatsResponse_Disk struct {
 
 func (x *StatsResponse_Disk) Reset() {
 	*x = StatsResponse_Disk{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2894,7 +3089,7 @@ func (x *StatsResponse_Disk) String() string {
 func (*StatsResponse_Disk) ProtoMessage() {}
 
 func (x *StatsResponse_Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,6 +3124,206 @@ func (x *StatsResponse_Disk) GetUsedBytes() uint64 {
 		return x.UsedBytes
 	}
 	return 0
+}
+
+type ProcessesResponse_Process struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Pid       uint32                 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	ParentPid uint32                 `protobuf:"varint,2,opt,name=parent_pid,json=parentPid,proto3" json:"parent_pid,omitempty"`
+	Uid       uint32                 `protobuf:"varint,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	// One letter, as ps has it: R, S, D, T, Z, ...
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Of one processor: 200 is two of them.
+	CpuPercent    float64 `protobuf:"fixed64,5,opt,name=cpu_percent,json=cpuPercent,proto3" json:"cpu_percent,omitempty"`
+	CpuMs         uint64  `protobuf:"varint,6,opt,name=cpu_ms,json=cpuMs,proto3" json:"cpu_ms,omitempty"`
+	ResidentBytes uint64  `protobuf:"varint,7,opt,name=resident_bytes,json=residentBytes,proto3" json:"resident_bytes,omitempty"`
+	// The command line, arguments separated by spaces, at most 512 bytes; the name in brackets when there is none.
+	Command string `protobuf:"bytes,8,opt,name=command,proto3" json:"command,omitempty"`
+	// Milliseconds since it began.
+	AgeMs         uint64 `protobuf:"varint,9,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProcessesResponse_Process) Reset() {
+	*x = ProcessesResponse_Process{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProcessesResponse_Process) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProcessesResponse_Process) ProtoMessage() {}
+
+func (x *ProcessesResponse_Process) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProcessesResponse_Process.ProtoReflect.Descriptor instead.
+func (*ProcessesResponse_Process) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{42, 0}
+}
+
+func (x *ProcessesResponse_Process) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *ProcessesResponse_Process) GetParentPid() uint32 {
+	if x != nil {
+		return x.ParentPid
+	}
+	return 0
+}
+
+func (x *ProcessesResponse_Process) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *ProcessesResponse_Process) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ProcessesResponse_Process) GetCpuPercent() float64 {
+	if x != nil {
+		return x.CpuPercent
+	}
+	return 0
+}
+
+func (x *ProcessesResponse_Process) GetCpuMs() uint64 {
+	if x != nil {
+		return x.CpuMs
+	}
+	return 0
+}
+
+func (x *ProcessesResponse_Process) GetResidentBytes() uint64 {
+	if x != nil {
+		return x.ResidentBytes
+	}
+	return 0
+}
+
+func (x *ProcessesResponse_Process) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *ProcessesResponse_Process) GetAgeMs() uint64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+type ListenersResponse_Listener struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "tcp" or "udp".
+	Protocol string `protobuf:"bytes,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// As the socket has it: "0.0.0.0", "127.0.0.1", "::".
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Port    uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	// 0: the process is not known any more.
+	Pid uint32 `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`
+	// Its name, and its command line as in Processes.
+	Process       string `protobuf:"bytes,5,opt,name=process,proto3" json:"process,omitempty"`
+	Command       string `protobuf:"bytes,6,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenersResponse_Listener) Reset() {
+	*x = ListenersResponse_Listener{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenersResponse_Listener) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenersResponse_Listener) ProtoMessage() {}
+
+func (x *ListenersResponse_Listener) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenersResponse_Listener.ProtoReflect.Descriptor instead.
+func (*ListenersResponse_Listener) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44, 0}
+}
+
+func (x *ListenersResponse_Listener) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *ListenersResponse_Listener) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ListenersResponse_Listener) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *ListenersResponse_Listener) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *ListenersResponse_Listener) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
+}
+
+func (x *ListenersResponse_Listener) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
 }
 
 var File_banger_agent_v1_agent_proto protoreflect.FileDescriptor
@@ -3120,7 +3515,37 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\tconnected\x18\x01 \x01(\bH\x00R\tconnected\x12\x14\n" +
 	"\x04data\x18\x02 \x01(\fH\x00R\x04data\x12\x12\n" +
 	"\x03eof\x18\x03 \x01(\bH\x00R\x03eofB\t\n" +
-	"\amessage*\x93\x01\n" +
+	"\amessage\"3\n" +
+	"\x10ProcessesRequest\x12\x1f\n" +
+	"\vinterval_ms\x18\x01 \x01(\rR\n" +
+	"intervalMs\"\xf0\x02\n" +
+	"\x11ProcessesResponse\x12H\n" +
+	"\tprocesses\x18\x01 \x03(\v2*.banger.agent.v1.ProcessesResponse.ProcessR\tprocesses\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x1a\xf2\x01\n" +
+	"\aProcess\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\rR\x03pid\x12\x1d\n" +
+	"\n" +
+	"parent_pid\x18\x02 \x01(\rR\tparentPid\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\rR\x03uid\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x1f\n" +
+	"\vcpu_percent\x18\x05 \x01(\x01R\n" +
+	"cpuPercent\x12\x15\n" +
+	"\x06cpu_ms\x18\x06 \x01(\x04R\x05cpuMs\x12%\n" +
+	"\x0eresident_bytes\x18\a \x01(\x04R\rresidentBytes\x12\x18\n" +
+	"\acommand\x18\b \x01(\tR\acommand\x12\x15\n" +
+	"\x06age_ms\x18\t \x01(\x04R\x05ageMs\"*\n" +
+	"\x10ListenersRequest\x12\x16\n" +
+	"\x06follow\x18\x01 \x01(\bR\x06follow\"\x99\x02\n" +
+	"\x11ListenersResponse\x12I\n" +
+	"\tlisteners\x18\x01 \x03(\v2+.banger.agent.v1.ListenersResponse.ListenerR\tlisteners\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x1a\x9a\x01\n" +
+	"\bListener\x12\x1a\n" +
+	"\bprotocol\x18\x01 \x01(\tR\bprotocol\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12\x10\n" +
+	"\x03pid\x18\x04 \x01(\rR\x03pid\x12\x18\n" +
+	"\aprocess\x18\x05 \x01(\tR\aprocess\x12\x18\n" +
+	"\acommand\x18\x06 \x01(\tR\acommand*\x93\x01\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_WAITING\x10\x01\x12\x15\n" +
@@ -3147,7 +3572,10 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\aReadTar\x12\x1f.banger.agent.v1.ReadTarRequest\x1a .banger.agent.v1.ReadTarResponse0\x01\x12Q\n" +
 	"\bWriteTar\x12 .banger.agent.v1.WriteTarRequest\x1a!.banger.agent.v1.WriteTarResponse(\x012V\n" +
 	"\vPortService\x12G\n" +
-	"\x04Dial\x12\x1c.banger.agent.v1.DialRequest\x1a\x1d.banger.agent.v1.DialResponse(\x010\x01B8Z6banger.dev/banger/internal/gen/banger/agent/v1;agentv1b\x06proto3"
+	"\x04Dial\x12\x1c.banger.agent.v1.DialRequest\x1a\x1d.banger.agent.v1.DialResponse(\x010\x012\xba\x01\n" +
+	"\x0eInspectService\x12R\n" +
+	"\tProcesses\x12!.banger.agent.v1.ProcessesRequest\x1a\".banger.agent.v1.ProcessesResponse\x12T\n" +
+	"\tListeners\x12!.banger.agent.v1.ListenersRequest\x1a\".banger.agent.v1.ListenersResponse0\x01B8Z6banger.dev/banger/internal/gen/banger/agent/v1;agentv1b\x06proto3"
 
 var (
 	file_banger_agent_v1_agent_proto_rawDescOnce sync.Once
@@ -3162,64 +3590,70 @@ func file_banger_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_banger_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_banger_agent_v1_agent_proto_goTypes = []any{
-	(Phase)(0),                     // 0: banger.agent.v1.Phase
-	(*HelloRequest)(nil),           // 1: banger.agent.v1.HelloRequest
-	(*HelloResponse)(nil),          // 2: banger.agent.v1.HelloResponse
-	(*DiskLayout)(nil),             // 3: banger.agent.v1.DiskLayout
-	(*NetworkConfig)(nil),          // 4: banger.agent.v1.NetworkConfig
-	(*SshConfig)(nil),              // 5: banger.agent.v1.SshConfig
-	(*ConfigureRequest)(nil),       // 6: banger.agent.v1.ConfigureRequest
-	(*ConfigureResponse)(nil),      // 7: banger.agent.v1.ConfigureResponse
-	(*FreezeRequest)(nil),          // 8: banger.agent.v1.FreezeRequest
-	(*FreezeResponse)(nil),         // 9: banger.agent.v1.FreezeResponse
-	(*Identity)(nil),               // 10: banger.agent.v1.Identity
-	(*ThawRequest)(nil),            // 11: banger.agent.v1.ThawRequest
-	(*ThawResponse)(nil),           // 12: banger.agent.v1.ThawResponse
-	(*HealthRequest)(nil),          // 13: banger.agent.v1.HealthRequest
-	(*HealthResponse)(nil),         // 14: banger.agent.v1.HealthResponse
-	(*StatsRequest)(nil),           // 15: banger.agent.v1.StatsRequest
-	(*StatsResponse)(nil),          // 16: banger.agent.v1.StatsResponse
-	(*ShutdownRequest)(nil),        // 17: banger.agent.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),       // 18: banger.agent.v1.ShutdownResponse
-	(*TerminalSize)(nil),           // 19: banger.agent.v1.TerminalSize
-	(*ExecStart)(nil),              // 20: banger.agent.v1.ExecStart
-	(*ExecRequest)(nil),            // 21: banger.agent.v1.ExecRequest
-	(*ExecExit)(nil),               // 22: banger.agent.v1.ExecExit
-	(*ExecResponse)(nil),           // 23: banger.agent.v1.ExecResponse
-	(*FileInfo)(nil),               // 24: banger.agent.v1.FileInfo
-	(*StatRequest)(nil),            // 25: banger.agent.v1.StatRequest
-	(*StatResponse)(nil),           // 26: banger.agent.v1.StatResponse
-	(*ListRequest)(nil),            // 27: banger.agent.v1.ListRequest
-	(*ListResponse)(nil),           // 28: banger.agent.v1.ListResponse
-	(*ReadRequest)(nil),            // 29: banger.agent.v1.ReadRequest
-	(*ReadResponse)(nil),           // 30: banger.agent.v1.ReadResponse
-	(*WriteOpen)(nil),              // 31: banger.agent.v1.WriteOpen
-	(*WriteRequest)(nil),           // 32: banger.agent.v1.WriteRequest
-	(*WriteResponse)(nil),          // 33: banger.agent.v1.WriteResponse
-	(*ReadTarRequest)(nil),         // 34: banger.agent.v1.ReadTarRequest
-	(*ReadTarResponse)(nil),        // 35: banger.agent.v1.ReadTarResponse
-	(*WriteTarOpen)(nil),           // 36: banger.agent.v1.WriteTarOpen
-	(*WriteTarRequest)(nil),        // 37: banger.agent.v1.WriteTarRequest
-	(*WriteTarResponse)(nil),       // 38: banger.agent.v1.WriteTarResponse
-	(*DialTarget)(nil),             // 39: banger.agent.v1.DialTarget
-	(*DialRequest)(nil),            // 40: banger.agent.v1.DialRequest
-	(*DialResponse)(nil),           // 41: banger.agent.v1.DialResponse
-	(*ConfigureResponse_Step)(nil), // 42: banger.agent.v1.ConfigureResponse.Step
-	(*StatsResponse_Disk)(nil),     // 43: banger.agent.v1.StatsResponse.Disk
+	(Phase)(0),                         // 0: banger.agent.v1.Phase
+	(*HelloRequest)(nil),               // 1: banger.agent.v1.HelloRequest
+	(*HelloResponse)(nil),              // 2: banger.agent.v1.HelloResponse
+	(*DiskLayout)(nil),                 // 3: banger.agent.v1.DiskLayout
+	(*NetworkConfig)(nil),              // 4: banger.agent.v1.NetworkConfig
+	(*SshConfig)(nil),                  // 5: banger.agent.v1.SshConfig
+	(*ConfigureRequest)(nil),           // 6: banger.agent.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),          // 7: banger.agent.v1.ConfigureResponse
+	(*FreezeRequest)(nil),              // 8: banger.agent.v1.FreezeRequest
+	(*FreezeResponse)(nil),             // 9: banger.agent.v1.FreezeResponse
+	(*Identity)(nil),                   // 10: banger.agent.v1.Identity
+	(*ThawRequest)(nil),                // 11: banger.agent.v1.ThawRequest
+	(*ThawResponse)(nil),               // 12: banger.agent.v1.ThawResponse
+	(*HealthRequest)(nil),              // 13: banger.agent.v1.HealthRequest
+	(*HealthResponse)(nil),             // 14: banger.agent.v1.HealthResponse
+	(*StatsRequest)(nil),               // 15: banger.agent.v1.StatsRequest
+	(*StatsResponse)(nil),              // 16: banger.agent.v1.StatsResponse
+	(*ShutdownRequest)(nil),            // 17: banger.agent.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),           // 18: banger.agent.v1.ShutdownResponse
+	(*TerminalSize)(nil),               // 19: banger.agent.v1.TerminalSize
+	(*ExecStart)(nil),                  // 20: banger.agent.v1.ExecStart
+	(*ExecRequest)(nil),                // 21: banger.agent.v1.ExecRequest
+	(*ExecExit)(nil),                   // 22: banger.agent.v1.ExecExit
+	(*ExecResponse)(nil),               // 23: banger.agent.v1.ExecResponse
+	(*FileInfo)(nil),                   // 24: banger.agent.v1.FileInfo
+	(*StatRequest)(nil),                // 25: banger.agent.v1.StatRequest
+	(*StatResponse)(nil),               // 26: banger.agent.v1.StatResponse
+	(*ListRequest)(nil),                // 27: banger.agent.v1.ListRequest
+	(*ListResponse)(nil),               // 28: banger.agent.v1.ListResponse
+	(*ReadRequest)(nil),                // 29: banger.agent.v1.ReadRequest
+	(*ReadResponse)(nil),               // 30: banger.agent.v1.ReadResponse
+	(*WriteOpen)(nil),                  // 31: banger.agent.v1.WriteOpen
+	(*WriteRequest)(nil),               // 32: banger.agent.v1.WriteRequest
+	(*WriteResponse)(nil),              // 33: banger.agent.v1.WriteResponse
+	(*ReadTarRequest)(nil),             // 34: banger.agent.v1.ReadTarRequest
+	(*ReadTarResponse)(nil),            // 35: banger.agent.v1.ReadTarResponse
+	(*WriteTarOpen)(nil),               // 36: banger.agent.v1.WriteTarOpen
+	(*WriteTarRequest)(nil),            // 37: banger.agent.v1.WriteTarRequest
+	(*WriteTarResponse)(nil),           // 38: banger.agent.v1.WriteTarResponse
+	(*DialTarget)(nil),                 // 39: banger.agent.v1.DialTarget
+	(*DialRequest)(nil),                // 40: banger.agent.v1.DialRequest
+	(*DialResponse)(nil),               // 41: banger.agent.v1.DialResponse
+	(*ProcessesRequest)(nil),           // 42: banger.agent.v1.ProcessesRequest
+	(*ProcessesResponse)(nil),          // 43: banger.agent.v1.ProcessesResponse
+	(*ListenersRequest)(nil),           // 44: banger.agent.v1.ListenersRequest
+	(*ListenersResponse)(nil),          // 45: banger.agent.v1.ListenersResponse
+	(*ConfigureResponse_Step)(nil),     // 46: banger.agent.v1.ConfigureResponse.Step
+	(*StatsResponse_Disk)(nil),         // 47: banger.agent.v1.StatsResponse.Disk
+	(*ProcessesResponse_Process)(nil),  // 48: banger.agent.v1.ProcessesResponse.Process
+	(*ListenersResponse_Listener)(nil), // 49: banger.agent.v1.ListenersResponse.Listener
 }
 var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: banger.agent.v1.HelloResponse.phase:type_name -> banger.agent.v1.Phase
 	3,  // 1: banger.agent.v1.ConfigureRequest.disks:type_name -> banger.agent.v1.DiskLayout
 	4,  // 2: banger.agent.v1.ConfigureRequest.network:type_name -> banger.agent.v1.NetworkConfig
 	5,  // 3: banger.agent.v1.ConfigureRequest.ssh:type_name -> banger.agent.v1.SshConfig
-	42, // 4: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	46, // 4: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
 	5,  // 5: banger.agent.v1.Identity.ssh:type_name -> banger.agent.v1.SshConfig
 	4,  // 6: banger.agent.v1.Identity.network:type_name -> banger.agent.v1.NetworkConfig
 	10, // 7: banger.agent.v1.ThawRequest.identity:type_name -> banger.agent.v1.Identity
-	42, // 8: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
-	43, // 9: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
+	46, // 8: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	47, // 9: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
 	19, // 10: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
 	20, // 11: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
 	19, // 12: banger.agent.v1.ExecRequest.resize:type_name -> banger.agent.v1.TerminalSize
@@ -3229,41 +3663,47 @@ var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	31, // 16: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
 	36, // 17: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
 	39, // 18: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
-	1,  // 19: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
-	6,  // 20: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
-	8,  // 21: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
-	11, // 22: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
-	13, // 23: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
-	15, // 24: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
-	17, // 25: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
-	21, // 26: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
-	25, // 27: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
-	27, // 28: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
-	29, // 29: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
-	32, // 30: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
-	34, // 31: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
-	37, // 32: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
-	40, // 33: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
-	2,  // 34: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
-	7,  // 35: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
-	9,  // 36: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
-	12, // 37: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
-	14, // 38: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
-	16, // 39: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
-	18, // 40: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
-	23, // 41: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
-	26, // 42: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
-	28, // 43: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
-	30, // 44: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
-	33, // 45: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
-	35, // 46: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
-	38, // 47: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
-	41, // 48: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
-	34, // [34:49] is the sub-list for method output_type
-	19, // [19:34] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	48, // 19: banger.agent.v1.ProcessesResponse.processes:type_name -> banger.agent.v1.ProcessesResponse.Process
+	49, // 20: banger.agent.v1.ListenersResponse.listeners:type_name -> banger.agent.v1.ListenersResponse.Listener
+	1,  // 21: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
+	6,  // 22: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
+	8,  // 23: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
+	11, // 24: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
+	13, // 25: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
+	15, // 26: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
+	17, // 27: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
+	21, // 28: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
+	25, // 29: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
+	27, // 30: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
+	29, // 31: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
+	32, // 32: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
+	34, // 33: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
+	37, // 34: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
+	40, // 35: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
+	42, // 36: banger.agent.v1.InspectService.Processes:input_type -> banger.agent.v1.ProcessesRequest
+	44, // 37: banger.agent.v1.InspectService.Listeners:input_type -> banger.agent.v1.ListenersRequest
+	2,  // 38: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
+	7,  // 39: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
+	9,  // 40: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
+	12, // 41: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
+	14, // 42: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
+	16, // 43: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
+	18, // 44: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
+	23, // 45: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
+	26, // 46: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
+	28, // 47: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
+	30, // 48: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
+	33, // 49: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
+	35, // 50: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
+	38, // 51: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
+	41, // 52: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
+	43, // 53: banger.agent.v1.InspectService.Processes:output_type -> banger.agent.v1.ProcessesResponse
+	45, // 54: banger.agent.v1.InspectService.Listeners:output_type -> banger.agent.v1.ListenersResponse
+	38, // [38:55] is the sub-list for method output_type
+	21, // [21:38] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_banger_agent_v1_agent_proto_init() }
@@ -3313,9 +3753,9 @@ func file_banger_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banger_agent_v1_agent_proto_rawDesc), len(file_banger_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   43,
+			NumMessages:   49,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   5,
 		},
 		GoTypes:           file_banger_agent_v1_agent_proto_goTypes,
 		DependencyIndexes: file_banger_agent_v1_agent_proto_depIdxs,

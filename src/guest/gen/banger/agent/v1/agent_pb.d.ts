@@ -1256,6 +1256,199 @@ export declare type DialResponse = Message<"banger.agent.v1.DialResponse"> & {
 export declare const DialResponseSchema: GenMessage<DialResponse>;
 
 /**
+ * @generated from message banger.agent.v1.ProcessesRequest
+ */
+export declare type ProcessesRequest = Message<"banger.agent.v1.ProcessesRequest"> & {
+  /**
+   * 0 to 5000: how long processor time is watched. 0: cpu_percent is that since each process began.
+   *
+   * @generated from field: uint32 interval_ms = 1;
+   */
+  intervalMs: number;
+};
+
+/**
+ * Describes the message banger.agent.v1.ProcessesRequest.
+ * Use `create(ProcessesRequestSchema)` to create a new message.
+ */
+export declare const ProcessesRequestSchema: GenMessage<ProcessesRequest>;
+
+/**
+ * @generated from message banger.agent.v1.ProcessesResponse
+ */
+export declare type ProcessesResponse = Message<"banger.agent.v1.ProcessesResponse"> & {
+  /**
+   * Those that took most processor time first, at most 1000.
+   *
+   * @generated from field: repeated banger.agent.v1.ProcessesResponse.Process processes = 1;
+   */
+  processes: ProcessesResponse_Process[];
+
+  /**
+   * @generated from field: bool truncated = 2;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message banger.agent.v1.ProcessesResponse.
+ * Use `create(ProcessesResponseSchema)` to create a new message.
+ */
+export declare const ProcessesResponseSchema: GenMessage<ProcessesResponse>;
+
+/**
+ * @generated from message banger.agent.v1.ProcessesResponse.Process
+ */
+export declare type ProcessesResponse_Process = Message<"banger.agent.v1.ProcessesResponse.Process"> & {
+  /**
+   * @generated from field: uint32 pid = 1;
+   */
+  pid: number;
+
+  /**
+   * @generated from field: uint32 parent_pid = 2;
+   */
+  parentPid: number;
+
+  /**
+   * @generated from field: uint32 uid = 3;
+   */
+  uid: number;
+
+  /**
+   * One letter, as ps has it: R, S, D, T, Z, ...
+   *
+   * @generated from field: string state = 4;
+   */
+  state: string;
+
+  /**
+   * Of one processor: 200 is two of them.
+   *
+   * @generated from field: double cpu_percent = 5;
+   */
+  cpuPercent: number;
+
+  /**
+   * @generated from field: uint64 cpu_ms = 6;
+   */
+  cpuMs: bigint;
+
+  /**
+   * @generated from field: uint64 resident_bytes = 7;
+   */
+  residentBytes: bigint;
+
+  /**
+   * The command line, arguments separated by spaces, at most 512 bytes; the name in brackets when there is none.
+   *
+   * @generated from field: string command = 8;
+   */
+  command: string;
+
+  /**
+   * Milliseconds since it began.
+   *
+   * @generated from field: uint64 age_ms = 9;
+   */
+  ageMs: bigint;
+};
+
+/**
+ * Describes the message banger.agent.v1.ProcessesResponse.Process.
+ * Use `create(ProcessesResponse_ProcessSchema)` to create a new message.
+ */
+export declare const ProcessesResponse_ProcessSchema: GenMessage<ProcessesResponse_Process>;
+
+/**
+ * @generated from message banger.agent.v1.ListenersRequest
+ */
+export declare type ListenersRequest = Message<"banger.agent.v1.ListenersRequest"> & {
+  /**
+   * @generated from field: bool follow = 1;
+   */
+  follow: boolean;
+};
+
+/**
+ * Describes the message banger.agent.v1.ListenersRequest.
+ * Use `create(ListenersRequestSchema)` to create a new message.
+ */
+export declare const ListenersRequestSchema: GenMessage<ListenersRequest>;
+
+/**
+ * @generated from message banger.agent.v1.ListenersResponse
+ */
+export declare type ListenersResponse = Message<"banger.agent.v1.ListenersResponse"> & {
+  /**
+   * By port, at most 256.
+   *
+   * @generated from field: repeated banger.agent.v1.ListenersResponse.Listener listeners = 1;
+   */
+  listeners: ListenersResponse_Listener[];
+
+  /**
+   * @generated from field: bool truncated = 2;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message banger.agent.v1.ListenersResponse.
+ * Use `create(ListenersResponseSchema)` to create a new message.
+ */
+export declare const ListenersResponseSchema: GenMessage<ListenersResponse>;
+
+/**
+ * @generated from message banger.agent.v1.ListenersResponse.Listener
+ */
+export declare type ListenersResponse_Listener = Message<"banger.agent.v1.ListenersResponse.Listener"> & {
+  /**
+   * "tcp" or "udp".
+   *
+   * @generated from field: string protocol = 1;
+   */
+  protocol: string;
+
+  /**
+   * As the socket has it: "0.0.0.0", "127.0.0.1", "::".
+   *
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint32 port = 3;
+   */
+  port: number;
+
+  /**
+   * 0: the process is not known any more.
+   *
+   * @generated from field: uint32 pid = 4;
+   */
+  pid: number;
+
+  /**
+   * Its name, and its command line as in Processes.
+   *
+   * @generated from field: string process = 5;
+   */
+  process: string;
+
+  /**
+   * @generated from field: string command = 6;
+   */
+  command: string;
+};
+
+/**
+ * Describes the message banger.agent.v1.ListenersResponse.Listener.
+ * Use `create(ListenersResponse_ListenerSchema)` to create a new message.
+ */
+export declare const ListenersResponse_ListenerSchema: GenMessage<ListenersResponse_Listener>;
+
+/**
  * Phase says how far a guest has got.
  *
  * @generated from enum banger.agent.v1.Phase
@@ -1499,6 +1692,35 @@ export declare const PortService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof DialRequestSchema;
     output: typeof DialResponseSchema;
+  },
+}>;
+
+/**
+ * InspectService shows what goes on in the guest. Replies are bounded: what is over is cut, and `truncated` says so.
+ *
+ * @generated from service banger.agent.v1.InspectService
+ */
+export declare const InspectService: GenService<{
+  /**
+   * Processes lists the processes but the kernel's own, with the processor time that each took during interval_ms.
+   *
+   * @generated from rpc banger.agent.v1.InspectService.Processes
+   */
+  processes: {
+    methodKind: "unary";
+    input: typeof ProcessesRequestSchema;
+    output: typeof ProcessesResponseSchema;
+  },
+  /**
+   * Listeners sends the listening TCP and bound UDP sockets at once and, with follow, again whenever they have changed.
+   * The kernel tells nobody that a socket begins to listen: with follow the agent looks for itself, at most twice a second.
+   *
+   * @generated from rpc banger.agent.v1.InspectService.Listeners
+   */
+  listeners: {
+    methodKind: "server_streaming";
+    input: typeof ListenersRequestSchema;
+    output: typeof ListenersResponseSchema;
   },
 }>;
 

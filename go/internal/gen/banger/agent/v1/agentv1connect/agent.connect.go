@@ -34,6 +34,8 @@ const (
 	FileServiceName = "banger.agent.v1.FileService"
 	// PortServiceName is the fully-qualified name of the PortService service.
 	PortServiceName = "banger.agent.v1.PortService"
+	// InspectServiceName is the fully-qualified name of the InspectService service.
+	InspectServiceName = "banger.agent.v1.InspectService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -74,6 +76,12 @@ const (
 	FileServiceWriteTarProcedure = "/banger.agent.v1.FileService/WriteTar"
 	// PortServiceDialProcedure is the fully-qualified name of the PortService's Dial RPC.
 	PortServiceDialProcedure = "/banger.agent.v1.PortService/Dial"
+	// InspectServiceProcessesProcedure is the fully-qualified name of the InspectService's Processes
+	// RPC.
+	InspectServiceProcessesProcedure = "/banger.agent.v1.InspectService/Processes"
+	// InspectServiceListenersProcedure is the fully-qualified name of the InspectService's Listeners
+	// RPC.
+	InspectServiceListenersProcedure = "/banger.agent.v1.InspectService/Listeners"
 )
 
 // AgentServiceClient is a client for the banger.agent.v1.AgentService service.
@@ -684,4 +692,106 @@ type UnimplementedPortServiceHandler struct{}
 
 func (UnimplementedPortServiceHandler) Dial(context.Context, *connect.BidiStream[v1.DialRequest, v1.DialResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.PortService.Dial is not implemented"))
+}
+
+// InspectServiceClient is a client for the banger.agent.v1.InspectService service.
+type InspectServiceClient interface {
+	// Processes lists the processes but the kernel's own, with the processor time that each took during interval_ms.
+	Processes(context.Context, *connect.Request[v1.ProcessesRequest]) (*connect.Response[v1.ProcessesResponse], error)
+	// Listeners sends the listening TCP and bound UDP sockets at once and, with follow, again whenever they have changed.
+	// The kernel tells nobody that a socket begins to listen: with follow the agent looks for itself, at most twice a second.
+	Listeners(context.Context, *connect.Request[v1.ListenersRequest]) (*connect.ServerStreamForClient[v1.ListenersResponse], error)
+}
+
+// NewInspectServiceClient constructs a client for the banger.agent.v1.InspectService service. By
+// default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses,
+// and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
+// connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewInspectServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) InspectServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	inspectServiceMethods := v1.File_banger_agent_v1_agent_proto.Services().ByName("InspectService").Methods()
+	return &inspectServiceClient{
+		processes: connect.NewClient[v1.ProcessesRequest, v1.ProcessesResponse](
+			httpClient,
+			baseURL+InspectServiceProcessesProcedure,
+			connect.WithSchema(inspectServiceMethods.ByName("Processes")),
+			connect.WithClientOptions(opts...),
+		),
+		listeners: connect.NewClient[v1.ListenersRequest, v1.ListenersResponse](
+			httpClient,
+			baseURL+InspectServiceListenersProcedure,
+			connect.WithSchema(inspectServiceMethods.ByName("Listeners")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// inspectServiceClient implements InspectServiceClient.
+type inspectServiceClient struct {
+	processes *connect.Client[v1.ProcessesRequest, v1.ProcessesResponse]
+	listeners *connect.Client[v1.ListenersRequest, v1.ListenersResponse]
+}
+
+// Processes calls banger.agent.v1.InspectService.Processes.
+func (c *inspectServiceClient) Processes(ctx context.Context, req *connect.Request[v1.ProcessesRequest]) (*connect.Response[v1.ProcessesResponse], error) {
+	return c.processes.CallUnary(ctx, req)
+}
+
+// Listeners calls banger.agent.v1.InspectService.Listeners.
+func (c *inspectServiceClient) Listeners(ctx context.Context, req *connect.Request[v1.ListenersRequest]) (*connect.ServerStreamForClient[v1.ListenersResponse], error) {
+	return c.listeners.CallServerStream(ctx, req)
+}
+
+// InspectServiceHandler is an implementation of the banger.agent.v1.InspectService service.
+type InspectServiceHandler interface {
+	// Processes lists the processes but the kernel's own, with the processor time that each took during interval_ms.
+	Processes(context.Context, *connect.Request[v1.ProcessesRequest]) (*connect.Response[v1.ProcessesResponse], error)
+	// Listeners sends the listening TCP and bound UDP sockets at once and, with follow, again whenever they have changed.
+	// The kernel tells nobody that a socket begins to listen: with follow the agent looks for itself, at most twice a second.
+	Listeners(context.Context, *connect.Request[v1.ListenersRequest], *connect.ServerStream[v1.ListenersResponse]) error
+}
+
+// NewInspectServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewInspectServiceHandler(svc InspectServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	inspectServiceMethods := v1.File_banger_agent_v1_agent_proto.Services().ByName("InspectService").Methods()
+	inspectServiceProcessesHandler := connect.NewUnaryHandler(
+		InspectServiceProcessesProcedure,
+		svc.Processes,
+		connect.WithSchema(inspectServiceMethods.ByName("Processes")),
+		connect.WithHandlerOptions(opts...),
+	)
+	inspectServiceListenersHandler := connect.NewServerStreamHandler(
+		InspectServiceListenersProcedure,
+		svc.Listeners,
+		connect.WithSchema(inspectServiceMethods.ByName("Listeners")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/banger.agent.v1.InspectService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case InspectServiceProcessesProcedure:
+			inspectServiceProcessesHandler.ServeHTTP(w, r)
+		case InspectServiceListenersProcedure:
+			inspectServiceListenersHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedInspectServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedInspectServiceHandler struct{}
+
+func (UnimplementedInspectServiceHandler) Processes(context.Context, *connect.Request[v1.ProcessesRequest]) (*connect.Response[v1.ProcessesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.InspectService.Processes is not implemented"))
+}
+
+func (UnimplementedInspectServiceHandler) Listeners(context.Context, *connect.Request[v1.ListenersRequest], *connect.ServerStream[v1.ListenersResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.InspectService.Listeners is not implemented"))
 }

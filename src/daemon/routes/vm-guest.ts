@@ -1,0 +1,34 @@
+// Looks into running VMs.
+import { deadline, orAborted } from "../../lib/abort.ts";
+import { BangerError, toBangerError } from "../../lib/errors.ts";
+import type { RoutesOf } from "../handler.ts";
+import type { RouteContext } from "./context.ts";
+
+const pingTimeoutMs = 5000;
+
+export function vmGuestRoutes({
+  services: { vms },
+}: RouteContext): RoutesOf<"vm.stats" | "vm.processes" | "vm.ports" | "vm.ping"> {
+  return {
+    "vm.stats": async ({ vms: refs }, { signal }) => ({ vms: await vms.stats(refs, { signal }) }),
+    "vm.processes": async ({ vm, intervalMs = 0 }, { signal }) => {
+      const { agent } = await vms.agent(vm);
+      return await agent.processes({ intervalMs, signal });
+    },
+    "vm.ports": ({ vm, follow = false }, { signal }) => vms.ports(vm, { follow, signal }),
+    "vm.ping": async ({ vm }, { signal }) => {
+      // A reference that names no VM is the caller's mistake; all else is an answer.
+      vms.show(vm);
+      using limit = deadline(signal, pingTimeoutMs, () => new BangerError("timeout", "no answer within 5 s"));
+      const began = performance.now();
+      try {
+        const { agent } = await orAborted(vms.agent(vm), limit.signal);
+        await agent.hello({ signal: limit.signal });
+        return { alive: true, roundTripMs: performance.now() - began, reason: "" };
+      } catch (error) {
+        signal.throwIfAborted();
+        return { alive: false, roundTripMs: null, reason: toBangerError(error).message };
+      }
+    },
+  };
+}

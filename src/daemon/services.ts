@@ -11,6 +11,7 @@ import type {
 import type { ParamsOf, ResultOf } from "../api/methods.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import type { Progress } from "../lib/progress.ts";
+import type { Activity } from "../vm/activity.ts";
 
 export interface SignalOptions {
   signal: AbortSignal;
@@ -31,6 +32,8 @@ export interface Vms {
   kill(ref: string, options: SignalOptions): Promise<VmRecord>;
   /** The session with a running VM's agent; the VMs own it. Throws `vm.wrong-state`. */
   agent(ref: string): Promise<{ record: VmRecord; agent: GuestAgent }>;
+  /** What goes on in VMs; whoever begins something in one says so there. */
+  readonly activity: Activity;
   /** Absolute path of the console log; the file may not exist yet. */
   consoleLog(ref: string): string;
   health(ref: string, options: SignalOptions): Promise<ResultOf<"vm.health">>;

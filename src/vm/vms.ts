@@ -10,6 +10,7 @@ import type { Progress } from "../lib/progress.ts";
 import { ensureClientKey } from "../ssh/client-key.ts";
 import { hostAlias } from "../ssh/known-hosts.ts";
 import type { VmRow } from "../state/vms.ts";
+import { Activity } from "./activity.ts";
 import type { VmContext } from "./context.ts";
 import { VmChanges } from "./changes.ts";
 import { createVm, type CreateRequest } from "./create.ts";
@@ -39,6 +40,8 @@ export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "st
 export class Vms {
   readonly #context: VmContext;
   readonly #changes: VmChanges;
+  /** What goes on in these VMs; whoever begins something says so there. */
+  readonly activity = new Activity();
   /** Of these VMs. */
   readonly snapshots: Snapshots;
 

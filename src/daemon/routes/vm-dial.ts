@@ -11,7 +11,8 @@ const probeIntervalMs = 1000;
 
 export function dialRoute({ services: { vms } }: RouteContext): Handler<"vm.dial"> {
   return async ({ vm, target }, socket, { signal }) => {
-    const { agent } = await vms.agent(vm);
+    const { agent, record } = await vms.agent(vm);
+    using _activity = vms.activity.begin(record.id);
     const connection = await agent.dial(target, { signal });
     const onAbort = () => connection.destroy();
     signal.addEventListener("abort", onAbort, { once: true });

@@ -16,6 +16,7 @@ const signalSchema = v.strictObject({ signal: v.pipe(v.number(), v.integer(), v.
 export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec"> {
   return async (params, socket, { signal }) => {
     const { agent, record } = await vms.agent(params.vm);
+    using _activity = vms.activity.begin(record.id);
     const stdin = params.stdin === true ? new PassThrough() : undefined;
     const { argv, environment, user, terminal } = params;
     // Root works where the repository was put; another user may not be able to go there.

@@ -10,6 +10,7 @@ import type { ExecSpec, GuestAgent } from "../../../src/guest/agent.ts";
 import { BangerError } from "../../../src/lib/errors.ts";
 import { newId } from "../../../src/lib/ids.ts";
 import type { Progress } from "../../../src/lib/progress.ts";
+import { Activity } from "../../../src/vm/activity.ts";
 import { openState } from "../../../src/state/open.ts";
 
 export async function openFakeServices({ paths, config }: PartsOptions): Promise<Services> {
@@ -52,6 +53,7 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       vms.set(name, renamed);
       return renamed;
     },
+    activity: new Activity(),
     stats: async () => [],
     ports: async function* () {},
     label: find,

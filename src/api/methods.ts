@@ -4,6 +4,7 @@ import { method, type MethodKind, type Params, type Result } from "./method.ts";
 import { guestMethods } from "./guest-methods.ts";
 import { imageMethods } from "./image-methods.ts";
 import { registryMethods } from "./registry-methods.ts";
+import { systemMethods } from "./system-methods.ts";
 import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
 import {
   catalogEntry,
@@ -401,6 +402,7 @@ export const methods = {
     result: snapshotRecord,
   }),
   ...registryMethods,
+  ...systemMethods,
   ...guestMethods,
   ...vmRecordMethods,
 

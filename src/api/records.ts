@@ -231,6 +231,7 @@ export const operationKind = v.picklist([
   "image.register",
   "image.promote",
   "image.cache.verify",
+  "system.prune",
   "kernel.pull",
   "kernel.import",
 ]);

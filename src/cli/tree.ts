@@ -136,6 +136,19 @@ when it starts.`,
   },
 );
 
+const system = group(
+  "room that banger takes on this host",
+  `Everything that banger keeps lies below its state and cache directories. "df" says how much it is, "prune" removes what can be made anew.`,
+  [
+    ["banger system df", "where the room went"],
+    ["banger system prune", "free what is of no use"],
+  ],
+  {
+    df: leaf("room that VMs, images and caches take", () => import("./commands/system/df.ts")),
+    prune: leaf("remove what can be made anew", () => import("./commands/system/prune.ts")),
+  },
+);
+
 const config = group(
   "settings and where they come from",
   `Settings live in one file, config.toml. A flag on the command line wins over the file, the file over the built-in default.`,
@@ -181,6 +194,7 @@ command that ran in the VM, and with 127 when the VM has no such command.`,
     operation,
     events: leaf("print every change of VMs as it happens", () => import("./commands/events.ts")),
     stats: leaf("how long VMs take to start, and with what", () => import("./commands/stats.ts")),
+    system,
     daemon,
     config,
     doctor: leaf("check this host and banger's own state", () => import("./commands/doctor.ts")),

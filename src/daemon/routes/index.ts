@@ -8,6 +8,7 @@ import { kernelRoutes } from "./kernel.ts";
 import { operationRoutes } from "./operation.ts";
 import { registryRoutes } from "./registry.ts";
 import { snapshotRoutes } from "./snapshot.ts";
+import { systemRoutes } from "./system.ts";
 import { templateRoutes } from "./template.ts";
 import { vmRoutes } from "./vm.ts";
 import { vmGuestRoutes } from "./vm-guest.ts";
@@ -34,5 +35,6 @@ export function buildRoutes(context: RouteContext): Routes {
     ...registryRoutes(context),
     ...snapshotRoutes(context),
     ...templateRoutes(context),
+    ...systemRoutes(context),
   };
 }

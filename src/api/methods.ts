@@ -1,6 +1,7 @@
 // Every method of the daemon: name -> schemas. The single source of truth for server, client, OpenAPI and docs.
 import * as v from "valibot";
 import { method, type MethodKind, type Params, type Result } from "./method.ts";
+import { forwardMethods, newForwards } from "./forward-methods.ts";
 import { guestMethods } from "./guest-methods.ts";
 import { imageMethods } from "./image-methods.ts";
 import { registryMethods } from "./registry-methods.ts";
@@ -44,6 +45,8 @@ const vmCreate = v.strictObject({
   overlayBytes: v.optional(count),
   init: v.optional(initPath),
   labels: v.optional(newLabels),
+  /** Ports and sockets of the host that lead into it whenever it runs. */
+  publish: v.optional(newForwards),
   start: v.optional(v.boolean()),
   autoRemove: v.optional(v.boolean()),
   /** Pull the image and kernel from the catalog when they are missing. Default true. */
@@ -321,6 +324,13 @@ export const methods = {
     }),
     result: done,
   }),
+  "ssh.identity": method({
+    kind: "unary",
+    summary:
+      "The key that SSH clients log in to VMs with, made when it is missing, and the directory for what they need.",
+    params: none,
+    result: v.object({ identityFile: v.string(), directory: v.string() }),
+  }),
   "vm.ssh": method({
     kind: "unary",
     summary: "What an SSH client needs: identity file, known_hosts file with the pinned host key, host alias.",
@@ -404,6 +414,7 @@ export const methods = {
   ...registryMethods,
   ...systemMethods,
   ...guestMethods,
+  ...forwardMethods,
   ...vmRecordMethods,
 
   "kernel.list": method({

@@ -21,21 +21,10 @@ describe("tools over ssh", { concurrency: false }, () => {
     home = new Home({ seeded: true });
     directory = mkdtempSync(join(tmpdir(), "banger-ssh-"));
     await home.ok(["vm", "create", "--name", "web", "--memory", "256M", "--vcpu", "1", "--disk-size", "256M"]);
-    const ssh = await home.json<{ vmId: string; identityFile: string; knownHostsFile: string; hostAlias: string }>([
-      "vm",
-      "ssh",
-      "web",
-    ]);
+    // As a user has it who ran `banger ssh-config --install`, whose own settings stand behind the Include.
+    const { file } = await home.json<{ file: string }>(["ssh-config"]);
     config = join(directory, "ssh_config");
-    const lines = [
-      "Host web",
-      `ProxyCommand ${root}/bin/banger internal dial ${ssh.vmId} ssh`,
-      `IdentityFile ${ssh.identityFile}`,
-      `UserKnownHostsFile ${ssh.knownHostsFile}`,
-      `HostKeyAlias ${ssh.hostAlias}`,
-      `ControlPath ${directory}/%C`,
-      ...["User root", "IdentitiesOnly yes", "StrictHostKeyChecking yes", "BatchMode yes", "LogLevel ERROR"],
-    ];
+    const lines = [`Include ${file}`, "Host *", `ControlPath ${directory}/%C`, "BatchMode yes", "LogLevel ERROR"];
     writeFileSync(config, `${lines.join("\n")}\n`);
   });
   after(async () => {
@@ -72,15 +61,44 @@ describe("tools over ssh", { concurrency: false }, () => {
     writeFileSync(join(tree, "sub/data"), "content".repeat(100_000));
     const rsync = (from: string, to: string) =>
       run("rsync", ["-a", "--delete", "-e", `ssh -F ${config}`, "--rsync-path", "/opt/rsync/run", from, to]);
-    await rsync(`${tree}/`, "web:/root/tree/");
-    await ssh("web", "echo more >> /root/tree/sub/data; echo new > /root/tree/new");
-    await rsync("web:/root/tree/", `${tree}/`);
+    await rsync(`${tree}/`, "web.vm:/root/tree/");
+    await ssh("web.vm", "echo more >> /root/tree/sub/data; echo new > /root/tree/new");
+    await rsync("web.vm:/root/tree/", `${tree}/`);
     assert.equal(readFileSync(join(tree, "new"), "utf8"), "new\n");
     assert.equal(readFileSync(join(tree, "sub/data"), "utf8"), `${"content".repeat(100_000)}more\n`);
   });
 
+  test("scp and sftp; a port of this host inside the VM", async () => {
+    const local = join(directory, "note");
+    writeFileSync(local, "over scp\n");
+    await run("scp", ["-q", "-F", config, local, "web.vm:/root/note"]);
+    const batch = join(directory, "batch");
+    writeFileSync(batch, `get /root/note ${local}.back\n`);
+    await run("sftp", ["-q", "-F", config, "-b", batch, "web.vm"]);
+    assert.equal(readFileSync(`${local}.back`, "utf8"), "over scp\n");
+    const server = createServer((socket) => socket.end("from the host\n")).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    const read = `import socket; print(socket.create_connection(("127.0.0.1", 7000)).makefile().read(), end="")`;
+    try {
+      const answer = await ssh("-R", `127.0.0.1:7000:127.0.0.1:${port}`, "web.vm", `python3 -c '${read}'`);
+      assert.equal(answer, "from the host\n");
+    } finally {
+      server.close();
+    }
+  });
+
+  test("a host key that is not the VM's is refused, and a name of no VM has none", async () => {
+    await assert.rejects(ssh("nothing.vm", "true"), /there is no VM "nothing"/);
+    const other = join(directory, "other");
+    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", other]);
+    const key = readFileSync(`${other}.pub`, "utf8").split(" ").slice(0, 2).join(" ");
+    const wrong = ["-o", `KnownHostsCommand=/bin/echo %H ${key}`, "-o", "ControlPath=none"];
+    await assert.rejects(ssh(...wrong, "web.vm", "true"), /Host key verification failed/);
+  });
+
   test("git push to the VM and clone from it", async () => {
-    await ssh("web", "git init -q --bare /root/project.git");
+    await ssh("web.vm", "git init -q --bare /root/project.git");
     const work = join(directory, "work");
     const git = (...args: string[]) => run("git", ["-C", work, "-c", "user.name=t", "-c", "user.email=t@t", ...args]);
     mkdirSync(work);
@@ -88,9 +106,9 @@ describe("tools over ssh", { concurrency: false }, () => {
     writeFileSync(join(work, "file"), "text\n");
     await git("add", "-A");
     await git("commit", "-qm", "one");
-    await git("push", "-q", "web:/root/project.git", "main");
-    await ssh("web", "git -C /root/project.git symbolic-ref HEAD refs/heads/main");
-    await run("git", ["clone", "-q", "web:/root/project.git", join(directory, "clone")]);
+    await git("push", "-q", "web.vm:/root/project.git", "main");
+    await ssh("web.vm", "git -C /root/project.git symbolic-ref HEAD refs/heads/main");
+    await run("git", ["clone", "-q", "web.vm:/root/project.git", join(directory, "clone")]);
     assert.equal(readFileSync(join(directory, "clone/file"), "utf8"), "text\n");
   });
 
@@ -116,16 +134,16 @@ describe("tools over ssh", { concurrency: false }, () => {
     const { port } = free.address() as { port: number };
     free.close();
     await once(free, "close");
-    const master = spawn("ssh", ["-F", config, "-M", "-N", "web"], { env: environment(), stdio: "ignore" });
+    const master = spawn("ssh", ["-F", config, "-M", "-N", "web.vm"], { env: environment(), stdio: "ignore" });
     const masterEnded = once(master, "exit");
     try {
-      await until("the shared connection", () => ssh("-O", "check", "web"));
-      await ssh("-O", "forward", "-L", `127.0.0.1:${port}:127.0.0.1:8000`, "web");
+      await until("the shared connection", () => ssh("-O", "check", "web.vm"));
+      await ssh("-O", "forward", "-L", `127.0.0.1:${port}:127.0.0.1:8000`, "web.vm");
       const text = await until("the guest's server to answer", async () =>
         (await fetch(`http://127.0.0.1:${port}/hostname`, { headers: { connection: "close" } })).text(),
       );
       assert.equal(text, "web\n");
-      assert.equal(await ssh("web", "hostname"), "web\n");
+      assert.equal(await ssh("web.vm", "hostname"), "web\n");
     } finally {
       master.kill();
       await masterEnded;
@@ -144,7 +162,7 @@ describe("tools over ssh", { concurrency: false }, () => {
       await until("the agent", async () => (await run("ssh-add", ["-q", identityFile], extra), true));
       const answer = await run(
         "ssh",
-        ["-F", config, "-o", `IdentityFile=${identityFile}.pub`, "-o", "ControlMaster=no", "web", "hostname"],
+        ["-F", config, "-o", `IdentityFile=${identityFile}.pub`, "-o", "ControlMaster=no", "web.vm", "hostname"],
         extra,
       );
       assert.equal(answer, "web\n");

@@ -1,4 +1,5 @@
 // VMs: records and life.
+import { ensureClientKey } from "../../ssh/client-key.ts";
 import { followLog } from "../follow-log.ts";
 import type { RoutesOf } from "../handler.ts";
 import type { RouteContext } from "./context.ts";
@@ -20,9 +21,10 @@ type Names =
   | "vm.hold"
   | "vm.logs"
   | "vm.health"
-  | "vm.ssh";
+  | "vm.ssh"
+  | "ssh.identity";
 
-export function vmRoutes({ services, operations, holds }: RouteContext): RoutesOf<Names> {
+export function vmRoutes({ services, operations, holds, paths }: RouteContext): RoutesOf<Names> {
   const { snapshots, vms } = services;
   const nameOf = (reference: string) => vmName(services, reference);
   return {
@@ -60,5 +62,9 @@ export function vmRoutes({ services, operations, holds }: RouteContext): RoutesO
     },
     "vm.health": ({ vm }, { signal }) => vms.health(vm, { signal }),
     "vm.ssh": ({ vm }, { signal }) => vms.ssh(vm, { signal }),
+    "ssh.identity": async (_params, { signal }) => {
+      const { identityFile } = await ensureClientKey(paths.sshDir, { signal });
+      return { identityFile, directory: paths.sshDir };
+    },
   };
 }

@@ -3,6 +3,7 @@ import { pipeline } from "node:stream/promises";
 import { dial } from "../../../sdk/dial.ts";
 import { oneReference } from "../../arguments.ts";
 import { defineCommand } from "../../command.ts";
+import { withoutDomain } from "../../vm-domain.ts";
 
 export default defineCommand<NonNullable<unknown>, [string, "ssh"]>({
   about: "Connects stdin and stdout to a service inside a running VM, until the service closes the connection.",
@@ -26,7 +27,7 @@ export default defineCommand<NonNullable<unknown>, [string, "ssh"]>({
   async run(context, _flags, vm, service) {
     await using client = await context.connect();
     const { signal } = context.interrupts;
-    const connection = await dial(client, { vm, target: { service } }, { signal });
+    const connection = await dial(client, { vm: withoutDomain(vm), target: { service } }, { signal });
     context.streams.stdin().pipe(connection);
     try {
       await pipeline(connection, context.streams.stdout, { end: false });

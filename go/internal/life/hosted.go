@@ -1,6 +1,7 @@
 package life
 
 import (
+	"context"
 	"errors"
 	"os"
 	"time"
@@ -19,6 +20,11 @@ func (Hosted) Configure(*Plan, *step.Log) error {
 
 // Sync implements Machine.
 func (Hosted) Sync() error { return nil }
+
+// Grow implements Machine.
+func (Hosted) Grow(context.Context, uint64, uint64) error {
+	return errors.New("a hosted agent has no disks")
+}
 
 // Freeze implements Machine. Only the phase changes: the machine around it goes on.
 func (Hosted) Freeze() (int, error) { return 0, nil }

@@ -28,6 +28,8 @@ type Plan struct {
 	Init string
 	// WarmUp asks for a first process beside the other work.
 	WarmUp bool
+	// Git is who commits are by; zero when that is left to the guest.
+	Git identity.GitUser
 }
 
 const (
@@ -52,6 +54,7 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 		Entropy:        request.Entropy,
 		Init:           request.Init,
 		WarmUp:         request.WarmUp,
+		Git:            identity.GitUser{Name: request.GitIdentity.GetName(), Email: request.GitIdentity.GetEmail()},
 	}
 	if plan.Init != "" && (!path.IsAbs(plan.Init) || strings.ContainsRune(plan.Init, 0)) {
 		return plan, fmt.Errorf("init: %q is no absolute path", plan.Init)
@@ -60,6 +63,9 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 		return plan, err
 	}
 	if err := checkMoment(plan.WallClockNanos, plan.Entropy); err != nil {
+		return plan, err
+	}
+	if err := plan.Git.Check(); err != nil {
 		return plan, err
 	}
 	if err := checkEnvironment(plan.Guest.Environment); err != nil {

@@ -28,6 +28,8 @@ type Machine interface {
 	Configure(plan *Plan, log *step.Log) error
 	// Sync writes what lies in caches to the disks.
 	Sync() error
+	// Grow makes the file systems as large as their disks, once those have at least the sizes given.
+	Grow(ctx context.Context, overlayBytes, workBytes uint64) error
 	// Freeze stops every process but the agent, and says how many. When it fails everything runs.
 	Freeze() (processes int, err error)
 	// Prepare puts everything of the plan in place, in a frozen machine.

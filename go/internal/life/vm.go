@@ -1,6 +1,7 @@
 package life
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -88,7 +89,13 @@ func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
 		go startFirstProcess(plan.Guest)
 	}
 	return together(
-		func() error { return log.Run("volumes", root.AttachVolumes) },
+		func() error {
+			if err := log.Run("volumes", root.AttachVolumes); err != nil {
+				return err
+			}
+			introduceToGit(plan.Git)
+			return nil
+		},
 		func() error {
 			return log.Run("names", func() error {
 				return setNames(names{plan.Guest.VMID, plan.Guest.Hostname, plan.Guest.BootID, plan.NameServers})
@@ -108,6 +115,13 @@ func startFirstProcess(config guest.Config) {
 	defer first.Close()
 	discard := func([]byte) error { return nil }
 	first.Output(discard, discard)
+}
+
+// introduceToGit tells git who works here. A guest without that is as usable as one with it.
+func introduceToGit(user identity.GitUser) {
+	if err := identity.AddGitUser("/root", user); err != nil {
+		fmt.Fprintf(os.Stderr, "banger-agent: git identity: %v\n", err)
+	}
 }
 
 // names is what a guest calls itself, and whom it asks for others.
@@ -173,6 +187,11 @@ func (vm *VM) End() {
 	err := boot.PowerOff()
 	fmt.Fprintf(os.Stderr, "banger-agent: power off: %v\n", err)
 	select {}
+}
+
+// Grow implements Machine.
+func (vm *VM) Grow(ctx context.Context, overlayBytes, workBytes uint64) error {
+	return vm.root.Load().Grow(ctx, overlayBytes, workBytes)
 }
 
 // Disks implements Machine.

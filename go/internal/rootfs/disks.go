@@ -114,6 +114,13 @@ func mountDisk(device string, disks []disk, log *step.Log) (serial, role string,
 			if err := unix.Mount("/dev/"+name, target, "ext4", disk.flags, disk.data); err != nil {
 				return fmt.Errorf("mount /dev/%s (serial %q) as ext4: %w", name, serial, err)
 			}
+			if disk.flags&unix.MS_RDONLY != 0 {
+				return nil
+			}
+			// The guest is as usable as before when it does not grow.
+			if err := growOnMount("/dev/"+name, target); err != nil {
+				fmt.Fprintf(os.Stderr, "banger-agent: grow the %s disk: %v\n", disk.role, err)
+			}
 			return nil
 		})
 	}

@@ -471,7 +471,9 @@ type ConfigureRequest struct {
 	BootId string `protobuf:"bytes,12,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	// Run a first process beside the other work: the user's first command then finds done what is slow only once. After a boot that
 	// is time won; after a restore it would take as much memory of the host (translated code) as it saves milliseconds.
-	WarmUp        bool `protobuf:"varint,13,opt,name=warm_up,json=warmUp,proto3" json:"warm_up,omitempty"`
+	WarmUp bool `protobuf:"varint,13,opt,name=warm_up,json=warmUp,proto3" json:"warm_up,omitempty"`
+	// Written to /root/.gitconfig when that says neither a name nor an email. Absent: nothing is written.
+	GitIdentity   *GitIdentity `protobuf:"bytes,14,opt,name=git_identity,json=gitIdentity,proto3" json:"git_identity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +599,66 @@ func (x *ConfigureRequest) GetWarmUp() bool {
 	return false
 }
 
+func (x *ConfigureRequest) GetGitIdentity() *GitIdentity {
+	if x != nil {
+		return x.GitIdentity
+	}
+	return nil
+}
+
+// Who commits are by. Either may be empty.
+type GitIdentity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Email         string                 `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GitIdentity) Reset() {
+	*x = GitIdentity{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GitIdentity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GitIdentity) ProtoMessage() {}
+
+func (x *GitIdentity) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GitIdentity.ProtoReflect.Descriptor instead.
+func (*GitIdentity) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GitIdentity) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GitIdentity) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
 type ConfigureResponse struct {
 	state         protoimpl.MessageState    `protogen:"open.v1"`
 	Steps         []*ConfigureResponse_Step `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
@@ -606,7 +668,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +680,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +693,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ConfigureResponse) GetSteps() []*ConfigureResponse_Step {
@@ -651,7 +713,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +725,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +738,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FreezeRequest) GetSync() bool {
@@ -696,7 +758,7 @@ type FreezeResponse struct {
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +770,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +783,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FreezeResponse) GetProcesses() uint32 {
@@ -748,7 +810,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +822,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +835,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Identity) GetVmId() string {
@@ -825,7 +887,7 @@ type ThawRequest struct {
 
 func (x *ThawRequest) Reset() {
 	*x = ThawRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +899,7 @@ func (x *ThawRequest) String() string {
 func (*ThawRequest) ProtoMessage() {}
 
 func (x *ThawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +912,7 @@ func (x *ThawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThawRequest.ProtoReflect.Descriptor instead.
 func (*ThawRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ThawRequest) GetWallClockUnixNanos() int64 {
@@ -883,7 +945,7 @@ type ThawResponse struct {
 
 func (x *ThawResponse) Reset() {
 	*x = ThawResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +957,7 @@ func (x *ThawResponse) String() string {
 func (*ThawResponse) ProtoMessage() {}
 
 func (x *ThawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +970,7 @@ func (x *ThawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThawResponse.ProtoReflect.Descriptor instead.
 func (*ThawResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ThawResponse) GetSteps() []*ConfigureResponse_Step {
@@ -926,7 +988,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +1000,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +1013,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 type HealthResponse struct {
@@ -965,7 +1027,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1039,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1052,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HealthResponse) GetHealthy() bool {
@@ -1022,7 +1084,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1096,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1109,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 type StatsResponse struct {
@@ -1064,7 +1126,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1138,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1151,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StatsResponse) GetUptimeMs() uint64 {
@@ -1134,6 +1196,95 @@ func (x *StatsResponse) GetDisks() []*StatsResponse_Disk {
 	return nil
 }
 
+type GrowDisksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sizes that the disks have now, or will have in a moment: the kernel hears of it a little later. 0: as it is.
+	OverlayBytes  uint64 `protobuf:"varint,1,opt,name=overlay_bytes,json=overlayBytes,proto3" json:"overlay_bytes,omitempty"`
+	WorkBytes     uint64 `protobuf:"varint,2,opt,name=work_bytes,json=workBytes,proto3" json:"work_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrowDisksRequest) Reset() {
+	*x = GrowDisksRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrowDisksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrowDisksRequest) ProtoMessage() {}
+
+func (x *GrowDisksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrowDisksRequest.ProtoReflect.Descriptor instead.
+func (*GrowDisksRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GrowDisksRequest) GetOverlayBytes() uint64 {
+	if x != nil {
+		return x.OverlayBytes
+	}
+	return 0
+}
+
+func (x *GrowDisksRequest) GetWorkBytes() uint64 {
+	if x != nil {
+		return x.WorkBytes
+	}
+	return 0
+}
+
+type GrowDisksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrowDisksResponse) Reset() {
+	*x = GrowDisksResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrowDisksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrowDisksResponse) ProtoMessage() {}
+
+func (x *GrowDisksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrowDisksResponse.ProtoReflect.Descriptor instead.
+func (*GrowDisksResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+}
+
 type ShutdownRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Milliseconds between TERM and KILL for what still runs; 0 means 2000.
@@ -1144,7 +1295,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1307,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1320,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ShutdownRequest) GetGraceMs() uint32 {
@@ -1187,7 +1338,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1350,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1363,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 type TerminalSize struct {
@@ -1225,7 +1376,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1388,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1401,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TerminalSize) GetColumns() uint32 {
@@ -1287,7 +1438,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1450,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1463,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExecStart) GetArgv() []string {
@@ -1373,7 +1524,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1536,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1549,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExecRequest) GetMessage() isExecRequest_Message {
@@ -1502,7 +1653,7 @@ type ExecExit struct {
 
 func (x *ExecExit) Reset() {
 	*x = ExecExit{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1665,7 @@ func (x *ExecExit) String() string {
 func (*ExecExit) ProtoMessage() {}
 
 func (x *ExecExit) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1678,7 @@ func (x *ExecExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExit.ProtoReflect.Descriptor instead.
 func (*ExecExit) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExecExit) GetCode() int32 {
@@ -1559,7 +1710,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1722,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1735,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -1676,7 +1827,7 @@ type FileInfo struct {
 
 func (x *FileInfo) Reset() {
 	*x = FileInfo{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1839,7 @@ func (x *FileInfo) String() string {
 func (*FileInfo) ProtoMessage() {}
 
 func (x *FileInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1852,7 @@ func (x *FileInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileInfo.ProtoReflect.Descriptor instead.
 func (*FileInfo) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FileInfo) GetName() []byte {
@@ -1764,7 +1915,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1927,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1940,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StatRequest) GetPath() string {
@@ -1815,7 +1966,7 @@ type StatResponse struct {
 
 func (x *StatResponse) Reset() {
 	*x = StatResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1978,7 @@ func (x *StatResponse) String() string {
 func (*StatResponse) ProtoMessage() {}
 
 func (x *StatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +1991,7 @@ func (x *StatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatResponse.ProtoReflect.Descriptor instead.
 func (*StatResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StatResponse) GetInfo() *FileInfo {
@@ -1859,7 +2010,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +2022,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +2035,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRequest) GetPath() string {
@@ -1904,7 +2055,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1916,7 +2067,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,7 +2080,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListResponse) GetEntries() []*FileInfo {
@@ -1955,7 +2106,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2118,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2131,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReadRequest) GetPath() string {
@@ -1999,7 +2150,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2162,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2175,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{29}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReadResponse) GetData() []byte {
@@ -2047,7 +2198,7 @@ type WriteOpen struct {
 
 func (x *WriteOpen) Reset() {
 	*x = WriteOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2210,7 @@ func (x *WriteOpen) String() string {
 func (*WriteOpen) ProtoMessage() {}
 
 func (x *WriteOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2223,7 @@ func (x *WriteOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteOpen.ProtoReflect.Descriptor instead.
 func (*WriteOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{30}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WriteOpen) GetPath() string {
@@ -2116,7 +2267,7 @@ type WriteRequest struct {
 
 func (x *WriteRequest) Reset() {
 	*x = WriteRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2128,7 +2279,7 @@ func (x *WriteRequest) String() string {
 func (*WriteRequest) ProtoMessage() {}
 
 func (x *WriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2141,7 +2292,7 @@ func (x *WriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteRequest.ProtoReflect.Descriptor instead.
 func (*WriteRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{31}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WriteRequest) GetMessage() isWriteRequest_Message {
@@ -2194,7 +2345,7 @@ type WriteResponse struct {
 
 func (x *WriteResponse) Reset() {
 	*x = WriteResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2357,7 @@ func (x *WriteResponse) String() string {
 func (*WriteResponse) ProtoMessage() {}
 
 func (x *WriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2370,7 @@ func (x *WriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponse.ProtoReflect.Descriptor instead.
 func (*WriteResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{32}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WriteResponse) GetWrittenBytes() uint64 {
@@ -2238,7 +2389,7 @@ type ReadTarRequest struct {
 
 func (x *ReadTarRequest) Reset() {
 	*x = ReadTarRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2401,7 @@ func (x *ReadTarRequest) String() string {
 func (*ReadTarRequest) ProtoMessage() {}
 
 func (x *ReadTarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2414,7 @@ func (x *ReadTarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTarRequest.ProtoReflect.Descriptor instead.
 func (*ReadTarRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{33}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReadTarRequest) GetPath() string {
@@ -2282,7 +2433,7 @@ type ReadTarResponse struct {
 
 func (x *ReadTarResponse) Reset() {
 	*x = ReadTarResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +2445,7 @@ func (x *ReadTarResponse) String() string {
 func (*ReadTarResponse) ProtoMessage() {}
 
 func (x *ReadTarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +2458,7 @@ func (x *ReadTarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTarResponse.ProtoReflect.Descriptor instead.
 func (*ReadTarResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{34}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadTarResponse) GetData() []byte {
@@ -2331,7 +2482,7 @@ type WriteTarOpen struct {
 
 func (x *WriteTarOpen) Reset() {
 	*x = WriteTarOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2494,7 @@ func (x *WriteTarOpen) String() string {
 func (*WriteTarOpen) ProtoMessage() {}
 
 func (x *WriteTarOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2507,7 @@ func (x *WriteTarOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarOpen.ProtoReflect.Descriptor instead.
 func (*WriteTarOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{35}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WriteTarOpen) GetDirectory() string {
@@ -2400,7 +2551,7 @@ type WriteTarRequest struct {
 
 func (x *WriteTarRequest) Reset() {
 	*x = WriteTarRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2563,7 @@ func (x *WriteTarRequest) String() string {
 func (*WriteTarRequest) ProtoMessage() {}
 
 func (x *WriteTarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2576,7 @@ func (x *WriteTarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarRequest.ProtoReflect.Descriptor instead.
 func (*WriteTarRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{36}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WriteTarRequest) GetMessage() isWriteTarRequest_Message {
@@ -2479,7 +2630,7 @@ type WriteTarResponse struct {
 
 func (x *WriteTarResponse) Reset() {
 	*x = WriteTarResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2642,7 @@ func (x *WriteTarResponse) String() string {
 func (*WriteTarResponse) ProtoMessage() {}
 
 func (x *WriteTarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2655,7 @@ func (x *WriteTarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarResponse.ProtoReflect.Descriptor instead.
 func (*WriteTarResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{37}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WriteTarResponse) GetEntries() uint64 {
@@ -2535,7 +2686,7 @@ type DialTarget struct {
 
 func (x *DialTarget) Reset() {
 	*x = DialTarget{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2547,7 +2698,7 @@ func (x *DialTarget) String() string {
 func (*DialTarget) ProtoMessage() {}
 
 func (x *DialTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2560,7 +2711,7 @@ func (x *DialTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialTarget.ProtoReflect.Descriptor instead.
 func (*DialTarget) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{38}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DialTarget) GetTarget() isDialTarget_Target {
@@ -2636,7 +2787,7 @@ type DialRequest struct {
 
 func (x *DialRequest) Reset() {
 	*x = DialRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +2799,7 @@ func (x *DialRequest) String() string {
 func (*DialRequest) ProtoMessage() {}
 
 func (x *DialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,7 +2812,7 @@ func (x *DialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialRequest.ProtoReflect.Descriptor instead.
 func (*DialRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{39}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DialRequest) GetMessage() isDialRequest_Message {
@@ -2734,7 +2885,7 @@ type DialResponse struct {
 
 func (x *DialResponse) Reset() {
 	*x = DialResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2746,7 +2897,7 @@ func (x *DialResponse) String() string {
 func (*DialResponse) ProtoMessage() {}
 
 func (x *DialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2759,7 +2910,7 @@ func (x *DialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialResponse.ProtoReflect.Descriptor instead.
 func (*DialResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{40}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DialResponse) GetMessage() isDialResponse_Message {
@@ -2828,7 +2979,7 @@ type ProcessesRequest struct {
 
 func (x *ProcessesRequest) Reset() {
 	*x = ProcessesRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +2991,7 @@ func (x *ProcessesRequest) String() string {
 func (*ProcessesRequest) ProtoMessage() {}
 
 func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +3004,7 @@ func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{41}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ProcessesRequest) GetIntervalMs() uint32 {
@@ -2874,7 +3025,7 @@ type ProcessesResponse struct {
 
 func (x *ProcessesResponse) Reset() {
 	*x = ProcessesResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2886,7 +3037,7 @@ func (x *ProcessesResponse) String() string {
 func (*ProcessesResponse) ProtoMessage() {}
 
 func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2899,7 +3050,7 @@ func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{42}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ProcessesResponse) GetProcesses() []*ProcessesResponse_Process {
@@ -2925,7 +3076,7 @@ type ListenersRequest struct {
 
 func (x *ListenersRequest) Reset() {
 	*x = ListenersRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2937,7 +3088,7 @@ func (x *ListenersRequest) String() string {
 func (*ListenersRequest) ProtoMessage() {}
 
 func (x *ListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2950,7 +3101,7 @@ func (x *ListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListenersRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{43}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListenersRequest) GetFollow() bool {
@@ -2971,7 +3122,7 @@ type ListenersResponse struct {
 
 func (x *ListenersResponse) Reset() {
 	*x = ListenersResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2983,7 +3134,7 @@ func (x *ListenersResponse) String() string {
 func (*ListenersResponse) ProtoMessage() {}
 
 func (x *ListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2996,7 +3147,7 @@ func (x *ListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListenersResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListenersResponse) GetListeners() []*ListenersResponse_Listener {
@@ -3024,7 +3175,7 @@ type ConfigureResponse_Step struct {
 
 func (x *ConfigureResponse_Step) Reset() {
 	*x = ConfigureResponse_Step{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3187,7 @@ func (x *ConfigureResponse_Step) String() string {
 func (*ConfigureResponse_Step) ProtoMessage() {}
 
 func (x *ConfigureResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3200,7 @@ func (x *ConfigureResponse_Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse_Step.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse_Step) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{6, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{7, 0}
 }
 
 func (x *ConfigureResponse_Step) GetName() string {
@@ -3077,7 +3228,7 @@ type StatsResponse_Disk struct {
 
 func (x *StatsResponse_Disk) Reset() {
 	*x = StatsResponse_Disk{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3240,7 @@ func (x *StatsResponse_Disk) String() string {
 func (*StatsResponse_Disk) ProtoMessage() {}
 
 func (x *StatsResponse_Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3253,7 @@ func (x *StatsResponse_Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse_Disk.ProtoReflect.Descriptor instead.
 func (*StatsResponse_Disk) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{15, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *StatsResponse_Disk) GetMountPoint() string {
@@ -3147,7 +3298,7 @@ type ProcessesResponse_Process struct {
 
 func (x *ProcessesResponse_Process) Reset() {
 	*x = ProcessesResponse_Process{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3159,7 +3310,7 @@ func (x *ProcessesResponse_Process) String() string {
 func (*ProcessesResponse_Process) ProtoMessage() {}
 
 func (x *ProcessesResponse_Process) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3172,7 +3323,7 @@ func (x *ProcessesResponse_Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse_Process.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse_Process) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{42, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{45, 0}
 }
 
 func (x *ProcessesResponse_Process) GetPid() uint32 {
@@ -3256,7 +3407,7 @@ type ListenersResponse_Listener struct {
 
 func (x *ListenersResponse_Listener) Reset() {
 	*x = ListenersResponse_Listener{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3268,7 +3419,7 @@ func (x *ListenersResponse_Listener) String() string {
 func (*ListenersResponse_Listener) ProtoMessage() {}
 
 func (x *ListenersResponse_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3281,7 +3432,7 @@ func (x *ListenersResponse_Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersResponse_Listener.ProtoReflect.Descriptor instead.
 func (*ListenersResponse_Listener) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47, 0}
 }
 
 func (x *ListenersResponse_Listener) GetProtocol() string {
@@ -3360,7 +3511,7 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\tSshConfig\x12 \n" +
 	"\fhost_key_pem\x18\x01 \x01(\fR\n" +
 	"hostKeyPem\x12'\n" +
-	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xdf\x03\n" +
+	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xa0\x04\n" +
 	"\x10ConfigureRequest\x12\x13\n" +
 	"\x05vm_id\x18\x01 \x01(\tR\x04vmId\x12\x1a\n" +
 	"\bhostname\x18\x02 \x01(\tR\bhostname\x121\n" +
@@ -3375,7 +3526,11 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	" \x01(\tR\vdefaultUser\x12'\n" +
 	"\x0fdefault_workdir\x18\v \x01(\tR\x0edefaultWorkdir\x12\x17\n" +
 	"\aboot_id\x18\f \x01(\tR\x06bootId\x12\x17\n" +
-	"\awarm_up\x18\r \x01(\bR\x06warmUp\"\x8f\x01\n" +
+	"\awarm_up\x18\r \x01(\bR\x06warmUp\x12?\n" +
+	"\fgit_identity\x18\x0e \x01(\v2\x1c.banger.agent.v1.GitIdentityR\vgitIdentity\"7\n" +
+	"\vGitIdentity\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05email\x18\x02 \x01(\tR\x05email\"\x8f\x01\n" +
 	"\x11ConfigureResponse\x12=\n" +
 	"\x05steps\x18\x01 \x03(\v2'.banger.agent.v1.ConfigureResponse.StepR\x05steps\x1a;\n" +
 	"\x04Step\x12\x12\n" +
@@ -3417,7 +3572,12 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\vtotal_bytes\x18\x02 \x01(\x04R\n" +
 	"totalBytes\x12\x1d\n" +
 	"\n" +
-	"used_bytes\x18\x03 \x01(\x04R\tusedBytes\",\n" +
+	"used_bytes\x18\x03 \x01(\x04R\tusedBytes\"V\n" +
+	"\x10GrowDisksRequest\x12#\n" +
+	"\roverlay_bytes\x18\x01 \x01(\x04R\foverlayBytes\x12\x1d\n" +
+	"\n" +
+	"work_bytes\x18\x02 \x01(\x04R\tworkBytes\"\x13\n" +
+	"\x11GrowDisksResponse\",\n" +
 	"\x0fShutdownRequest\x12\x19\n" +
 	"\bgrace_ms\x18\x01 \x01(\rR\agraceMs\"\x12\n" +
 	"\x10ShutdownResponse\"<\n" +
@@ -3553,14 +3713,15 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\rPHASE_RUNNING\x10\x03\x12\x10\n" +
 	"\fPHASE_FAILED\x10\x04\x12\x12\n" +
 	"\x0ePHASE_STOPPING\x10\x05\x12\x10\n" +
-	"\fPHASE_FROZEN\x10\x062\x9e\x04\n" +
+	"\fPHASE_FROZEN\x10\x062\xf2\x04\n" +
 	"\fAgentService\x12F\n" +
 	"\x05Hello\x12\x1d.banger.agent.v1.HelloRequest\x1a\x1e.banger.agent.v1.HelloResponse\x12R\n" +
 	"\tConfigure\x12!.banger.agent.v1.ConfigureRequest\x1a\".banger.agent.v1.ConfigureResponse\x12I\n" +
 	"\x06Freeze\x12\x1e.banger.agent.v1.FreezeRequest\x1a\x1f.banger.agent.v1.FreezeResponse\x12C\n" +
 	"\x04Thaw\x12\x1c.banger.agent.v1.ThawRequest\x1a\x1d.banger.agent.v1.ThawResponse\x12I\n" +
 	"\x06Health\x12\x1e.banger.agent.v1.HealthRequest\x1a\x1f.banger.agent.v1.HealthResponse\x12F\n" +
-	"\x05Stats\x12\x1d.banger.agent.v1.StatsRequest\x1a\x1e.banger.agent.v1.StatsResponse\x12O\n" +
+	"\x05Stats\x12\x1d.banger.agent.v1.StatsRequest\x1a\x1e.banger.agent.v1.StatsResponse\x12R\n" +
+	"\tGrowDisks\x12!.banger.agent.v1.GrowDisksRequest\x1a\".banger.agent.v1.GrowDisksResponse\x12O\n" +
 	"\bShutdown\x12 .banger.agent.v1.ShutdownRequest\x1a!.banger.agent.v1.ShutdownResponse2Y\n" +
 	"\x0eProcessService\x12G\n" +
 	"\x04Exec\x12\x1c.banger.agent.v1.ExecRequest\x1a\x1d.banger.agent.v1.ExecResponse(\x010\x012\xcb\x03\n" +
@@ -3590,7 +3751,7 @@ func file_banger_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_banger_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(Phase)(0),                         // 0: banger.agent.v1.Phase
 	(*HelloRequest)(nil),               // 1: banger.agent.v1.HelloRequest
@@ -3599,111 +3760,117 @@ var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(*NetworkConfig)(nil),              // 4: banger.agent.v1.NetworkConfig
 	(*SshConfig)(nil),                  // 5: banger.agent.v1.SshConfig
 	(*ConfigureRequest)(nil),           // 6: banger.agent.v1.ConfigureRequest
-	(*ConfigureResponse)(nil),          // 7: banger.agent.v1.ConfigureResponse
-	(*FreezeRequest)(nil),              // 8: banger.agent.v1.FreezeRequest
-	(*FreezeResponse)(nil),             // 9: banger.agent.v1.FreezeResponse
-	(*Identity)(nil),                   // 10: banger.agent.v1.Identity
-	(*ThawRequest)(nil),                // 11: banger.agent.v1.ThawRequest
-	(*ThawResponse)(nil),               // 12: banger.agent.v1.ThawResponse
-	(*HealthRequest)(nil),              // 13: banger.agent.v1.HealthRequest
-	(*HealthResponse)(nil),             // 14: banger.agent.v1.HealthResponse
-	(*StatsRequest)(nil),               // 15: banger.agent.v1.StatsRequest
-	(*StatsResponse)(nil),              // 16: banger.agent.v1.StatsResponse
-	(*ShutdownRequest)(nil),            // 17: banger.agent.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),           // 18: banger.agent.v1.ShutdownResponse
-	(*TerminalSize)(nil),               // 19: banger.agent.v1.TerminalSize
-	(*ExecStart)(nil),                  // 20: banger.agent.v1.ExecStart
-	(*ExecRequest)(nil),                // 21: banger.agent.v1.ExecRequest
-	(*ExecExit)(nil),                   // 22: banger.agent.v1.ExecExit
-	(*ExecResponse)(nil),               // 23: banger.agent.v1.ExecResponse
-	(*FileInfo)(nil),                   // 24: banger.agent.v1.FileInfo
-	(*StatRequest)(nil),                // 25: banger.agent.v1.StatRequest
-	(*StatResponse)(nil),               // 26: banger.agent.v1.StatResponse
-	(*ListRequest)(nil),                // 27: banger.agent.v1.ListRequest
-	(*ListResponse)(nil),               // 28: banger.agent.v1.ListResponse
-	(*ReadRequest)(nil),                // 29: banger.agent.v1.ReadRequest
-	(*ReadResponse)(nil),               // 30: banger.agent.v1.ReadResponse
-	(*WriteOpen)(nil),                  // 31: banger.agent.v1.WriteOpen
-	(*WriteRequest)(nil),               // 32: banger.agent.v1.WriteRequest
-	(*WriteResponse)(nil),              // 33: banger.agent.v1.WriteResponse
-	(*ReadTarRequest)(nil),             // 34: banger.agent.v1.ReadTarRequest
-	(*ReadTarResponse)(nil),            // 35: banger.agent.v1.ReadTarResponse
-	(*WriteTarOpen)(nil),               // 36: banger.agent.v1.WriteTarOpen
-	(*WriteTarRequest)(nil),            // 37: banger.agent.v1.WriteTarRequest
-	(*WriteTarResponse)(nil),           // 38: banger.agent.v1.WriteTarResponse
-	(*DialTarget)(nil),                 // 39: banger.agent.v1.DialTarget
-	(*DialRequest)(nil),                // 40: banger.agent.v1.DialRequest
-	(*DialResponse)(nil),               // 41: banger.agent.v1.DialResponse
-	(*ProcessesRequest)(nil),           // 42: banger.agent.v1.ProcessesRequest
-	(*ProcessesResponse)(nil),          // 43: banger.agent.v1.ProcessesResponse
-	(*ListenersRequest)(nil),           // 44: banger.agent.v1.ListenersRequest
-	(*ListenersResponse)(nil),          // 45: banger.agent.v1.ListenersResponse
-	(*ConfigureResponse_Step)(nil),     // 46: banger.agent.v1.ConfigureResponse.Step
-	(*StatsResponse_Disk)(nil),         // 47: banger.agent.v1.StatsResponse.Disk
-	(*ProcessesResponse_Process)(nil),  // 48: banger.agent.v1.ProcessesResponse.Process
-	(*ListenersResponse_Listener)(nil), // 49: banger.agent.v1.ListenersResponse.Listener
+	(*GitIdentity)(nil),                // 7: banger.agent.v1.GitIdentity
+	(*ConfigureResponse)(nil),          // 8: banger.agent.v1.ConfigureResponse
+	(*FreezeRequest)(nil),              // 9: banger.agent.v1.FreezeRequest
+	(*FreezeResponse)(nil),             // 10: banger.agent.v1.FreezeResponse
+	(*Identity)(nil),                   // 11: banger.agent.v1.Identity
+	(*ThawRequest)(nil),                // 12: banger.agent.v1.ThawRequest
+	(*ThawResponse)(nil),               // 13: banger.agent.v1.ThawResponse
+	(*HealthRequest)(nil),              // 14: banger.agent.v1.HealthRequest
+	(*HealthResponse)(nil),             // 15: banger.agent.v1.HealthResponse
+	(*StatsRequest)(nil),               // 16: banger.agent.v1.StatsRequest
+	(*StatsResponse)(nil),              // 17: banger.agent.v1.StatsResponse
+	(*GrowDisksRequest)(nil),           // 18: banger.agent.v1.GrowDisksRequest
+	(*GrowDisksResponse)(nil),          // 19: banger.agent.v1.GrowDisksResponse
+	(*ShutdownRequest)(nil),            // 20: banger.agent.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),           // 21: banger.agent.v1.ShutdownResponse
+	(*TerminalSize)(nil),               // 22: banger.agent.v1.TerminalSize
+	(*ExecStart)(nil),                  // 23: banger.agent.v1.ExecStart
+	(*ExecRequest)(nil),                // 24: banger.agent.v1.ExecRequest
+	(*ExecExit)(nil),                   // 25: banger.agent.v1.ExecExit
+	(*ExecResponse)(nil),               // 26: banger.agent.v1.ExecResponse
+	(*FileInfo)(nil),                   // 27: banger.agent.v1.FileInfo
+	(*StatRequest)(nil),                // 28: banger.agent.v1.StatRequest
+	(*StatResponse)(nil),               // 29: banger.agent.v1.StatResponse
+	(*ListRequest)(nil),                // 30: banger.agent.v1.ListRequest
+	(*ListResponse)(nil),               // 31: banger.agent.v1.ListResponse
+	(*ReadRequest)(nil),                // 32: banger.agent.v1.ReadRequest
+	(*ReadResponse)(nil),               // 33: banger.agent.v1.ReadResponse
+	(*WriteOpen)(nil),                  // 34: banger.agent.v1.WriteOpen
+	(*WriteRequest)(nil),               // 35: banger.agent.v1.WriteRequest
+	(*WriteResponse)(nil),              // 36: banger.agent.v1.WriteResponse
+	(*ReadTarRequest)(nil),             // 37: banger.agent.v1.ReadTarRequest
+	(*ReadTarResponse)(nil),            // 38: banger.agent.v1.ReadTarResponse
+	(*WriteTarOpen)(nil),               // 39: banger.agent.v1.WriteTarOpen
+	(*WriteTarRequest)(nil),            // 40: banger.agent.v1.WriteTarRequest
+	(*WriteTarResponse)(nil),           // 41: banger.agent.v1.WriteTarResponse
+	(*DialTarget)(nil),                 // 42: banger.agent.v1.DialTarget
+	(*DialRequest)(nil),                // 43: banger.agent.v1.DialRequest
+	(*DialResponse)(nil),               // 44: banger.agent.v1.DialResponse
+	(*ProcessesRequest)(nil),           // 45: banger.agent.v1.ProcessesRequest
+	(*ProcessesResponse)(nil),          // 46: banger.agent.v1.ProcessesResponse
+	(*ListenersRequest)(nil),           // 47: banger.agent.v1.ListenersRequest
+	(*ListenersResponse)(nil),          // 48: banger.agent.v1.ListenersResponse
+	(*ConfigureResponse_Step)(nil),     // 49: banger.agent.v1.ConfigureResponse.Step
+	(*StatsResponse_Disk)(nil),         // 50: banger.agent.v1.StatsResponse.Disk
+	(*ProcessesResponse_Process)(nil),  // 51: banger.agent.v1.ProcessesResponse.Process
+	(*ListenersResponse_Listener)(nil), // 52: banger.agent.v1.ListenersResponse.Listener
 }
 var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: banger.agent.v1.HelloResponse.phase:type_name -> banger.agent.v1.Phase
 	3,  // 1: banger.agent.v1.ConfigureRequest.disks:type_name -> banger.agent.v1.DiskLayout
 	4,  // 2: banger.agent.v1.ConfigureRequest.network:type_name -> banger.agent.v1.NetworkConfig
 	5,  // 3: banger.agent.v1.ConfigureRequest.ssh:type_name -> banger.agent.v1.SshConfig
-	46, // 4: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
-	5,  // 5: banger.agent.v1.Identity.ssh:type_name -> banger.agent.v1.SshConfig
-	4,  // 6: banger.agent.v1.Identity.network:type_name -> banger.agent.v1.NetworkConfig
-	10, // 7: banger.agent.v1.ThawRequest.identity:type_name -> banger.agent.v1.Identity
-	46, // 8: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
-	47, // 9: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
-	19, // 10: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
-	20, // 11: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
-	19, // 12: banger.agent.v1.ExecRequest.resize:type_name -> banger.agent.v1.TerminalSize
-	22, // 13: banger.agent.v1.ExecResponse.exit:type_name -> banger.agent.v1.ExecExit
-	24, // 14: banger.agent.v1.StatResponse.info:type_name -> banger.agent.v1.FileInfo
-	24, // 15: banger.agent.v1.ListResponse.entries:type_name -> banger.agent.v1.FileInfo
-	31, // 16: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
-	36, // 17: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
-	39, // 18: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
-	48, // 19: banger.agent.v1.ProcessesResponse.processes:type_name -> banger.agent.v1.ProcessesResponse.Process
-	49, // 20: banger.agent.v1.ListenersResponse.listeners:type_name -> banger.agent.v1.ListenersResponse.Listener
-	1,  // 21: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
-	6,  // 22: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
-	8,  // 23: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
-	11, // 24: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
-	13, // 25: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
-	15, // 26: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
-	17, // 27: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
-	21, // 28: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
-	25, // 29: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
-	27, // 30: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
-	29, // 31: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
-	32, // 32: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
-	34, // 33: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
-	37, // 34: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
-	40, // 35: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
-	42, // 36: banger.agent.v1.InspectService.Processes:input_type -> banger.agent.v1.ProcessesRequest
-	44, // 37: banger.agent.v1.InspectService.Listeners:input_type -> banger.agent.v1.ListenersRequest
-	2,  // 38: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
-	7,  // 39: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
-	9,  // 40: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
-	12, // 41: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
-	14, // 42: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
-	16, // 43: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
-	18, // 44: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
-	23, // 45: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
-	26, // 46: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
-	28, // 47: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
-	30, // 48: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
-	33, // 49: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
-	35, // 50: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
-	38, // 51: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
-	41, // 52: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
-	43, // 53: banger.agent.v1.InspectService.Processes:output_type -> banger.agent.v1.ProcessesResponse
-	45, // 54: banger.agent.v1.InspectService.Listeners:output_type -> banger.agent.v1.ListenersResponse
-	38, // [38:55] is the sub-list for method output_type
-	21, // [21:38] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	7,  // 4: banger.agent.v1.ConfigureRequest.git_identity:type_name -> banger.agent.v1.GitIdentity
+	49, // 5: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	5,  // 6: banger.agent.v1.Identity.ssh:type_name -> banger.agent.v1.SshConfig
+	4,  // 7: banger.agent.v1.Identity.network:type_name -> banger.agent.v1.NetworkConfig
+	11, // 8: banger.agent.v1.ThawRequest.identity:type_name -> banger.agent.v1.Identity
+	49, // 9: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	50, // 10: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
+	22, // 11: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
+	23, // 12: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
+	22, // 13: banger.agent.v1.ExecRequest.resize:type_name -> banger.agent.v1.TerminalSize
+	25, // 14: banger.agent.v1.ExecResponse.exit:type_name -> banger.agent.v1.ExecExit
+	27, // 15: banger.agent.v1.StatResponse.info:type_name -> banger.agent.v1.FileInfo
+	27, // 16: banger.agent.v1.ListResponse.entries:type_name -> banger.agent.v1.FileInfo
+	34, // 17: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
+	39, // 18: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
+	42, // 19: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
+	51, // 20: banger.agent.v1.ProcessesResponse.processes:type_name -> banger.agent.v1.ProcessesResponse.Process
+	52, // 21: banger.agent.v1.ListenersResponse.listeners:type_name -> banger.agent.v1.ListenersResponse.Listener
+	1,  // 22: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
+	6,  // 23: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
+	9,  // 24: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
+	12, // 25: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
+	14, // 26: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
+	16, // 27: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
+	18, // 28: banger.agent.v1.AgentService.GrowDisks:input_type -> banger.agent.v1.GrowDisksRequest
+	20, // 29: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
+	24, // 30: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
+	28, // 31: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
+	30, // 32: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
+	32, // 33: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
+	35, // 34: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
+	37, // 35: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
+	40, // 36: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
+	43, // 37: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
+	45, // 38: banger.agent.v1.InspectService.Processes:input_type -> banger.agent.v1.ProcessesRequest
+	47, // 39: banger.agent.v1.InspectService.Listeners:input_type -> banger.agent.v1.ListenersRequest
+	2,  // 40: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
+	8,  // 41: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
+	10, // 42: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
+	13, // 43: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
+	15, // 44: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
+	17, // 45: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
+	19, // 46: banger.agent.v1.AgentService.GrowDisks:output_type -> banger.agent.v1.GrowDisksResponse
+	21, // 47: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
+	26, // 48: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
+	29, // 49: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
+	31, // 50: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
+	33, // 51: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
+	36, // 52: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
+	38, // 53: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
+	41, // 54: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
+	44, // 55: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
+	46, // 56: banger.agent.v1.InspectService.Processes:output_type -> banger.agent.v1.ProcessesResponse
+	48, // 57: banger.agent.v1.InspectService.Listeners:output_type -> banger.agent.v1.ListenersResponse
+	40, // [40:58] is the sub-list for method output_type
+	22, // [22:40] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_banger_agent_v1_agent_proto_init() }
@@ -3711,38 +3878,38 @@ func file_banger_agent_v1_agent_proto_init() {
 	if File_banger_agent_v1_agent_proto != nil {
 		return
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[20].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[23].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Stdin)(nil),
 		(*ExecRequest_StdinEof)(nil),
 		(*ExecRequest_Resize)(nil),
 		(*ExecRequest_Signal)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[22].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[25].OneofWrappers = []any{
 		(*ExecResponse_StartedPid)(nil),
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exit)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[31].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[34].OneofWrappers = []any{
 		(*WriteRequest_Open)(nil),
 		(*WriteRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[36].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[39].OneofWrappers = []any{
 		(*WriteTarRequest_Open)(nil),
 		(*WriteTarRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[38].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[41].OneofWrappers = []any{
 		(*DialTarget_Tcp)(nil),
 		(*DialTarget_Unix)(nil),
 		(*DialTarget_Service)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[39].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[42].OneofWrappers = []any{
 		(*DialRequest_Target)(nil),
 		(*DialRequest_Data)(nil),
 		(*DialRequest_Eof)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[40].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[43].OneofWrappers = []any{
 		(*DialResponse_Connected)(nil),
 		(*DialResponse_Data)(nil),
 		(*DialResponse_Eof)(nil),
@@ -3753,7 +3920,7 @@ func file_banger_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banger_agent_v1_agent_proto_rawDesc), len(file_banger_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   49,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

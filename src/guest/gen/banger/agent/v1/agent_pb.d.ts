@@ -281,6 +281,13 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
    * @generated from field: bool warm_up = 13;
    */
   warmUp: boolean;
+
+  /**
+   * Written to /root/.gitconfig when that says neither a name nor an email. Absent: nothing is written.
+   *
+   * @generated from field: banger.agent.v1.GitIdentity git_identity = 14;
+   */
+  gitIdentity?: GitIdentity | undefined;
 };
 
 /**
@@ -288,6 +295,29 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
  * Use `create(ConfigureRequestSchema)` to create a new message.
  */
 export declare const ConfigureRequestSchema: GenMessage<ConfigureRequest>;
+
+/**
+ * Who commits are by. Either may be empty.
+ *
+ * @generated from message banger.agent.v1.GitIdentity
+ */
+export declare type GitIdentity = Message<"banger.agent.v1.GitIdentity"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string email = 2;
+   */
+  email: string;
+};
+
+/**
+ * Describes the message banger.agent.v1.GitIdentity.
+ * Use `create(GitIdentitySchema)` to create a new message.
+ */
+export declare const GitIdentitySchema: GenMessage<GitIdentity>;
 
 /**
  * @generated from message banger.agent.v1.ConfigureResponse
@@ -572,6 +602,41 @@ export declare type StatsResponse_Disk = Message<"banger.agent.v1.StatsResponse.
  * Use `create(StatsResponse_DiskSchema)` to create a new message.
  */
 export declare const StatsResponse_DiskSchema: GenMessage<StatsResponse_Disk>;
+
+/**
+ * @generated from message banger.agent.v1.GrowDisksRequest
+ */
+export declare type GrowDisksRequest = Message<"banger.agent.v1.GrowDisksRequest"> & {
+  /**
+   * Sizes that the disks have now, or will have in a moment: the kernel hears of it a little later. 0: as it is.
+   *
+   * @generated from field: uint64 overlay_bytes = 1;
+   */
+  overlayBytes: bigint;
+
+  /**
+   * @generated from field: uint64 work_bytes = 2;
+   */
+  workBytes: bigint;
+};
+
+/**
+ * Describes the message banger.agent.v1.GrowDisksRequest.
+ * Use `create(GrowDisksRequestSchema)` to create a new message.
+ */
+export declare const GrowDisksRequestSchema: GenMessage<GrowDisksRequest>;
+
+/**
+ * @generated from message banger.agent.v1.GrowDisksResponse
+ */
+export declare type GrowDisksResponse = Message<"banger.agent.v1.GrowDisksResponse"> & {
+};
+
+/**
+ * Describes the message banger.agent.v1.GrowDisksResponse.
+ * Use `create(GrowDisksResponseSchema)` to create a new message.
+ */
+export declare const GrowDisksResponseSchema: GenMessage<GrowDisksResponse>;
 
 /**
  * @generated from message banger.agent.v1.ShutdownRequest
@@ -1577,6 +1642,16 @@ export declare const AgentService: GenService<{
     methodKind: "unary";
     input: typeof StatsRequestSchema;
     output: typeof StatsResponseSchema;
+  },
+  /**
+   * GrowDisks makes the mounted file systems as large as their disks, which have been made larger just now. Idempotent.
+   *
+   * @generated from rpc banger.agent.v1.AgentService.GrowDisks
+   */
+  growDisks: {
+    methodKind: "unary";
+    input: typeof GrowDisksRequestSchema;
+    output: typeof GrowDisksResponseSchema;
   },
   /**
    * Shutdown ends user processes (TERM, then KILL after grace_ms), syncs, unmounts and powers the machine off.

@@ -14,7 +14,7 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/
  * Describes the file banger/agent/v1/agent.proto.
  */
 export const file_banger_agent_v1_agent = /*@__PURE__*/
-  fileDesc("ChtiYW5nZXIvYWdlbnQvdjEvYWdlbnQucHJvdG8SD2Jhbmdlci5hZ2VudC52MSIOCgxIZWxsb1JlcXVlc3Qi1wEKDUhlbGxvUmVzcG9uc2USFQoNYWdlbnRfdmVyc2lvbhgBIAEoCRIQCghwcm90b2NvbBgCIAEoDRIlCgVwaGFzZRgDIAEoDjIWLmJhbmdlci5hZ2VudC52MS5QaGFzZRIPCgdib290X2lkGAQgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAUgASgJEhQKDGFyY2hpdGVjdHVyZRgGIAEoCRIPCgdmYWlsdXJlGAcgASgJEg0KBXZtX2lkGAggASgJEhcKD3JlYWR5X3VwdGltZV9tcxgJIAEoBCJOCgpEaXNrTGF5b3V0EhMKC2Jhc2Vfc2VyaWFsGAEgASgJEhYKDm92ZXJsYXlfc2VyaWFsGAIgASgJEhMKC3dvcmtfc2VyaWFsGAMgASgJIngKDU5ldHdvcmtDb25maWcSEQoJaW50ZXJmYWNlGAEgASgJEgsKA21hYxgCIAEoCRIUCgxhZGRyZXNzX2NpZHIYAyABKAkSDwoHZ2F0ZXdheRgEIAEoCRITCgtkbnNfc2VydmVycxgFIAMoCRILCgNtdHUYBiABKA0iOgoJU3NoQ29uZmlnEhQKDGhvc3Rfa2V5X3BlbRgBIAEoDBIXCg9hdXRob3JpemVkX2tleXMYAiADKAki3QIKEENvbmZpZ3VyZVJlcXVlc3QSDQoFdm1faWQYASABKAkSEAoIaG9zdG5hbWUYAiABKAkSKgoFZGlza3MYAyABKAsyGy5iYW5nZXIuYWdlbnQudjEuRGlza0xheW91dBIvCgduZXR3b3JrGAQgASgLMh4uYmFuZ2VyLmFnZW50LnYxLk5ldHdvcmtDb25maWcSJwoDc3NoGAUgASgLMhouYmFuZ2VyLmFnZW50LnYxLlNzaENvbmZpZxIdChV3YWxsX2Nsb2NrX3VuaXhfbmFub3MYBiABKAMSDwoHZW50cm9weRgHIAEoDBITCgtlbnZpcm9ubWVudBgIIAMoCRIMCgRpbml0GAkgASgJEhQKDGRlZmF1bHRfdXNlchgKIAEoCRIXCg9kZWZhdWx0X3dvcmtkaXIYCyABKAkSDwoHYm9vdF9pZBgMIAEoCRIPCgd3YXJtX3VwGA0gASgIInYKEUNvbmZpZ3VyZVJlc3BvbnNlEjYKBXN0ZXBzGAEgAygLMicuYmFuZ2VyLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlLlN0ZXAaKQoEU3RlcBIMCgRuYW1lGAEgASgJEhMKC2R1cmF0aW9uX3VzGAIgASgNIh0KDUZyZWV6ZVJlcXVlc3QSDAoEc3luYxgBIAEoCCIjCg5GcmVlemVSZXNwb25zZRIRCglwcm9jZXNzZXMYASABKA0ilgEKCElkZW50aXR5Eg0KBXZtX2lkGAEgASgJEhAKCGhvc3RuYW1lGAIgASgJEicKA3NzaBgDIAEoCzIaLmJhbmdlci5hZ2VudC52MS5Tc2hDb25maWcSLwoHbmV0d29yaxgEIAEoCzIeLmJhbmdlci5hZ2VudC52MS5OZXR3b3JrQ29uZmlnEg8KB2Jvb3RfaWQYBSABKAkiagoLVGhhd1JlcXVlc3QSHQoVd2FsbF9jbG9ja191bml4X25hbm9zGAEgASgDEg8KB2VudHJvcHkYAiABKAwSKwoIaWRlbnRpdHkYAyABKAsyGS5iYW5nZXIuYWdlbnQudjEuSWRlbnRpdHkiRgoMVGhhd1Jlc3BvbnNlEjYKBXN0ZXBzGAEgAygLMicuYmFuZ2VyLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlLlN0ZXAiDwoNSGVhbHRoUmVxdWVzdCJECg5IZWFsdGhSZXNwb25zZRIPCgdoZWFsdGh5GAEgASgIEg4KBnJlYXNvbhgCIAEoCRIRCgl1cHRpbWVfbXMYAyABKAQiDgoMU3RhdHNSZXF1ZXN0IvoBCg1TdGF0c1Jlc3BvbnNlEhEKCXVwdGltZV9tcxgBIAEoBBIaChJtZW1vcnlfdG90YWxfYnl0ZXMYAiABKAQSHgoWbWVtb3J5X2F2YWlsYWJsZV9ieXRlcxgDIAEoBBINCgVsb2FkMRgEIAEoARIRCglwcm9jZXNzZXMYBSABKA0SMgoFZGlza3MYBiADKAsyIy5iYW5nZXIuYWdlbnQudjEuU3RhdHNSZXNwb25zZS5EaXNrGkQKBERpc2sSEwoLbW91bnRfcG9pbnQYASABKAkSEwoLdG90YWxfYnl0ZXMYAiABKAQSEgoKdXNlZF9ieXRlcxgDIAEoBCIjCg9TaHV0ZG93blJlcXVlc3QSEAoIZ3JhY2VfbXMYASABKA0iEgoQU2h1dGRvd25SZXNwb25zZSItCgxUZXJtaW5hbFNpemUSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIokBCglFeGVjU3RhcnQSDAoEYXJndhgBIAMoCRITCgtlbnZpcm9ubWVudBgCIAMoCRILCgNjd2QYAyABKAkSDAoEdXNlchgEIAEoCRIvCgh0ZXJtaW5hbBgFIAEoCzIdLmJhbmdlci5hZ2VudC52MS5UZXJtaW5hbFNpemUSDQoFc3RkaW4YBiABKAgirgEKC0V4ZWNSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhouYmFuZ2VyLmFnZW50LnYxLkV4ZWNTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASLwoGcmVzaXplGAQgASgLMh0uYmFuZ2VyLmFnZW50LnYxLlRlcm1pbmFsU2l6ZUgAEhAKBnNpZ25hbBgFIAEoBUgAQgkKB21lc3NhZ2UiKAoIRXhlY0V4aXQSDAoEY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAUifwoMRXhlY1Jlc3BvbnNlEhUKC3N0YXJ0ZWRfcGlkGAEgASgNSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASKQoEZXhpdBgEIAEoCzIZLmJhbmdlci5hZ2VudC52MS5FeGVjRXhpdEgAQgkKB21lc3NhZ2UihgEKCEZpbGVJbmZvEgwKBG5hbWUYASABKAwSDAoEbW9kZRgCIAEoDRILCgN1aWQYAyABKA0SCwoDZ2lkGAQgASgNEhIKCnNpemVfYnl0ZXMYBSABKAQSGwoTbW9kaWZpZWRfdW5peF9uYW5vcxgGIAEoAxITCgtsaW5rX3RhcmdldBgHIAEoDCIrCgtTdGF0UmVxdWVzdBIMCgRwYXRoGAEgASgJEg4KBmZvbGxvdxgCIAEoCCI3CgxTdGF0UmVzcG9uc2USJwoEaW5mbxgBIAEoCzIZLmJhbmdlci5hZ2VudC52MS5GaWxlSW5mbyIbCgtMaXN0UmVxdWVzdBIMCgRwYXRoGAEgASgJIk0KDExpc3RSZXNwb25zZRIqCgdlbnRyaWVzGAEgAygLMhkuYmFuZ2VyLmFnZW50LnYxLkZpbGVJbmZvEhEKCXRydW5jYXRlZBgCIAEoCCIbCgtSZWFkUmVxdWVzdBIMCgRwYXRoGAEgASgJIhwKDFJlYWRSZXNwb25zZRIMCgRkYXRhGAEgASgMIkEKCVdyaXRlT3BlbhIMCgRwYXRoGAEgASgJEgwKBG1vZGUYAiABKA0SCwoDdWlkGAMgASgNEgsKA2dpZBgEIAEoDSJVCgxXcml0ZVJlcXVlc3QSKgoEb3BlbhgBIAEoCzIaLmJhbmdlci5hZ2VudC52MS5Xcml0ZU9wZW5IABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSImCg1Xcml0ZVJlc3BvbnNlEhUKDXdyaXR0ZW5fYnl0ZXMYASABKAQiHgoOUmVhZFRhclJlcXVlc3QSDAoEcGF0aBgBIAEoCSIfCg9SZWFkVGFyUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJQCgxXcml0ZVRhck9wZW4SEQoJZGlyZWN0b3J5GAEgASgJEhMKC2tlZXBfb3duZXJzGAIgASgIEgsKA3VpZBgDIAEoDRILCgNnaWQYBCABKA0iWwoPV3JpdGVUYXJSZXF1ZXN0Ei0KBG9wZW4YASABKAsyHS5iYW5nZXIuYWdlbnQudjEuV3JpdGVUYXJPcGVuSAASDgoEZGF0YRgCIAEoDEgAQgkKB21lc3NhZ2UiOgoQV3JpdGVUYXJSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEhUKDXdyaXR0ZW5fYnl0ZXMYAiABKAQiSAoKRGlhbFRhcmdldBINCgN0Y3AYASABKAlIABIOCgR1bml4GAIgASgJSAASEQoHc2VydmljZRgDIAEoCUgAQggKBnRhcmdldCJmCgtEaWFsUmVxdWVzdBItCgZ0YXJnZXQYASABKAsyGy5iYW5nZXIuYWdlbnQudjEuRGlhbFRhcmdldEgAEg4KBGRhdGEYAiABKAxIABINCgNlb2YYAyABKAhIAEIJCgdtZXNzYWdlIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSInChBQcm9jZXNzZXNSZXF1ZXN0EhMKC2ludGVydmFsX21zGAEgASgNIowCChFQcm9jZXNzZXNSZXNwb25zZRI9Cglwcm9jZXNzZXMYASADKAsyKi5iYW5nZXIuYWdlbnQudjEuUHJvY2Vzc2VzUmVzcG9uc2UuUHJvY2VzcxIRCgl0cnVuY2F0ZWQYAiABKAgapAEKB1Byb2Nlc3MSCwoDcGlkGAEgASgNEhIKCnBhcmVudF9waWQYAiABKA0SCwoDdWlkGAMgASgNEg0KBXN0YXRlGAQgASgJEhMKC2NwdV9wZXJjZW50GAUgASgBEg4KBmNwdV9tcxgGIAEoBBIWCg5yZXNpZGVudF9ieXRlcxgHIAEoBBIPCgdjb21tYW5kGAggASgJEg4KBmFnZV9tcxgJIAEoBCIiChBMaXN0ZW5lcnNSZXF1ZXN0Eg4KBmZvbGxvdxgBIAEoCCLSAQoRTGlzdGVuZXJzUmVzcG9uc2USPgoJbGlzdGVuZXJzGAEgAygLMisuYmFuZ2VyLmFnZW50LnYxLkxpc3RlbmVyc1Jlc3BvbnNlLkxpc3RlbmVyEhEKCXRydW5jYXRlZBgCIAEoCBpqCghMaXN0ZW5lchIQCghwcm90b2NvbBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0SCwoDcGlkGAQgASgNEg8KB3Byb2Nlc3MYBSABKAkSDwoHY29tbWFuZBgGIAEoCSqTAQoFUGhhc2USFQoRUEhBU0VfVU5TUEVDSUZJRUQQABIRCg1QSEFTRV9XQUlUSU5HEAESFQoRUEhBU0VfQ09ORklHVVJJTkcQAhIRCg1QSEFTRV9SVU5OSU5HEAMSEAoMUEhBU0VfRkFJTEVEEAQSEgoOUEhBU0VfU1RPUFBJTkcQBRIQCgxQSEFTRV9GUk9aRU4QBjKeBAoMQWdlbnRTZXJ2aWNlEkYKBUhlbGxvEh0uYmFuZ2VyLmFnZW50LnYxLkhlbGxvUmVxdWVzdBoeLmJhbmdlci5hZ2VudC52MS5IZWxsb1Jlc3BvbnNlElIKCUNvbmZpZ3VyZRIhLmJhbmdlci5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiIuYmFuZ2VyLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlEkkKBkZyZWV6ZRIeLmJhbmdlci5hZ2VudC52MS5GcmVlemVSZXF1ZXN0Gh8uYmFuZ2VyLmFnZW50LnYxLkZyZWV6ZVJlc3BvbnNlEkMKBFRoYXcSHC5iYW5nZXIuYWdlbnQudjEuVGhhd1JlcXVlc3QaHS5iYW5nZXIuYWdlbnQudjEuVGhhd1Jlc3BvbnNlEkkKBkhlYWx0aBIeLmJhbmdlci5hZ2VudC52MS5IZWFsdGhSZXF1ZXN0Gh8uYmFuZ2VyLmFnZW50LnYxLkhlYWx0aFJlc3BvbnNlEkYKBVN0YXRzEh0uYmFuZ2VyLmFnZW50LnYxLlN0YXRzUmVxdWVzdBoeLmJhbmdlci5hZ2VudC52MS5TdGF0c1Jlc3BvbnNlEk8KCFNodXRkb3duEiAuYmFuZ2VyLmFnZW50LnYxLlNodXRkb3duUmVxdWVzdBohLmJhbmdlci5hZ2VudC52MS5TaHV0ZG93blJlc3BvbnNlMlkKDlByb2Nlc3NTZXJ2aWNlEkcKBEV4ZWMSHC5iYW5nZXIuYWdlbnQudjEuRXhlY1JlcXVlc3QaHS5iYW5nZXIuYWdlbnQudjEuRXhlY1Jlc3BvbnNlKAEwATLLAwoLRmlsZVNlcnZpY2USQwoEU3RhdBIcLmJhbmdlci5hZ2VudC52MS5TdGF0UmVxdWVzdBodLmJhbmdlci5hZ2VudC52MS5TdGF0UmVzcG9uc2USQwoETGlzdBIcLmJhbmdlci5hZ2VudC52MS5MaXN0UmVxdWVzdBodLmJhbmdlci5hZ2VudC52MS5MaXN0UmVzcG9uc2USRQoEUmVhZBIcLmJhbmdlci5hZ2VudC52MS5SZWFkUmVxdWVzdBodLmJhbmdlci5hZ2VudC52MS5SZWFkUmVzcG9uc2UwARJICgVXcml0ZRIdLmJhbmdlci5hZ2VudC52MS5Xcml0ZVJlcXVlc3QaHi5iYW5nZXIuYWdlbnQudjEuV3JpdGVSZXNwb25zZSgBEk4KB1JlYWRUYXISHy5iYW5nZXIuYWdlbnQudjEuUmVhZFRhclJlcXVlc3QaIC5iYW5nZXIuYWdlbnQudjEuUmVhZFRhclJlc3BvbnNlMAESUQoIV3JpdGVUYXISIC5iYW5nZXIuYWdlbnQudjEuV3JpdGVUYXJSZXF1ZXN0GiEuYmFuZ2VyLmFnZW50LnYxLldyaXRlVGFyUmVzcG9uc2UoATJWCgtQb3J0U2VydmljZRJHCgREaWFsEhwuYmFuZ2VyLmFnZW50LnYxLkRpYWxSZXF1ZXN0Gh0uYmFuZ2VyLmFnZW50LnYxLkRpYWxSZXNwb25zZSgBMAEyugEKDkluc3BlY3RTZXJ2aWNlElIKCVByb2Nlc3NlcxIhLmJhbmdlci5hZ2VudC52MS5Qcm9jZXNzZXNSZXF1ZXN0GiIuYmFuZ2VyLmFnZW50LnYxLlByb2Nlc3Nlc1Jlc3BvbnNlElQKCUxpc3RlbmVycxIhLmJhbmdlci5hZ2VudC52MS5MaXN0ZW5lcnNSZXF1ZXN0GiIuYmFuZ2VyLmFnZW50LnYxLkxpc3RlbmVyc1Jlc3BvbnNlMAFCOFo2YmFuZ2VyLmRldi9iYW5nZXIvaW50ZXJuYWwvZ2VuL2Jhbmdlci9hZ2VudC92MTthZ2VudHYxYgZwcm90bzM");
+  fileDesc("ChtiYW5nZXIvYWdlbnQvdjEvYWdlbnQucHJvdG8SD2Jhbmdlci5hZ2VudC52MSIOCgxIZWxsb1JlcXVlc3Qi1wEKDUhlbGxvUmVzcG9uc2USFQoNYWdlbnRfdmVyc2lvbhgBIAEoCRIQCghwcm90b2NvbBgCIAEoDRIlCgVwaGFzZRgDIAEoDjIWLmJhbmdlci5hZ2VudC52MS5QaGFzZRIPCgdib290X2lkGAQgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAUgASgJEhQKDGFyY2hpdGVjdHVyZRgGIAEoCRIPCgdmYWlsdXJlGAcgASgJEg0KBXZtX2lkGAggASgJEhcKD3JlYWR5X3VwdGltZV9tcxgJIAEoBCJOCgpEaXNrTGF5b3V0EhMKC2Jhc2Vfc2VyaWFsGAEgASgJEhYKDm92ZXJsYXlfc2VyaWFsGAIgASgJEhMKC3dvcmtfc2VyaWFsGAMgASgJIngKDU5ldHdvcmtDb25maWcSEQoJaW50ZXJmYWNlGAEgASgJEgsKA21hYxgCIAEoCRIUCgxhZGRyZXNzX2NpZHIYAyABKAkSDwoHZ2F0ZXdheRgEIAEoCRITCgtkbnNfc2VydmVycxgFIAMoCRILCgNtdHUYBiABKA0iOgoJU3NoQ29uZmlnEhQKDGhvc3Rfa2V5X3BlbRgBIAEoDBIXCg9hdXRob3JpemVkX2tleXMYAiADKAkikQMKEENvbmZpZ3VyZVJlcXVlc3QSDQoFdm1faWQYASABKAkSEAoIaG9zdG5hbWUYAiABKAkSKgoFZGlza3MYAyABKAsyGy5iYW5nZXIuYWdlbnQudjEuRGlza0xheW91dBIvCgduZXR3b3JrGAQgASgLMh4uYmFuZ2VyLmFnZW50LnYxLk5ldHdvcmtDb25maWcSJwoDc3NoGAUgASgLMhouYmFuZ2VyLmFnZW50LnYxLlNzaENvbmZpZxIdChV3YWxsX2Nsb2NrX3VuaXhfbmFub3MYBiABKAMSDwoHZW50cm9weRgHIAEoDBITCgtlbnZpcm9ubWVudBgIIAMoCRIMCgRpbml0GAkgASgJEhQKDGRlZmF1bHRfdXNlchgKIAEoCRIXCg9kZWZhdWx0X3dvcmtkaXIYCyABKAkSDwoHYm9vdF9pZBgMIAEoCRIPCgd3YXJtX3VwGA0gASgIEjIKDGdpdF9pZGVudGl0eRgOIAEoCzIcLmJhbmdlci5hZ2VudC52MS5HaXRJZGVudGl0eSIqCgtHaXRJZGVudGl0eRIMCgRuYW1lGAEgASgJEg0KBWVtYWlsGAIgASgJInYKEUNvbmZpZ3VyZVJlc3BvbnNlEjYKBXN0ZXBzGAEgAygLMicuYmFuZ2VyLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlLlN0ZXAaKQoEU3RlcBIMCgRuYW1lGAEgASgJEhMKC2R1cmF0aW9uX3VzGAIgASgNIh0KDUZyZWV6ZVJlcXVlc3QSDAoEc3luYxgBIAEoCCIjCg5GcmVlemVSZXNwb25zZRIRCglwcm9jZXNzZXMYASABKA0ilgEKCElkZW50aXR5Eg0KBXZtX2lkGAEgASgJEhAKCGhvc3RuYW1lGAIgASgJEicKA3NzaBgDIAEoCzIaLmJhbmdlci5hZ2VudC52MS5Tc2hDb25maWcSLwoHbmV0d29yaxgEIAEoCzIeLmJhbmdlci5hZ2VudC52MS5OZXR3b3JrQ29uZmlnEg8KB2Jvb3RfaWQYBSABKAkiagoLVGhhd1JlcXVlc3QSHQoVd2FsbF9jbG9ja191bml4X25hbm9zGAEgASgDEg8KB2VudHJvcHkYAiABKAwSKwoIaWRlbnRpdHkYAyABKAsyGS5iYW5nZXIuYWdlbnQudjEuSWRlbnRpdHkiRgoMVGhhd1Jlc3BvbnNlEjYKBXN0ZXBzGAEgAygLMicuYmFuZ2VyLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlLlN0ZXAiDwoNSGVhbHRoUmVxdWVzdCJECg5IZWFsdGhSZXNwb25zZRIPCgdoZWFsdGh5GAEgASgIEg4KBnJlYXNvbhgCIAEoCRIRCgl1cHRpbWVfbXMYAyABKAQiDgoMU3RhdHNSZXF1ZXN0IvoBCg1TdGF0c1Jlc3BvbnNlEhEKCXVwdGltZV9tcxgBIAEoBBIaChJtZW1vcnlfdG90YWxfYnl0ZXMYAiABKAQSHgoWbWVtb3J5X2F2YWlsYWJsZV9ieXRlcxgDIAEoBBINCgVsb2FkMRgEIAEoARIRCglwcm9jZXNzZXMYBSABKA0SMgoFZGlza3MYBiADKAsyIy5iYW5nZXIuYWdlbnQudjEuU3RhdHNSZXNwb25zZS5EaXNrGkQKBERpc2sSEwoLbW91bnRfcG9pbnQYASABKAkSEwoLdG90YWxfYnl0ZXMYAiABKAQSEgoKdXNlZF9ieXRlcxgDIAEoBCI9ChBHcm93RGlza3NSZXF1ZXN0EhUKDW92ZXJsYXlfYnl0ZXMYASABKAQSEgoKd29ya19ieXRlcxgCIAEoBCITChFHcm93RGlza3NSZXNwb25zZSIjCg9TaHV0ZG93blJlcXVlc3QSEAoIZ3JhY2VfbXMYASABKA0iEgoQU2h1dGRvd25SZXNwb25zZSItCgxUZXJtaW5hbFNpemUSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIokBCglFeGVjU3RhcnQSDAoEYXJndhgBIAMoCRITCgtlbnZpcm9ubWVudBgCIAMoCRILCgNjd2QYAyABKAkSDAoEdXNlchgEIAEoCRIvCgh0ZXJtaW5hbBgFIAEoCzIdLmJhbmdlci5hZ2VudC52MS5UZXJtaW5hbFNpemUSDQoFc3RkaW4YBiABKAgirgEKC0V4ZWNSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhouYmFuZ2VyLmFnZW50LnYxLkV4ZWNTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASLwoGcmVzaXplGAQgASgLMh0uYmFuZ2VyLmFnZW50LnYxLlRlcm1pbmFsU2l6ZUgAEhAKBnNpZ25hbBgFIAEoBUgAQgkKB21lc3NhZ2UiKAoIRXhlY0V4aXQSDAoEY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAUifwoMRXhlY1Jlc3BvbnNlEhUKC3N0YXJ0ZWRfcGlkGAEgASgNSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASKQoEZXhpdBgEIAEoCzIZLmJhbmdlci5hZ2VudC52MS5FeGVjRXhpdEgAQgkKB21lc3NhZ2UihgEKCEZpbGVJbmZvEgwKBG5hbWUYASABKAwSDAoEbW9kZRgCIAEoDRILCgN1aWQYAyABKA0SCwoDZ2lkGAQgASgNEhIKCnNpemVfYnl0ZXMYBSABKAQSGwoTbW9kaWZpZWRfdW5peF9uYW5vcxgGIAEoAxITCgtsaW5rX3RhcmdldBgHIAEoDCIrCgtTdGF0UmVxdWVzdBIMCgRwYXRoGAEgASgJEg4KBmZvbGxvdxgCIAEoCCI3CgxTdGF0UmVzcG9uc2USJwoEaW5mbxgBIAEoCzIZLmJhbmdlci5hZ2VudC52MS5GaWxlSW5mbyIbCgtMaXN0UmVxdWVzdBIMCgRwYXRoGAEgASgJIk0KDExpc3RSZXNwb25zZRIqCgdlbnRyaWVzGAEgAygLMhkuYmFuZ2VyLmFnZW50LnYxLkZpbGVJbmZvEhEKCXRydW5jYXRlZBgCIAEoCCIbCgtSZWFkUmVxdWVzdBIMCgRwYXRoGAEgASgJIhwKDFJlYWRSZXNwb25zZRIMCgRkYXRhGAEgASgMIkEKCVdyaXRlT3BlbhIMCgRwYXRoGAEgASgJEgwKBG1vZGUYAiABKA0SCwoDdWlkGAMgASgNEgsKA2dpZBgEIAEoDSJVCgxXcml0ZVJlcXVlc3QSKgoEb3BlbhgBIAEoCzIaLmJhbmdlci5hZ2VudC52MS5Xcml0ZU9wZW5IABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSImCg1Xcml0ZVJlc3BvbnNlEhUKDXdyaXR0ZW5fYnl0ZXMYASABKAQiHgoOUmVhZFRhclJlcXVlc3QSDAoEcGF0aBgBIAEoCSIfCg9SZWFkVGFyUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJQCgxXcml0ZVRhck9wZW4SEQoJZGlyZWN0b3J5GAEgASgJEhMKC2tlZXBfb3duZXJzGAIgASgIEgsKA3VpZBgDIAEoDRILCgNnaWQYBCABKA0iWwoPV3JpdGVUYXJSZXF1ZXN0Ei0KBG9wZW4YASABKAsyHS5iYW5nZXIuYWdlbnQudjEuV3JpdGVUYXJPcGVuSAASDgoEZGF0YRgCIAEoDEgAQgkKB21lc3NhZ2UiOgoQV3JpdGVUYXJSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEhUKDXdyaXR0ZW5fYnl0ZXMYAiABKAQiSAoKRGlhbFRhcmdldBINCgN0Y3AYASABKAlIABIOCgR1bml4GAIgASgJSAASEQoHc2VydmljZRgDIAEoCUgAQggKBnRhcmdldCJmCgtEaWFsUmVxdWVzdBItCgZ0YXJnZXQYASABKAsyGy5iYW5nZXIuYWdlbnQudjEuRGlhbFRhcmdldEgAEg4KBGRhdGEYAiABKAxIABINCgNlb2YYAyABKAhIAEIJCgdtZXNzYWdlIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSInChBQcm9jZXNzZXNSZXF1ZXN0EhMKC2ludGVydmFsX21zGAEgASgNIowCChFQcm9jZXNzZXNSZXNwb25zZRI9Cglwcm9jZXNzZXMYASADKAsyKi5iYW5nZXIuYWdlbnQudjEuUHJvY2Vzc2VzUmVzcG9uc2UuUHJvY2VzcxIRCgl0cnVuY2F0ZWQYAiABKAgapAEKB1Byb2Nlc3MSCwoDcGlkGAEgASgNEhIKCnBhcmVudF9waWQYAiABKA0SCwoDdWlkGAMgASgNEg0KBXN0YXRlGAQgASgJEhMKC2NwdV9wZXJjZW50GAUgASgBEg4KBmNwdV9tcxgGIAEoBBIWCg5yZXNpZGVudF9ieXRlcxgHIAEoBBIPCgdjb21tYW5kGAggASgJEg4KBmFnZV9tcxgJIAEoBCIiChBMaXN0ZW5lcnNSZXF1ZXN0Eg4KBmZvbGxvdxgBIAEoCCLSAQoRTGlzdGVuZXJzUmVzcG9uc2USPgoJbGlzdGVuZXJzGAEgAygLMisuYmFuZ2VyLmFnZW50LnYxLkxpc3RlbmVyc1Jlc3BvbnNlLkxpc3RlbmVyEhEKCXRydW5jYXRlZBgCIAEoCBpqCghMaXN0ZW5lchIQCghwcm90b2NvbBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0SCwoDcGlkGAQgASgNEg8KB3Byb2Nlc3MYBSABKAkSDwoHY29tbWFuZBgGIAEoCSqTAQoFUGhhc2USFQoRUEhBU0VfVU5TUEVDSUZJRUQQABIRCg1QSEFTRV9XQUlUSU5HEAESFQoRUEhBU0VfQ09ORklHVVJJTkcQAhIRCg1QSEFTRV9SVU5OSU5HEAMSEAoMUEhBU0VfRkFJTEVEEAQSEgoOUEhBU0VfU1RPUFBJTkcQBRIQCgxQSEFTRV9GUk9aRU4QBjLyBAoMQWdlbnRTZXJ2aWNlEkYKBUhlbGxvEh0uYmFuZ2VyLmFnZW50LnYxLkhlbGxvUmVxdWVzdBoeLmJhbmdlci5hZ2VudC52MS5IZWxsb1Jlc3BvbnNlElIKCUNvbmZpZ3VyZRIhLmJhbmdlci5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiIuYmFuZ2VyLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlEkkKBkZyZWV6ZRIeLmJhbmdlci5hZ2VudC52MS5GcmVlemVSZXF1ZXN0Gh8uYmFuZ2VyLmFnZW50LnYxLkZyZWV6ZVJlc3BvbnNlEkMKBFRoYXcSHC5iYW5nZXIuYWdlbnQudjEuVGhhd1JlcXVlc3QaHS5iYW5nZXIuYWdlbnQudjEuVGhhd1Jlc3BvbnNlEkkKBkhlYWx0aBIeLmJhbmdlci5hZ2VudC52MS5IZWFsdGhSZXF1ZXN0Gh8uYmFuZ2VyLmFnZW50LnYxLkhlYWx0aFJlc3BvbnNlEkYKBVN0YXRzEh0uYmFuZ2VyLmFnZW50LnYxLlN0YXRzUmVxdWVzdBoeLmJhbmdlci5hZ2VudC52MS5TdGF0c1Jlc3BvbnNlElIKCUdyb3dEaXNrcxIhLmJhbmdlci5hZ2VudC52MS5Hcm93RGlza3NSZXF1ZXN0GiIuYmFuZ2VyLmFnZW50LnYxLkdyb3dEaXNrc1Jlc3BvbnNlEk8KCFNodXRkb3duEiAuYmFuZ2VyLmFnZW50LnYxLlNodXRkb3duUmVxdWVzdBohLmJhbmdlci5hZ2VudC52MS5TaHV0ZG93blJlc3BvbnNlMlkKDlByb2Nlc3NTZXJ2aWNlEkcKBEV4ZWMSHC5iYW5nZXIuYWdlbnQudjEuRXhlY1JlcXVlc3QaHS5iYW5nZXIuYWdlbnQudjEuRXhlY1Jlc3BvbnNlKAEwATLLAwoLRmlsZVNlcnZpY2USQwoEU3RhdBIcLmJhbmdlci5hZ2VudC52MS5TdGF0UmVxdWVzdBodLmJhbmdlci5hZ2VudC52MS5TdGF0UmVzcG9uc2USQwoETGlzdBIcLmJhbmdlci5hZ2VudC52MS5MaXN0UmVxdWVzdBodLmJhbmdlci5hZ2VudC52MS5MaXN0UmVzcG9uc2USRQoEUmVhZBIcLmJhbmdlci5hZ2VudC52MS5SZWFkUmVxdWVzdBodLmJhbmdlci5hZ2VudC52MS5SZWFkUmVzcG9uc2UwARJICgVXcml0ZRIdLmJhbmdlci5hZ2VudC52MS5Xcml0ZVJlcXVlc3QaHi5iYW5nZXIuYWdlbnQudjEuV3JpdGVSZXNwb25zZSgBEk4KB1JlYWRUYXISHy5iYW5nZXIuYWdlbnQudjEuUmVhZFRhclJlcXVlc3QaIC5iYW5nZXIuYWdlbnQudjEuUmVhZFRhclJlc3BvbnNlMAESUQoIV3JpdGVUYXISIC5iYW5nZXIuYWdlbnQudjEuV3JpdGVUYXJSZXF1ZXN0GiEuYmFuZ2VyLmFnZW50LnYxLldyaXRlVGFyUmVzcG9uc2UoATJWCgtQb3J0U2VydmljZRJHCgREaWFsEhwuYmFuZ2VyLmFnZW50LnYxLkRpYWxSZXF1ZXN0Gh0uYmFuZ2VyLmFnZW50LnYxLkRpYWxSZXNwb25zZSgBMAEyugEKDkluc3BlY3RTZXJ2aWNlElIKCVByb2Nlc3NlcxIhLmJhbmdlci5hZ2VudC52MS5Qcm9jZXNzZXNSZXF1ZXN0GiIuYmFuZ2VyLmFnZW50LnYxLlByb2Nlc3Nlc1Jlc3BvbnNlElQKCUxpc3RlbmVycxIhLmJhbmdlci5hZ2VudC52MS5MaXN0ZW5lcnNSZXF1ZXN0GiIuYmFuZ2VyLmFnZW50LnYxLkxpc3RlbmVyc1Jlc3BvbnNlMAFCOFo2YmFuZ2VyLmRldi9iYW5nZXIvaW50ZXJuYWwvZ2VuL2Jhbmdlci9hZ2VudC92MTthZ2VudHYxYgZwcm90bzM");
 
 /**
  * Describes the message banger.agent.v1.HelloRequest.
@@ -59,305 +59,326 @@ export const ConfigureRequestSchema = /*@__PURE__*/
   messageDesc(file_banger_agent_v1_agent, 5);
 
 /**
+ * Describes the message banger.agent.v1.GitIdentity.
+ * Use `create(GitIdentitySchema)` to create a new message.
+ */
+export const GitIdentitySchema = /*@__PURE__*/
+  messageDesc(file_banger_agent_v1_agent, 6);
+
+/**
  * Describes the message banger.agent.v1.ConfigureResponse.
  * Use `create(ConfigureResponseSchema)` to create a new message.
  */
 export const ConfigureResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 6);
+  messageDesc(file_banger_agent_v1_agent, 7);
 
 /**
  * Describes the message banger.agent.v1.ConfigureResponse.Step.
  * Use `create(ConfigureResponse_StepSchema)` to create a new message.
  */
 export const ConfigureResponse_StepSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 6, 0);
+  messageDesc(file_banger_agent_v1_agent, 7, 0);
 
 /**
  * Describes the message banger.agent.v1.FreezeRequest.
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 7);
+  messageDesc(file_banger_agent_v1_agent, 8);
 
 /**
  * Describes the message banger.agent.v1.FreezeResponse.
  * Use `create(FreezeResponseSchema)` to create a new message.
  */
 export const FreezeResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 8);
+  messageDesc(file_banger_agent_v1_agent, 9);
 
 /**
  * Describes the message banger.agent.v1.Identity.
  * Use `create(IdentitySchema)` to create a new message.
  */
 export const IdentitySchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 9);
+  messageDesc(file_banger_agent_v1_agent, 10);
 
 /**
  * Describes the message banger.agent.v1.ThawRequest.
  * Use `create(ThawRequestSchema)` to create a new message.
  */
 export const ThawRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 10);
+  messageDesc(file_banger_agent_v1_agent, 11);
 
 /**
  * Describes the message banger.agent.v1.ThawResponse.
  * Use `create(ThawResponseSchema)` to create a new message.
  */
 export const ThawResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 11);
+  messageDesc(file_banger_agent_v1_agent, 12);
 
 /**
  * Describes the message banger.agent.v1.HealthRequest.
  * Use `create(HealthRequestSchema)` to create a new message.
  */
 export const HealthRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 12);
+  messageDesc(file_banger_agent_v1_agent, 13);
 
 /**
  * Describes the message banger.agent.v1.HealthResponse.
  * Use `create(HealthResponseSchema)` to create a new message.
  */
 export const HealthResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 13);
+  messageDesc(file_banger_agent_v1_agent, 14);
 
 /**
  * Describes the message banger.agent.v1.StatsRequest.
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 14);
+  messageDesc(file_banger_agent_v1_agent, 15);
 
 /**
  * Describes the message banger.agent.v1.StatsResponse.
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 15);
+  messageDesc(file_banger_agent_v1_agent, 16);
 
 /**
  * Describes the message banger.agent.v1.StatsResponse.Disk.
  * Use `create(StatsResponse_DiskSchema)` to create a new message.
  */
 export const StatsResponse_DiskSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 15, 0);
+  messageDesc(file_banger_agent_v1_agent, 16, 0);
+
+/**
+ * Describes the message banger.agent.v1.GrowDisksRequest.
+ * Use `create(GrowDisksRequestSchema)` to create a new message.
+ */
+export const GrowDisksRequestSchema = /*@__PURE__*/
+  messageDesc(file_banger_agent_v1_agent, 17);
+
+/**
+ * Describes the message banger.agent.v1.GrowDisksResponse.
+ * Use `create(GrowDisksResponseSchema)` to create a new message.
+ */
+export const GrowDisksResponseSchema = /*@__PURE__*/
+  messageDesc(file_banger_agent_v1_agent, 18);
 
 /**
  * Describes the message banger.agent.v1.ShutdownRequest.
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 16);
+  messageDesc(file_banger_agent_v1_agent, 19);
 
 /**
  * Describes the message banger.agent.v1.ShutdownResponse.
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 17);
+  messageDesc(file_banger_agent_v1_agent, 20);
 
 /**
  * Describes the message banger.agent.v1.TerminalSize.
  * Use `create(TerminalSizeSchema)` to create a new message.
  */
 export const TerminalSizeSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 18);
+  messageDesc(file_banger_agent_v1_agent, 21);
 
 /**
  * Describes the message banger.agent.v1.ExecStart.
  * Use `create(ExecStartSchema)` to create a new message.
  */
 export const ExecStartSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 19);
+  messageDesc(file_banger_agent_v1_agent, 22);
 
 /**
  * Describes the message banger.agent.v1.ExecRequest.
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 20);
+  messageDesc(file_banger_agent_v1_agent, 23);
 
 /**
  * Describes the message banger.agent.v1.ExecExit.
  * Use `create(ExecExitSchema)` to create a new message.
  */
 export const ExecExitSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 21);
+  messageDesc(file_banger_agent_v1_agent, 24);
 
 /**
  * Describes the message banger.agent.v1.ExecResponse.
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 22);
+  messageDesc(file_banger_agent_v1_agent, 25);
 
 /**
  * Describes the message banger.agent.v1.FileInfo.
  * Use `create(FileInfoSchema)` to create a new message.
  */
 export const FileInfoSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 23);
+  messageDesc(file_banger_agent_v1_agent, 26);
 
 /**
  * Describes the message banger.agent.v1.StatRequest.
  * Use `create(StatRequestSchema)` to create a new message.
  */
 export const StatRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 24);
+  messageDesc(file_banger_agent_v1_agent, 27);
 
 /**
  * Describes the message banger.agent.v1.StatResponse.
  * Use `create(StatResponseSchema)` to create a new message.
  */
 export const StatResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 25);
+  messageDesc(file_banger_agent_v1_agent, 28);
 
 /**
  * Describes the message banger.agent.v1.ListRequest.
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 26);
+  messageDesc(file_banger_agent_v1_agent, 29);
 
 /**
  * Describes the message banger.agent.v1.ListResponse.
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 27);
+  messageDesc(file_banger_agent_v1_agent, 30);
 
 /**
  * Describes the message banger.agent.v1.ReadRequest.
  * Use `create(ReadRequestSchema)` to create a new message.
  */
 export const ReadRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 28);
+  messageDesc(file_banger_agent_v1_agent, 31);
 
 /**
  * Describes the message banger.agent.v1.ReadResponse.
  * Use `create(ReadResponseSchema)` to create a new message.
  */
 export const ReadResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 29);
+  messageDesc(file_banger_agent_v1_agent, 32);
 
 /**
  * Describes the message banger.agent.v1.WriteOpen.
  * Use `create(WriteOpenSchema)` to create a new message.
  */
 export const WriteOpenSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 30);
+  messageDesc(file_banger_agent_v1_agent, 33);
 
 /**
  * Describes the message banger.agent.v1.WriteRequest.
  * Use `create(WriteRequestSchema)` to create a new message.
  */
 export const WriteRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 31);
+  messageDesc(file_banger_agent_v1_agent, 34);
 
 /**
  * Describes the message banger.agent.v1.WriteResponse.
  * Use `create(WriteResponseSchema)` to create a new message.
  */
 export const WriteResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 32);
+  messageDesc(file_banger_agent_v1_agent, 35);
 
 /**
  * Describes the message banger.agent.v1.ReadTarRequest.
  * Use `create(ReadTarRequestSchema)` to create a new message.
  */
 export const ReadTarRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 33);
+  messageDesc(file_banger_agent_v1_agent, 36);
 
 /**
  * Describes the message banger.agent.v1.ReadTarResponse.
  * Use `create(ReadTarResponseSchema)` to create a new message.
  */
 export const ReadTarResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 34);
+  messageDesc(file_banger_agent_v1_agent, 37);
 
 /**
  * Describes the message banger.agent.v1.WriteTarOpen.
  * Use `create(WriteTarOpenSchema)` to create a new message.
  */
 export const WriteTarOpenSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 35);
+  messageDesc(file_banger_agent_v1_agent, 38);
 
 /**
  * Describes the message banger.agent.v1.WriteTarRequest.
  * Use `create(WriteTarRequestSchema)` to create a new message.
  */
 export const WriteTarRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 36);
+  messageDesc(file_banger_agent_v1_agent, 39);
 
 /**
  * Describes the message banger.agent.v1.WriteTarResponse.
  * Use `create(WriteTarResponseSchema)` to create a new message.
  */
 export const WriteTarResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 37);
+  messageDesc(file_banger_agent_v1_agent, 40);
 
 /**
  * Describes the message banger.agent.v1.DialTarget.
  * Use `create(DialTargetSchema)` to create a new message.
  */
 export const DialTargetSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 38);
+  messageDesc(file_banger_agent_v1_agent, 41);
 
 /**
  * Describes the message banger.agent.v1.DialRequest.
  * Use `create(DialRequestSchema)` to create a new message.
  */
 export const DialRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 39);
+  messageDesc(file_banger_agent_v1_agent, 42);
 
 /**
  * Describes the message banger.agent.v1.DialResponse.
  * Use `create(DialResponseSchema)` to create a new message.
  */
 export const DialResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 40);
+  messageDesc(file_banger_agent_v1_agent, 43);
 
 /**
  * Describes the message banger.agent.v1.ProcessesRequest.
  * Use `create(ProcessesRequestSchema)` to create a new message.
  */
 export const ProcessesRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 41);
+  messageDesc(file_banger_agent_v1_agent, 44);
 
 /**
  * Describes the message banger.agent.v1.ProcessesResponse.
  * Use `create(ProcessesResponseSchema)` to create a new message.
  */
 export const ProcessesResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 42);
+  messageDesc(file_banger_agent_v1_agent, 45);
 
 /**
  * Describes the message banger.agent.v1.ProcessesResponse.Process.
  * Use `create(ProcessesResponse_ProcessSchema)` to create a new message.
  */
 export const ProcessesResponse_ProcessSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 42, 0);
+  messageDesc(file_banger_agent_v1_agent, 45, 0);
 
 /**
  * Describes the message banger.agent.v1.ListenersRequest.
  * Use `create(ListenersRequestSchema)` to create a new message.
  */
 export const ListenersRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 43);
+  messageDesc(file_banger_agent_v1_agent, 46);
 
 /**
  * Describes the message banger.agent.v1.ListenersResponse.
  * Use `create(ListenersResponseSchema)` to create a new message.
  */
 export const ListenersResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 44);
+  messageDesc(file_banger_agent_v1_agent, 47);
 
 /**
  * Describes the message banger.agent.v1.ListenersResponse.Listener.
  * Use `create(ListenersResponse_ListenerSchema)` to create a new message.
  */
 export const ListenersResponse_ListenerSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 44, 0);
+  messageDesc(file_banger_agent_v1_agent, 47, 0);
 
 /**
  * Describes the enum banger.agent.v1.Phase.

@@ -58,6 +58,8 @@ const (
 	AgentServiceHealthProcedure = "/banger.agent.v1.AgentService/Health"
 	// AgentServiceStatsProcedure is the fully-qualified name of the AgentService's Stats RPC.
 	AgentServiceStatsProcedure = "/banger.agent.v1.AgentService/Stats"
+	// AgentServiceGrowDisksProcedure is the fully-qualified name of the AgentService's GrowDisks RPC.
+	AgentServiceGrowDisksProcedure = "/banger.agent.v1.AgentService/GrowDisks"
 	// AgentServiceShutdownProcedure is the fully-qualified name of the AgentService's Shutdown RPC.
 	AgentServiceShutdownProcedure = "/banger.agent.v1.AgentService/Shutdown"
 	// ProcessServiceExecProcedure is the fully-qualified name of the ProcessService's Exec RPC.
@@ -103,6 +105,8 @@ type AgentServiceClient interface {
 	Health(context.Context, *connect.Request[v1.HealthRequest]) (*connect.Response[v1.HealthResponse], error)
 	// Stats reads memory, load, disk use and process count from the guest's kernel.
 	Stats(context.Context, *connect.Request[v1.StatsRequest]) (*connect.Response[v1.StatsResponse], error)
+	// GrowDisks makes the mounted file systems as large as their disks, which have been made larger just now. Idempotent.
+	GrowDisks(context.Context, *connect.Request[v1.GrowDisksRequest]) (*connect.Response[v1.GrowDisksResponse], error)
 	// Shutdown ends user processes (TERM, then KILL after grace_ms), syncs, unmounts and powers the machine off.
 	// The reply is sent before the machine goes; the stream then breaks.
 	Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error)
@@ -155,6 +159,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("Stats")),
 			connect.WithClientOptions(opts...),
 		),
+		growDisks: connect.NewClient[v1.GrowDisksRequest, v1.GrowDisksResponse](
+			httpClient,
+			baseURL+AgentServiceGrowDisksProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("GrowDisks")),
+			connect.WithClientOptions(opts...),
+		),
 		shutdown: connect.NewClient[v1.ShutdownRequest, v1.ShutdownResponse](
 			httpClient,
 			baseURL+AgentServiceShutdownProcedure,
@@ -172,6 +182,7 @@ type agentServiceClient struct {
 	thaw      *connect.Client[v1.ThawRequest, v1.ThawResponse]
 	health    *connect.Client[v1.HealthRequest, v1.HealthResponse]
 	stats     *connect.Client[v1.StatsRequest, v1.StatsResponse]
+	growDisks *connect.Client[v1.GrowDisksRequest, v1.GrowDisksResponse]
 	shutdown  *connect.Client[v1.ShutdownRequest, v1.ShutdownResponse]
 }
 
@@ -205,6 +216,11 @@ func (c *agentServiceClient) Stats(ctx context.Context, req *connect.Request[v1.
 	return c.stats.CallUnary(ctx, req)
 }
 
+// GrowDisks calls banger.agent.v1.AgentService.GrowDisks.
+func (c *agentServiceClient) GrowDisks(ctx context.Context, req *connect.Request[v1.GrowDisksRequest]) (*connect.Response[v1.GrowDisksResponse], error) {
+	return c.growDisks.CallUnary(ctx, req)
+}
+
 // Shutdown calls banger.agent.v1.AgentService.Shutdown.
 func (c *agentServiceClient) Shutdown(ctx context.Context, req *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error) {
 	return c.shutdown.CallUnary(ctx, req)
@@ -229,6 +245,8 @@ type AgentServiceHandler interface {
 	Health(context.Context, *connect.Request[v1.HealthRequest]) (*connect.Response[v1.HealthResponse], error)
 	// Stats reads memory, load, disk use and process count from the guest's kernel.
 	Stats(context.Context, *connect.Request[v1.StatsRequest]) (*connect.Response[v1.StatsResponse], error)
+	// GrowDisks makes the mounted file systems as large as their disks, which have been made larger just now. Idempotent.
+	GrowDisks(context.Context, *connect.Request[v1.GrowDisksRequest]) (*connect.Response[v1.GrowDisksResponse], error)
 	// Shutdown ends user processes (TERM, then KILL after grace_ms), syncs, unmounts and powers the machine off.
 	// The reply is sent before the machine goes; the stream then breaks.
 	Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error)
@@ -277,6 +295,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("Stats")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceGrowDisksHandler := connect.NewUnaryHandler(
+		AgentServiceGrowDisksProcedure,
+		svc.GrowDisks,
+		connect.WithSchema(agentServiceMethods.ByName("GrowDisks")),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentServiceShutdownHandler := connect.NewUnaryHandler(
 		AgentServiceShutdownProcedure,
 		svc.Shutdown,
@@ -297,6 +321,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceHealthHandler.ServeHTTP(w, r)
 		case AgentServiceStatsProcedure:
 			agentServiceStatsHandler.ServeHTTP(w, r)
+		case AgentServiceGrowDisksProcedure:
+			agentServiceGrowDisksHandler.ServeHTTP(w, r)
 		case AgentServiceShutdownProcedure:
 			agentServiceShutdownHandler.ServeHTTP(w, r)
 		default:
@@ -330,6 +356,10 @@ func (UnimplementedAgentServiceHandler) Health(context.Context, *connect.Request
 
 func (UnimplementedAgentServiceHandler) Stats(context.Context, *connect.Request[v1.StatsRequest]) (*connect.Response[v1.StatsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.AgentService.Stats is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) GrowDisks(context.Context, *connect.Request[v1.GrowDisksRequest]) (*connect.Response[v1.GrowDisksResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.AgentService.GrowDisks is not implemented"))
 }
 
 func (UnimplementedAgentServiceHandler) Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error) {

@@ -47,6 +47,10 @@ const endpoint = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
 export const forward = v.object({
   listen: v.pipe(endpoint, v.description("where the host listens, with the port that it got")),
   target: v.pipe(endpoint, v.description("what is reached, as the guest sees it")),
+  published: v.pipe(
+    v.boolean(),
+    v.description("made with the VM: it comes back at each start; else it goes when the VM stops"),
+  ),
 });
 export type Forward = v.InferOutput<typeof forward>;
 

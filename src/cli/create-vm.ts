@@ -3,6 +3,7 @@ import type { ParamsOf } from "../api/methods.ts";
 import type { Operation, VmRecord, VmSpec } from "../api/records.ts";
 import { formatBytes, formatDuration } from "../lib/units.ts";
 import type { Client } from "../sdk/client.ts";
+import { warnOfOthers } from "./forward-spec.ts";
 import { noticeBoot } from "./boot-notice.ts";
 import type { CliContext } from "./context.ts";
 import { operate } from "./operate.ts";
@@ -24,6 +25,7 @@ export async function createVm(
   });
   view[Symbol.dispose]();
   announce.with(record.spec);
+  warnOfOthers(context.terminal, record.forwards);
   const verb = record.state === "running" ? "ready" : "created";
   if (params.cold !== true && record.state === "running") noticeBoot(context.terminal, record);
   context.terminal.notice(`${record.name}: ${verb} in ${formatDuration(view.elapsedMs)}`, "dim");

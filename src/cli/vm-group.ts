@@ -64,6 +64,7 @@ With what runs in it: "pause" puts a VM aside until "resume"; "snapshot" keeps a
     stats: leaf("what running VMs use", () => import("./commands/vm/stats.ts")),
     top: leaf("processes of a VM, the busiest first", () => import("./commands/vm/top.ts")),
     ports: leaf("what listens in a VM", () => import("./commands/vm/ports.ts")),
+    forward: leaf("make ports and sockets of this host lead into a VM", () => import("./commands/vm/forward.ts")),
     exec: leaf("run a command in a running VM", () => import("./commands/vm/exec.ts")),
     ssh: leaf("open an SSH session with the system's ssh", () => import("./commands/vm/ssh.ts")),
     cp: leaf("copy files between the host and a VM", () => import("./commands/vm/cp.ts")),

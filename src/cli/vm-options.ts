@@ -3,6 +3,7 @@ import type { ParamsOf } from "../api/methods.ts";
 import { BangerError } from "../lib/errors.ts";
 import { mib } from "../lib/units.ts";
 import { flag, option } from "./command.ts";
+import { parseForward } from "./forward-spec.ts";
 import { countOption, referenceOption, sizeOption } from "./arguments.ts";
 
 export type ShapeFlags = {
@@ -23,6 +24,7 @@ export type VmFlags = SizeFlags & {
   readonly cold?: boolean;
   readonly warmFrom?: string;
   readonly label?: readonly (readonly [string, string])[];
+  readonly publish?: ParamsOf<"vm.create">["publish"];
 };
 
 /** What a memory template is made for. */
@@ -57,6 +59,14 @@ export const vmFlags = {
     placeholder: "KEY=VALUE",
     brief: "label that lists find it by (repeatable)",
   } as const,
+  publish: {
+    kind: "parsed",
+    parse: parseForward,
+    optional: true,
+    variadic: true,
+    placeholder: "[ADDR:]PORT:PORT",
+    brief: "make a port of this host (0 or left out: a free one) lead to one in the VM, at each start (repeatable)",
+  } as const,
   warmFrom: referenceOption("snapshot", "go on from this snapshot; image, kernel and sizes are the snapshot's"),
 };
 
@@ -75,6 +85,7 @@ export function vmParams(flags: VmFlags): ParamsOf<"vm.create"> {
     ...sizeParams(flags),
     ...(flags.cold === true ? { cold: true } : {}),
     ...(flags.warmFrom === undefined ? {} : { from: flags.warmFrom }),
+    ...(flags.publish === undefined ? {} : { publish: flags.publish }),
     ...(flags.label === undefined ? {} : { labels: Object.fromEntries(flags.label) }),
   };
 }

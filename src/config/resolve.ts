@@ -31,6 +31,8 @@ export interface Config {
     overlayBytes: Setting<number>;
   };
   templates: { enabled: Setting<boolean>; maxBytes: Setting<number> };
+  /** `addresses`: a network of the loopback. */
+  dns: { port: Setting<number>; addresses: Setting<string> };
 }
 
 export interface Host {
@@ -69,6 +71,10 @@ export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<
     templates: {
       enabled: pick("templates.enabled", set.templates?.enabled, true),
       maxBytes: pick("templates.max_size", set.templates?.max_size, templateBytes),
+    },
+    dns: {
+      port: pick("dns.port", set.dns?.port, 5354),
+      addresses: pick("dns.addresses", set.dns?.addresses, "127.77.0.0/16"),
     },
   };
 }
@@ -111,6 +117,8 @@ export function listSettings(config: Config): ShownSetting[] {
     { key: "vm_defaults.system_overlay_size", ...size(vmDefaults.overlayBytes) },
     { key: "templates.enabled", ...config.templates.enabled },
     { key: "templates.max_size", ...size(config.templates.maxBytes) },
+    { key: "dns.port", ...config.dns.port },
+    { key: "dns.addresses", ...config.dns.addresses },
   ];
 }
 

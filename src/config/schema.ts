@@ -1,5 +1,6 @@
 // Every key of config.toml: its type, what a wrong value is told, and what stands when it is not set.
 import * as v from "valibot";
+import { parseLoopbackNetwork } from "../lib/loopback-network.ts";
 import { parseSize } from "../lib/units.ts";
 
 const gib = 1024 ** 3;
@@ -28,6 +29,7 @@ function whole(min: number, max: number, what: string) {
   return v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected));
 }
 
+const addressesExpected = "a network of 127.0.0.0/8 with 8 to 30 bits, such as 127.77.0.0/16";
 const name = (what: string) => v.pipe(v.string(what), v.minLength(1, what), v.maxLength(256, what));
 const diskSize = () => size(gib / 16, 16 * 1024 * gib, "64M to 16T");
 
@@ -58,6 +60,22 @@ const templates = v.strictObject({
     v.pipe(
       size(gib / 1024, 16 * 1024 * gib, "1M to 16T"),
       v.description("Room on the disk for memory templates. Those that were not used for the longest time go first."),
+    ),
+  ),
+});
+
+const dns = v.strictObject({
+  port: v.exactOptional(
+    v.pipe(
+      whole(0, 65_535, "a port, or 0 for none"),
+      v.description("Port of 127.0.0.1 where names below `.vm` are answered. 0: nowhere."),
+    ),
+  ),
+  addresses: v.exactOptional(
+    v.pipe(
+      v.string(addressesExpected),
+      v.check((text) => parseLoopbackNetwork(text) !== undefined, addressesExpected),
+      v.description("Loopback addresses for VMs: each new one gets one of these, which is what its name means."),
     ),
   ),
 });
@@ -102,6 +120,7 @@ export const configSchema = v.strictObject({
   ),
   vm_defaults: v.exactOptional(vmDefaults),
   templates: v.exactOptional(templates),
+  dns: v.exactOptional(dns),
 });
 
 export type ConfigFile = v.InferOutput<typeof configSchema>;
@@ -120,4 +139,6 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   "vm_defaults.system_overlay_size": '`"8G"`',
   "templates.enabled": "`true`",
   "templates.max_size": '`"4G"`',
+  "dns.port": "`5354`",
+  "dns.addresses": '`"127.77.0.0/16"`',
 };

@@ -5,6 +5,7 @@ import { connectGuest } from "../guest/connect.ts";
 import { openImageStore } from "../image/store.ts";
 import { buildInitramfs } from "../kernel/initramfs.ts";
 import { openKernelStore, type KernelStore } from "../kernel/store.ts";
+import { parseLoopbackNetwork } from "../lib/loopback-network.ts";
 import { openState } from "../state/open.ts";
 import type { VmContext, VmSettings } from "../vm/context.ts";
 import { openTemplates, type Templates } from "../vm/template/templates.ts";
@@ -55,7 +56,9 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     maxBytes: config.templates.maxBytes.value,
   });
   undo.use(templates);
-  const vms = new Vms({ ...shared, paths, state, images, kernels, templates });
+  const network = parseLoopbackNetwork(config.dns.addresses.value);
+  const addresses = network === undefined ? {} : { addresses: { network, homeId: paths.homeId } };
+  const vms = new Vms({ ...shared, ...addresses, paths, state, images, kernels, templates });
   undo.defer(() => vms.close());
   const parts = undo.move();
   return {
@@ -65,6 +68,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     kernels: withTemplates(kernels, templates),
     templates,
     snapshots: vms.snapshots,
+    forwards: vms.forwards,
     startStats: () => vms.startStats(),
     workspaces: new Workspaces(vms),
     operationStore: state.operations,

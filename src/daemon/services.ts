@@ -8,6 +8,7 @@ import type {
   TemplateRecord,
   VmRecord,
 } from "../api/records.ts";
+import type { ForwardState } from "../api/forward-methods.ts";
 import type { ParamsOf, ResultOf } from "../api/methods.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import type { Progress } from "../lib/progress.ts";
@@ -75,6 +76,15 @@ export interface Snapshots {
   fork(params: ParamsOf<"vm.fork">, progress: Progress): Promise<ResultOf<"vm.fork">>;
   /** A snapshot of a fresh VM of an image, after a command ran in it. */
   warm(params: ParamsOf<"image.warm">, progress: Progress): Promise<SnapshotRecord>;
+}
+
+/** Ports and sockets of the host that lead into VMs. References as for VMs; `port.in-use`, `port.failed`. */
+export interface Forwards {
+  add(ref: string, wanted: ParamsOf<"vm.forward">["add"], options: SignalOptions): Promise<ForwardState[]>;
+  remove(ref: string, texts: readonly string[], options: SignalOptions): Promise<ForwardState[]>;
+  list(ref: string): ForwardState[];
+  /** What `<name>.vm` means; undefined when there is no VM of exactly this name. */
+  addressOf(name: string): string | undefined;
 }
 
 /** Memory templates, by id or unambiguous prefix. */
@@ -167,6 +177,7 @@ export interface Services extends AsyncDisposable {
   logins: Logins;
   workspaces: Workspaces;
   snapshots: Snapshots;
+  forwards: Forwards;
   templates: Templates;
   /** Summed up from the last starts. */
   startStats(): ResultOf<"stats.starts">;

@@ -68,6 +68,11 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
     "a memory template could not be made",
     "the message has the reason; VMs boot until `banger template warm` works",
   ],
+  "port.in-use": [
+    "a port or socket of the host is taken",
+    "the message says by whom; take another one, or leave the host port out for a free one",
+  ],
+  "port.failed": ["a port or socket of the host cannot be listened on", "the message has the reason"],
   "image.not-found": ["no image has that name or id", "`banger image list`, `banger image catalog`"],
   "image.ambiguous": ["the start of an id fits several images", "write more of it, or the name"],
   "image.exists": ["an image of that name exists", "take another name, or `--force`"],

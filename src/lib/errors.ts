@@ -44,6 +44,8 @@ export const errorCodes = [
   "snapshot.incompatible",
   "template.not-found",
   "template.failed",
+  "port.in-use",
+  "port.failed",
   "image.not-found",
   "image.ambiguous",
   "image.exists",

@@ -7,6 +7,8 @@ import type { KeyedMutex } from "../lib/mutex.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { State } from "../state/open.ts";
 import type { Driver, MachineCapture } from "../vmm/driver.ts";
+import type { AddressPool } from "./addresses.ts";
+import type { Forwards } from "./forward/forwards.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Pins } from "./snapshot/pins.ts";
 import type { StartLog } from "./start-stats.ts";
@@ -72,6 +74,10 @@ export interface VmContext {
   initramfs(kernel: KernelRecord, options: { signal: AbortSignal }): Promise<string>;
   connectGuest: ConnectGuest;
   templates: Templates;
+  /** Where VMs get their addresses from; without it they have none. */
+  addresses?: AddressPool;
+  /** What listens for VMs on the host. */
+  forwards: Forwards;
   /** Every start is told here, after it is over. */
   starts: StartLog;
   settings: VmSettings;

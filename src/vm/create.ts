@@ -9,6 +9,7 @@ import type { Progress } from "../lib/progress.ts";
 import { generateHostKey } from "../ssh/host-key.ts";
 import { writeKnownHosts } from "../ssh/known-hosts.ts";
 import { plainVm, type VmRow } from "../state/vms.ts";
+import { nextAddress } from "./addresses.ts";
 import type { Store, VmContext } from "./context.ts";
 import { ensureBlankDisks } from "./machine-spec.ts";
 import { PhaseClock } from "./phases.ts";
@@ -35,6 +36,9 @@ export async function createVm(
     checkName(request.name);
     if (context.state.vms.byName(request.name) !== undefined) throw nameTaken(request.name);
   }
+  const id = newId();
+  // Before anything is fetched: a port that is taken makes the rest useless.
+  using ports = await context.forwards.reserve(id, request.publish ?? []);
   progress.stage("resolve", request.image ?? context.settings.defaultImage);
   const pull = request.pull ?? true;
   const image = await findOrPull(context.images, request.image ?? context.settings.defaultImage, pull, progress);
@@ -45,7 +49,7 @@ export async function createVm(
   const hostKey = generateHostKey();
   const row: VmRow = {
     ...plainVm,
-    id: newId(),
+    id,
     name: request.name ?? freeName(context),
     // Written once: there is nothing to do between this and the start.
     state: start ? "starting" : "created",
@@ -64,6 +68,7 @@ export async function createVm(
     diskEpoch: 0,
     init: request.init ?? null,
     labels: request.labels ?? {},
+    forwards: ports.forwards,
     lastStart: null,
     fingerprint: null,
     createdAt: Date.now(),
@@ -78,6 +83,7 @@ export async function createVm(
   const disks = start ? ensureBlankDisks(context, row, { signal }) : Promise.resolve();
   const files = Promise.allSettled([pin, disks]);
   try {
+    row.address = nextAddress(context.addresses, context.state.vms);
     context.state.vms.insert(row);
   } catch (error) {
     await files;

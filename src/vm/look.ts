@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import type { GuestPort, VmStats } from "../api/guest-methods.ts";
+import type { ForwardState } from "../api/forward-methods.ts";
 import type { VmRecord } from "../api/records.ts";
 import type { GuestAgent, GuestListener } from "../guest/agent.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
@@ -50,7 +51,7 @@ export class PortList {
     this.#signal = signal;
   }
 
-  async describe(listeners: readonly GuestListener[], forwards: VmRecord["forwards"]): Promise<GuestPort[]> {
+  async describe(listeners: readonly GuestListener[], forwards: readonly ForwardState[]): Promise<GuestPort[]> {
     const keys = listeners.map((one) => `${one.protocol} ${one.address} ${one.port} ${one.pid}`);
     for (const key of this.#known.keys()) if (!keys.includes(key)) this.#known.delete(key);
     return await Promise.all(
@@ -74,9 +75,13 @@ function targetOf({ address, port }: GuestListener): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function urlOf(port: number, forwards: VmRecord["forwards"]): string | null {
-  const forward = forwards.find(({ target, listen }) => target.endsWith(`:${port}`) && !listen.startsWith("/"));
-  return forward === undefined ? null : `http://${forward.listen}/`;
+/** Through a forward that listens; one on every address is reached on loopback. */
+function urlOf(port: number, forwards: readonly ForwardState[]): string | null {
+  const forward = forwards.find(
+    ({ target, listen, listening }) => listening && target.endsWith(`:${port}`) && !listen.startsWith("/"),
+  );
+  if (forward === undefined) return null;
+  return `http://${forward.listen.replace(/^0\.0\.0\.0:/, "127.0.0.1:").replace(/^\[::\]:/, "[::1]:")}/`;
 }
 
 /** A request that changes nothing; the first bytes of the answer tell. Never throws. */

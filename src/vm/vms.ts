@@ -13,8 +13,12 @@ import type { VmRow } from "../state/vms.ts";
 import { Activity } from "./activity.ts";
 import type { VmContext } from "./context.ts";
 import { VmChanges } from "./changes.ts";
+import { nextAddress } from "./addresses.ts";
 import { createVm, type CreateRequest } from "./create.ts";
 import { vmDisk, writableSerials } from "./disk-files.ts";
+import { Forwards } from "./forward/forwards.ts";
+import { withOwnAddress } from "./forward/plan.ts";
+import { ForwardVerbs } from "./forward/verbs.ts";
 import { pauseVm } from "./pause.ts";
 import { pausedMemoryBytes } from "./paused-memory.ts";
 import { reconnectGuest, recoverVms } from "./recover.ts";
@@ -35,7 +39,7 @@ import { waitForVm } from "./wait.ts";
 import type { GuestPort, VmStats } from "../api/guest-methods.ts";
 import type { VmEvent, WaitCondition } from "../api/vm-record-methods.ts";
 
-export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "starts" | "pins">;
+export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "starts" | "pins" | "forwards">;
 
 export class Vms {
   readonly #context: VmContext;
@@ -44,6 +48,8 @@ export class Vms {
   readonly activity = new Activity();
   /** Of these VMs. */
   readonly snapshots: Snapshots;
+  /** Ports and sockets of the host that lead into them, and their addresses. */
+  readonly forwards: ForwardVerbs;
 
   constructor(options: VmsOptions) {
     const sessions = new Sessions(
@@ -58,14 +64,27 @@ export class Vms {
     const pins = new Pins();
     this.#changes = new VmChanges(options.state.vms);
     const state = { ...options.state, vms: this.#changes.observed() };
-    this.#context = { ...options, state, sessions, starts, pins, locks: new KeyedMutex(), starting: new Map() };
+    const forwards = new Forwards({ table: state.vms, sessions, activity: this.activity, log: options.log });
+    this.#changes.listen(({ kind }, id) => {
+      if (["created", "state", "deleted"].includes(kind)) void forwards.settle(id);
+    });
+    const own = { state, sessions, starts, pins, forwards, locks: new KeyedMutex(), starting: new Map() };
+    this.#context = { ...options, ...own };
     this.snapshots = new Snapshots(this.#context, (id) => this.show(id));
+    this.forwards = new ForwardVerbs(this.#context);
   }
 
   /** Makes record and reality agree; the first call of a daemon. */
   async recover(options: { signal: AbortSignal }): Promise<void> {
+    const { addresses, forwards, state } = this.#context;
+    await forwards.sweep();
     await recoverVms(this.#context, options);
     await recoverSnapshots(this.#context);
+    for (const { id, address } of state.vms.list()) {
+      if (address === null && addresses !== undefined)
+        state.vms.update(id, { address: nextAddress(addresses, state.vms) });
+    }
+    await Promise.all(state.vms.list().map(({ id }) => forwards.settle(id)));
   }
 
   /** Ends every machine at once and records nothing: for a home that was deleted, with the machines' disks. */
@@ -75,6 +94,7 @@ export class Vms {
 
   /** Lets go of all machines; they go on running. */
   async close(): Promise<void> {
+    this.#context.forwards.close();
     await this.snapshots.close();
     await this.#context.sessions.close();
     this.#context.starts[Symbol.dispose]();
@@ -118,6 +138,7 @@ export class Vms {
         hint: running ? `banger vm exec ${row.name} -- uname -a` : `banger vm restart ${row.name}`,
       });
     }
+    await this.#context.forwards.prepare(now);
     await startVm(this.#context, now, progress, { cold: options.cold });
     return this.#current(row);
   }
@@ -141,6 +162,7 @@ export class Vms {
     } finally {
       this.#context.starting.delete(row.id);
     }
+    await this.#context.forwards.prepare(this.#byId(row));
     await startVm(this.#context, this.#byId(row), progress, { cold: options.cold });
     return this.#current(row);
   }
@@ -232,7 +254,8 @@ export class Vms {
     const { agent, record } = await this.agent(reference);
     const list = new PortList(agent, options.signal);
     for await (const listeners of agent.listeners(options)) {
-      const { forwards } = this.#context.state.vms.get(record.id) ?? record;
+      const row = this.#context.state.vms.get(record.id);
+      const forwards = row === undefined ? [] : this.#context.forwards.list(row);
       yield { ports: await list.describe(listeners, forwards) };
     }
   }
@@ -388,7 +411,7 @@ export class Vms {
           .reduce((sum, bytes) => sum + bytes) + pausedMemoryBytes(this.#context.paths, row.id),
       init: row.init,
       labels: row.labels,
-      forwards: row.forwards,
+      forwards: withOwnAddress(row.forwards, row.address),
       lifetime: row.lifetime,
       address: row.address,
       lastUsedAt: row.lastUsedAt,

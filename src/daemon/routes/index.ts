@@ -3,6 +3,7 @@ import type { Routes } from "../handler.ts";
 import { configRoutes } from "./config.ts";
 import { daemonRoutes } from "./daemon.ts";
 import type { RouteContext } from "./context.ts";
+import { forwardRoutes } from "./forward.ts";
 import { imageRoutes } from "./image.ts";
 import { kernelRoutes } from "./kernel.ts";
 import { operationRoutes } from "./operation.ts";
@@ -26,6 +27,7 @@ export function buildRoutes(context: RouteContext): Routes {
     ...vmRoutes(context),
     ...vmGuestRoutes(context),
     ...vmRecordRoutes(context),
+    ...forwardRoutes(context),
     ...vmFileRoutes(context),
     "vm.exec": execRoute(context),
     "vm.dial": dialRoute(context),

@@ -1,7 +1,7 @@
 // `vm.create` from a snapshot instead of an image.
 import type { ParamsOf } from "../../api/methods.ts";
 import { BangerError } from "../../lib/errors.ts";
-import { newName } from "../../lib/ids.ts";
+import { newId, newName } from "../../lib/ids.ts";
 import type { Progress } from "../../lib/progress.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
@@ -42,6 +42,8 @@ export async function createFromSnapshot(
     const chosen = params.name ?? newName();
     return params.name === undefined && isTaken(chosen) ? numberedName(chosen, isTaken) : chosen;
   };
+  const id = newId();
+  using ports = await context.forwards.reserve(id, params.publish ?? []);
   // Until it runs it goes with its client, so that the next daemon removes it if this one is killed.
   const request: SuccessorRequest = {
     snapshot,
@@ -49,6 +51,8 @@ export async function createFromSnapshot(
     state: start ? "starting" : "created",
     autoRemove: start || autoRemove,
     labels: params.labels,
+    id,
+    forwards: ports.forwards,
   };
   using successor = await makeSuccessor(context, request, { signal });
   const { row } = successor;

@@ -1,4 +1,5 @@
 // New VMs that go on from a snapshot: their rows and files, before anything of them runs.
+import type { Forward } from "../../api/records.ts";
 import { vmPaths } from "../../config/paths.ts";
 import { ensureDirectory, removeInside } from "../../lib/files.ts";
 import { newId } from "../../lib/ids.ts";
@@ -6,6 +7,7 @@ import { generateHostKey } from "../../ssh/host-key.ts";
 import { writeKnownHosts } from "../../ssh/known-hosts.ts";
 import type { SnapshotRow } from "../../state/snapshots.ts";
 import { plainVm, type VmRow } from "../../state/vms.ts";
+import { nextAddress } from "../addresses.ts";
 import type { VmContext } from "../context.ts";
 import { makeTops } from "./frozen-disks.ts";
 
@@ -16,6 +18,10 @@ export interface SuccessorRequest {
   name: () => string;
   state: "starting" | "created";
   autoRemove: boolean;
+  /** Given away already. Default: a new one. */
+  id?: string;
+  /** Reserved under the id. */
+  forwards?: Forward[];
   labels?: Record<string, string> | undefined;
 }
 
@@ -31,7 +37,7 @@ export async function makeSuccessor(
 ): Promise<{ row: VmRow } & Disposable> {
   const { paths, state } = context;
   const { snapshot } = request;
-  const id = newId();
+  const id = request.id ?? newId();
   const hostKey = generateHostKey();
   const disks = { id, baseSnapshotId: snapshot.id, diskEpoch: 1 };
   const { dir } = vmPaths(paths, id);
@@ -47,6 +53,7 @@ export async function makeSuccessor(
     const row: VmRow = {
       ...plainVm,
       labels: request.labels ?? {},
+      forwards: request.forwards ?? [],
       ...disks,
       name: request.name(),
       state: request.state,
@@ -67,6 +74,7 @@ export async function makeSuccessor(
       createdAt: Date.now(),
       startedAt: null,
     };
+    row.address = nextAddress(context.addresses, state.vms);
     state.vms.insert(row);
     return { row, [Symbol.dispose]: () => lock[Symbol.dispose]() };
   } catch (error) {

@@ -72,6 +72,7 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       inspect: async (path) => ({ root: path, name: "repo", subdirectory: "", files: 0, untracked: 0 }),
       prepare: async () => ({ guestPath: "/root/repo", workdir: "/root/repo", root: "/", files: 0, untracked: 0 }),
     },
+    forwards: { add: missing, remove: missing, list: () => [], addressOf: () => undefined },
     snapshots: {
       ...{ create: missing, show: missing, delete: missing, restore: missing, fork: missing, warm: missing },
       list: () => [],

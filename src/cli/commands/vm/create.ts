@@ -12,9 +12,16 @@ what this host has. Next: "vm exec <name> -- command", "vm ssh <name>", "vm cp".
     ["banger vm create --name box", "a VM with the default image and sizes"],
     ["banger vm create --name big --vcpu 4 --memory 8G --disk-size 40G", "a larger one"],
     ["banger vm create --name later --no-start", "made but not started; vm start does that"],
+    [
+      "banger vm create --name web --publish 8080:80",
+      "port 8080 of this host leads to its port 80 (vm forward --help)",
+    ],
     ["banger vm create --name db --warm-from database-up", "one that goes on from a snapshot"],
   ],
-  parameters: { flags: { ...vmFlags, noStart: flag("make the VM but do not start it") } },
+  parameters: {
+    flags: { ...vmFlags, noStart: flag("make the VM but do not start it") },
+    aliases: { p: "publish" },
+  },
   async run(context, { noStart, ...flags }) {
     await using client = await context.connect();
     const record = await createVm(context, client, {

@@ -50,6 +50,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
     ["banger vm run --image mine --init /sbin/init", "a shell in a VM whose systemd runs its services"],
     ["banger vm run --rm --timings -- true", "where the time of a run goes"],
     ["banger vm run --rm --image python:3.12 -- python3 -c 'print(6 * 7)'", "an image of a registry"],
+    ["banger vm run --rm -p 8000:8000 -- python3 -m http.server", "with a port of this host that leads into it"],
     ["banger vm run --detach --name box ./repo", "prepare a VM and come back later: banger vm ssh box"],
   ],
   rest: "dashes",
@@ -72,7 +73,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       interactive: flag("pass stdin on although it is a terminal"),
       timings: flag("print on stderr, at the end, how long each part took"),
     },
-    aliases: { d: "detach", e: "env", t: "tty", T: "noTty", i: "interactive" },
+    aliases: { d: "detach", p: "publish", e: "env", t: "tty", T: "noTty", i: "interactive" },
   },
   async run(context, flags, path) {
     const {

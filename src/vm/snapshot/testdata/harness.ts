@@ -15,8 +15,10 @@ import { mib } from "../../../lib/units.ts";
 import { openState } from "../../../state/open.ts";
 import { addParts, exampleVm } from "../../../state/testdata/rows.ts";
 import type { Driver, Machine, MachineCapture, MachineExit, MachineSpec } from "../../../vmm/driver.ts";
+import { Activity } from "../../activity.ts";
 import type { Store, VmContext } from "../../context.ts";
 import { vmDisk, writableSerials } from "../../disk-files.ts";
+import { Forwards } from "../../forward/forwards.ts";
 import { Sessions } from "../../sessions.ts";
 import { StartLog } from "../../start-stats.ts";
 import { Pins } from "../pins.ts";
@@ -182,6 +184,8 @@ export async function harness(): Promise<Harness> {
       timings: { spawnMs: 1, loadMs: 2 },
     };
   };
+  const unwatched = { onExit() {}, onBroken() {}, reconnect: () => new Promise<never>(() => {}) };
+  const sessions = new Sessions(unwatched, silentLogger);
   const context: VmContext = {
     paths,
     state,
@@ -205,9 +209,10 @@ export async function harness(): Promise<Harness> {
       vmDefaults: { vcpus: 1, memoryMib: 128, diskBytes: 64 * mib, overlayBytes: 64 * mib },
     },
     log: silentLogger,
-    sessions: new Sessions({ onExit() {}, onBroken() {}, reconnect: () => new Promise<never>(() => {}) }, silentLogger),
+    sessions,
     starting: new Map(),
     pins: new Pins(),
+    forwards: new Forwards({ table: state.vms, sessions, activity: new Activity(), log: silentLogger }),
     locks: new KeyedMutex(),
   };
   const record = (id: string) => context.state.vms.get(id) as never;

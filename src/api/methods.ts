@@ -7,6 +7,7 @@ import { imageMethods } from "./image-methods.ts";
 import { registryMethods } from "./registry-methods.ts";
 import { systemMethods } from "./system-methods.ts";
 import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
+import { setMethods } from "./set-methods.ts";
 import {
   catalogEntry,
   check,
@@ -421,6 +422,7 @@ export const methods = {
     kind: "unary",
     summary: "Local kernels.",
     params: none,
+  ...setMethods,
     result: v.object({ kernels: v.array(kernelRecord) }),
   }),
   "kernel.show": method({

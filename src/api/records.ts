@@ -37,6 +37,8 @@ export const startRecord = v.object({
   /** From the request until the guest could run a command. */
   totalMs: v.number(),
   at: timestamp,
+  /** What the machine got: `vm set` changes what the next one gets. */
+  machine: v.optional(v.object({ vcpus: v.number(), memoryMib: v.number() })),
 });
 export type StartRecord = v.InferOutput<typeof startRecord>;
 
@@ -221,6 +223,7 @@ export const operationKind = v.picklist([
   "vm.stop",
   "vm.restart",
   "vm.delete",
+  "vm.set",
   "vm.pause",
   "vm.resume",
   "vm.restore",

@@ -57,6 +57,7 @@ With what runs in it: "pause" puts a VM aside until "resume"; "snapshot" keeps a
     list: leaf("list running and paused VMs (--all: every VM)", () => import("./commands/vm/list.ts")),
     show: leaf("show all that is known of one VM", () => import("./commands/vm/show.ts")),
     rename: leaf("give a VM another name", () => import("./commands/vm/rename.ts")),
+    set: leaf("change CPUs, memory and disk sizes of VMs", () => import("./commands/vm/set.ts")),
     label: leaf("set, remove and print labels of a VM", () => import("./commands/vm/label.ts")),
     wait: leaf("wait for a VM's state, or for a port in it", () => import("./commands/vm/wait.ts")),
     ping: leaf("does the agent of a VM answer", () => import("./commands/vm/ping.ts")),

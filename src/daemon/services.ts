@@ -42,6 +42,7 @@ export interface Vms {
   /** Of running VMs; of all of them when none is named. */
   stats(refs: readonly string[] | undefined, options: SignalOptions): Promise<ResultOf<"vm.stats">["vms"]>;
   ports(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<ResultOf<"vm.ports">>;
+  set(ref: string, change: Omit<ParamsOf<"vm.set">, "vm">, progress: Progress): Promise<ResultOf<"vm.set">>;
   rename(ref: string, name: string): VmRecord;
   label(ref: string, change: Omit<ParamsOf<"vm.label">, "vm">): VmRecord;
   /** Undefined when the VM's end was waited for. */

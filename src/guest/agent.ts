@@ -30,6 +30,14 @@ export interface GuestConfig {
   init?: string;
   /** Run a first process beside the other work, so that the user's first is quicker. Default false. */
   warmUp?: boolean;
+  /** Who commits are by, for a guest that does not say it itself. */
+  git?: GitIdentity;
+}
+
+/** Either may be empty. */
+export interface GitIdentity {
+  name: string;
+  email: string;
 }
 
 /** What makes a restored guest another machine than the one that was captured. */
@@ -145,6 +153,11 @@ export interface GuestAgent extends AsyncDisposable {
   processes(options: CallOptions & { intervalMs: number }): Promise<{ processes: GuestProcess[]; truncated: boolean }>;
   /** What listens now, and with `follow` again whenever it has changed, until the signal aborts. */
   listeners(options: CallOptions & { follow: boolean }): AsyncGenerator<GuestListener[]>;
+  /**
+   * Makes the file systems as large as their disks, once the guest sees those with at least these sizes; absent: as they are. Throws
+   * `guest.failed` with the kernel's words; then they are as they were.
+   */
+  growDisks(options: CallOptions & { overlayBytes?: number; workBytes?: number }): Promise<void>;
   /** Asks for a clean power-off; resolves when the agent has accepted. */
   shutdown(options: CallOptions & { graceMs?: number }): Promise<void>;
   /** Resolves when the process runs. Throws `exec.not-found` / `exec.failed` when it cannot be started. */

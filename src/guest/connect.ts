@@ -113,6 +113,7 @@ function guestAgent(session: GuestSession): GuestAgent {
             bootId: config.bootId,
             init: config.init ?? "",
             warmUp: config.warmUp ?? false,
+            ...(config.git && { gitIdentity: config.git }),
           },
           call,
         ),
@@ -151,6 +152,11 @@ function guestAgent(session: GuestSession): GuestAgent {
           usedBytes: Number(disk.usedBytes),
         })),
       };
+    },
+
+    async growDisks({ overlayBytes = 0, workBytes = 0, signal }) {
+      const sizes = { overlayBytes: BigInt(overlayBytes), workBytes: BigInt(workBytes) };
+      await unary(session, guestFailure, { signal }, (call) => agent.growDisks(sizes, call));
     },
 
     async shutdown(options) {

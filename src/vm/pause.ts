@@ -6,6 +6,7 @@ import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
+import { asStarted } from "./machine-shape.ts";
 import { publishPausedMemory, removeLeftovers, spendPausedMemory, stagePausedMemory } from "./paused-memory.ts";
 import { runningFingerprint } from "./running-fingerprint.ts";
 import type { Session } from "./sessions.ts";
@@ -56,7 +57,7 @@ const moveToDisk: Step = async (context, row, session, progress) => {
   const { paths } = context;
   const { machine } = session;
   const { signal } = progress;
-  progress.stage("copy", `${row.spec.memoryMib} MiB`);
+  progress.stage("copy", `${asStarted(row).spec.memoryMib} MiB`);
   const fingerprint = await runningFingerprint(context, row, { signal });
   const agent = await orAborted(session.agent, signal);
   {

@@ -7,6 +7,7 @@ import type { VmRow } from "../state/vms.ts";
 import type { Machine } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
 import { fingerprintOf } from "./fingerprint.ts";
+import { asStarted, startOf } from "./machine-shape.ts";
 import { machineSpec } from "./machine-spec.ts";
 import {
   readPausedMemory,
@@ -89,11 +90,12 @@ async function restoreMemory(context: VmContext, row: VmRow, progress: Progress,
   const early = AbortSignal.any([progress.signal, cut]);
   const clock = new PhaseClock();
   progress.stage("prepare");
-  const spec = await machineSpec(context, row, { signal: early });
+  const started = asStarted(row);
+  const spec = await machineSpec(context, started, { signal: early });
   const fingerprint = await fingerprintOf(context.driver, spec, { signal: early });
   const memory = await usableMemory(context, row, fingerprint);
 
-  progress.stage("restore", `${row.spec.memoryMib} MiB`);
+  progress.stage("restore", `${started.spec.memoryMib} MiB`);
   await using undo = new AsyncDisposableStack();
   const cancelled = new AbortController();
   const onCancel = () => cancelled.abort(progress.signal.reason);
@@ -132,7 +134,7 @@ async function restoreMemory(context: VmContext, row: VmRow, progress: Progress,
     undo.use(agent);
     using limit = guestDeadline(context, signal);
     await wakeGuest(agent, row.id, { signal: limit.signal, clock });
-    const lastStart = clock.record("pause");
+    const lastStart = startOf(clock.record("pause"), started.spec);
     state.vms.update(row.id, { lastStart });
     context.sessions.adopt(machine, agent);
     undo.move();

@@ -2,6 +2,7 @@
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
 import { fingerprintOf } from "./fingerprint.ts";
+import { asStarted } from "./machine-shape.ts";
 import { machineSpec } from "./machine-spec.ts";
 
 /**
@@ -13,5 +14,8 @@ export async function runningFingerprint(
   row: VmRow,
   options: { signal: AbortSignal },
 ): Promise<string> {
-  return row.fingerprint ?? (await fingerprintOf(context.driver, await machineSpec(context, row, options), options));
+  return (
+    row.fingerprint ??
+    (await fingerprintOf(context.driver, await machineSpec(context, asStarted(row), options), options))
+  );
 }

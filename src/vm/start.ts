@@ -9,6 +9,7 @@ import type { VmContext } from "./context.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { authorizedKeys, guestConfig, newIdentity } from "./guest-identity.ts";
 import { ensureBlankDisks, machineSpec } from "./machine-spec.ts";
+import { startOf } from "./machine-shape.ts";
 import { PhaseClock } from "./phases.ts";
 
 export interface StartOptions {
@@ -75,7 +76,7 @@ async function bringUp(
   undo.defer(() => up.machine.kill());
   undo.use(up.agent);
   signal.throwIfAborted();
-  const lastStart = clock.record(up.kind, up.reason);
+  const lastStart = startOf(clock.record(up.kind, up.reason), row.spec);
   const { bootId } = identity;
   context.state.vms.update(row.id, {
     state: "running",

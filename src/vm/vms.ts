@@ -33,6 +33,8 @@ import { recoverSnapshots } from "./snapshot/recover.ts";
 import { isListed } from "./snapshot/reference.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { startVm, type StartOptions } from "./start.ts";
+import { setVm } from "./set.ts";
+import type { SpecRequest } from "./spec.ts";
 import { StartLog, type StartStats } from "./start-stats.ts";
 import { killVm, stopVm } from "./stop.ts";
 import { waitForVm } from "./wait.ts";
@@ -263,6 +265,12 @@ export class Vms {
   rename(reference: string, name: string): VmRecord {
     const row = this.#find(reference);
     renameVm(this.#context.state.vms, row, name);
+  async set(reference: string, change: SpecRequest, progress: Progress) {
+    const row = this.#find(reference);
+    using _lock = await this.#context.locks.acquire(row.id, progress.signal);
+    const atNextStart = await setVm(this.#context, this.#byId(row), change, progress);
+    return { vm: this.#current(row), atNextStart };
+    const row = this.#find(reference);
     return this.#current(row);
   }
 

@@ -83,6 +83,11 @@ export interface Machine extends AsyncDisposable {
   switchDisks(tops: readonly { serial: string; path: string }[]): Promise<void>;
   /** The files that the disks are written to now, by serial: what `switchDisks` gave last, also after a daemon restart. */
   activeDisks(): Promise<Map<string, string>>;
+  /**
+   * Makes a writable disk at least `sizeBytes` large, a multiple of 512, while the machine runs or stands still; its guest hears of it
+   * at once. Resolves with the size that it then has; it never gets smaller. Throws `vmm.failed` with the VMM's own words.
+   */
+  growDisk(serial: string, sizeBytes: number): Promise<number>;
   stats(): Promise<MachineStats>;
 }
 

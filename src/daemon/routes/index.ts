@@ -14,6 +14,7 @@ import { templateRoutes } from "./template.ts";
 import { vmRoutes } from "./vm.ts";
 import { vmGuestRoutes } from "./vm-guest.ts";
 import { vmRecordRoutes } from "./vm-record.ts";
+import { vmSetRoutes } from "./vm-set.ts";
 import { vmFileRoutes } from "./vm-files.ts";
 import { workspaceRoutes } from "./workspace.ts";
 import { dialRoute } from "./vm-dial.ts";
@@ -27,6 +28,7 @@ export function buildRoutes(context: RouteContext): Routes {
     ...vmRoutes(context),
     ...vmGuestRoutes(context),
     ...vmRecordRoutes(context),
+    ...vmSetRoutes(context),
     ...forwardRoutes(context),
     ...vmFileRoutes(context),
     "vm.exec": execRoute(context),

@@ -7,6 +7,7 @@ import type { VmRow } from "../../state/vms.ts";
 import type { MachineCapture } from "../../vmm/driver.ts";
 import type { VmContext } from "../context.ts";
 import { authorizedKeys, newIdentity } from "../guest-identity.ts";
+import { startOf } from "../machine-shape.ts";
 import { machineSpec } from "../machine-spec.ts";
 import { PhaseClock } from "../phases.ts";
 import { greet, restoreGuest } from "../reach-guest.ts";
@@ -87,7 +88,7 @@ async function restore(
   clock.end("configure");
   signal.throwIfAborted();
 
-  const lastStart = clock.record("snapshot");
+  const lastStart = startOf(clock.record("snapshot"), row.spec);
   const { bootId } = identity;
   context.state.vms.update(row.id, {
     state: "running",

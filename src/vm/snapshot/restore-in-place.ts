@@ -20,8 +20,8 @@ export function checkOwn(row: VmRow, snapshot: NamedSnapshot): void {
 }
 
 /**
- * Ends the VM without ceremony, gives it the disks of the snapshot, and lets it go on from its memory; without memory it is left
- * stopped. The caller holds the VM's lock and the snapshot, and sweeps afterwards. A failure before the VM is ended leaves it as it
+ * Ends the VM without ceremony, gives it the disks and the sizes of the snapshot, and lets it go on from its memory; without memory
+ * it is left stopped. The caller holds the VM's lock and the snapshot, and sweeps afterwards. A failure before the VM is ended leaves it as it
  * was; a later one leaves it stopped, with the snapshot's disks once the record says so.
  */
 export async function restoreInPlace(
@@ -38,7 +38,7 @@ export async function restoreInPlace(
     await makeTops(paths, { ...row, ...next, baseSnapshotId: snapshot.id }, { signal: progress.signal });
     progress.signal.throwIfAborted();
     await killVm(context, row);
-    state.vms.update(row.id, { ...next, workspace: snapshot.workspace });
+    state.vms.update(row.id, { ...next, spec: snapshot.spec, workspace: snapshot.workspace });
   } finally {
     const now = state.vms.get(row.id);
     if (now !== undefined) await removeStaleDisks(paths, now);

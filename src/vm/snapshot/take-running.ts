@@ -8,6 +8,7 @@ import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles } from "../disk-files.ts";
 import { fingerprintOf } from "../fingerprint.ts";
+import { asStarted } from "../machine-shape.ts";
 import { machineSpec } from "../machine-spec.ts";
 import type { Session } from "../sessions.ts";
 import { above, adoptDisks, linkDisks, makeTops, removeStaleDisks } from "./frozen-disks.ts";
@@ -71,7 +72,7 @@ async function fingerprints(
   row: VmRow,
   signal: AbortSignal,
 ): Promise<{ own: string; usable: boolean }> {
-  const now = await fingerprintOf(context.driver, await machineSpec(context, row, { signal }), { signal });
+  const now = await fingerprintOf(context.driver, await machineSpec(context, asStarted(row), { signal }), { signal });
   const own = row.fingerprint ?? now;
   return { own, usable: own === now };
 }

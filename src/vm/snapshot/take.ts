@@ -7,6 +7,7 @@ import type { SnapshotRow } from "../../state/snapshots.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles, writableSerials } from "../disk-files.ts";
+import { asStarted } from "../machine-shape.ts";
 import { frozenDisk } from "./frozen-disks.ts";
 import { removeMemory } from "./sweep.ts";
 import { takeAtRest } from "./take-at-rest.ts";
@@ -84,7 +85,8 @@ function emptySnapshot(row: VmRow, { id, name, warm }: TakeRequest): SnapshotRow
     imageName: row.imageName,
     kernelId: row.kernelId,
     kernelName: row.kernelName,
-    spec: row.spec,
+    // What is not in force yet is not kept: memory fits only a machine like its own.
+    spec: ["running", "paused"].includes(row.state) ? asStarted(row).spec : row.spec,
     init: row.init,
     workspace: row.workspace,
     fingerprint: null,

@@ -1,4 +1,4 @@
-// The files behind the disks of a running machine: which they are, and how they get new ones on top.
+// The files behind the disks of a running machine: which they are, how they get new ones on top, and how they get larger.
 import { isAbsolute, resolve } from "node:path";
 import { BangerError } from "../../lib/errors.ts";
 import { diskId, serialOfDiskId } from "./arguments.ts";
@@ -39,6 +39,25 @@ export async function activeDisks(control: Control, dir: string): Promise<Map<st
     disks.set(serial, resolve(dir, path));
   }
   return disks;
+}
+
+/** See `Machine.growDisk`. QEMU would also make a disk smaller. */
+export async function growDisk(control: Control, serial: string, sizeBytes: number): Promise<number> {
+  const device = diskId(serial);
+  const answer = await control.command("query-block");
+  const entries = Array.isArray(answer) ? (answer as BlockInfo[]) : [];
+  const now = entries.find((entry) => entry.device === device)?.inserted?.image?.["virtual-size"];
+  if (typeof now !== "number")
+    throw new BangerError("vmm.failed", `the VMM does not say how large disk "${serial}" is`);
+  if (now >= sizeBytes) return now;
+  await control.command("block_resize", { device, size: sizeBytes });
+  return sizeBytes;
+}
+
+/** Of an entry in the answer to query-block, what is used there. */
+interface BlockInfo {
+  device?: unknown;
+  inserted?: { image?: { "virtual-size"?: unknown } };
 }
 
 /** QEMU describes a layer with its whole chain when what is below it was opened by another path than the one in its header. */

@@ -9,7 +9,7 @@ import { connectAgent } from "./agent-channel.ts";
 import { consoleLogName, socketNames } from "./arguments.ts";
 import { beginCapture } from "./capture/capture.ts";
 import { Control } from "./control.ts";
-import { activeDisks, switchDisks } from "./disk-layers.ts";
+import { activeDisks, growDisk, switchDisks } from "./disk-layers.ts";
 import { exitReason } from "./exit-reason.ts";
 import type { VmmIdentity } from "./identity.ts";
 import { limitLog, tailOf } from "./log-limit.ts";
@@ -124,6 +124,10 @@ export class QemuMachine implements Machine {
 
   async activeDisks(): Promise<Map<string, string>> {
     return await activeDisks(this.control, this.#parts.dir);
+  }
+
+  async growDisk(serial: string, sizeBytes: number): Promise<number> {
+    return await growDisk(this.control, serial, sizeBytes);
   }
 
   async stats(): Promise<MachineStats> {

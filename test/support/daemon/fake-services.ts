@@ -47,6 +47,12 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       const { id, name } = find(ref);
       return { vmId: id, name, identityFile: "", knownHostsFile: "", hostAlias: "" };
     },
+    async set(ref, { vcpus, memoryMib }) {
+      const record = find(ref);
+      const spec = { ...record.spec, vcpus: vcpus ?? record.spec.vcpus, memoryMib: memoryMib ?? record.spec.memoryMib };
+      const changed = { ...record, spec };
+      vms.set(record.name, changed);
+      return { vm: changed, atNextStart: record.state === "running" ? ["vcpus"] : [] };
     rename(ref, name) {
       const renamed = { ...find(ref), name };
       vms.delete(find(ref).name);

@@ -270,7 +270,8 @@ export class Vms {
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
     const atNextStart = await setVm(this.#context, this.#byId(row), change, progress);
     return { vm: this.#current(row), atNextStart };
-    const row = this.#find(reference);
+  }
+
     return this.#current(row);
   }
 

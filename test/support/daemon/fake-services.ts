@@ -53,6 +53,7 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       const changed = { ...record, spec };
       vms.set(record.name, changed);
       return { vm: changed, atNextStart: record.state === "running" ? ["vcpus"] : [] };
+    },
     rename(ref, name) {
       const renamed = { ...find(ref), name };
       vms.delete(find(ref).name);

@@ -262,9 +262,6 @@ export class Vms {
     }
   }
 
-  rename(reference: string, name: string): VmRecord {
-    const row = this.#find(reference);
-    renameVm(this.#context.state.vms, row, name);
   async set(reference: string, change: SpecRequest, progress: Progress) {
     const row = this.#find(reference);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
@@ -272,6 +269,9 @@ export class Vms {
     return { vm: this.#current(row), atNextStart };
   }
 
+  rename(reference: string, name: string): VmRecord {
+    const row = this.#find(reference);
+    renameVm(this.#context.state.vms, row, name);
     return this.#current(row);
   }
 

@@ -1,13 +1,15 @@
 // Every method of the daemon: name -> schemas. The single source of truth for server, client, OpenAPI and docs.
 import * as v from "valibot";
 import { method, type MethodKind, type Params, type Result } from "./method.ts";
+import { dnsMethods } from "./dns-methods.ts";
 import { forwardMethods, newForwards } from "./forward-methods.ts";
 import { guestMethods } from "./guest-methods.ts";
+import { lifetimeMethods, newLifetime } from "./lifetime-methods.ts";
 import { imageMethods } from "./image-methods.ts";
 import { registryMethods } from "./registry-methods.ts";
+import { setMethods } from "./set-methods.ts";
 import { systemMethods } from "./system-methods.ts";
 import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
-import { setMethods } from "./set-methods.ts";
 import {
   catalogEntry,
   check,
@@ -46,6 +48,7 @@ const vmCreate = v.strictObject({
   overlayBytes: v.optional(count),
   init: v.optional(initPath),
   labels: v.optional(newLabels),
+  lifetime: v.optional(newLifetime),
   /** Ports and sockets of the host that lead into it whenever it runs. */
   publish: v.optional(newForwards),
   start: v.optional(v.boolean()),
@@ -414,15 +417,17 @@ export const methods = {
   }),
   ...registryMethods,
   ...systemMethods,
+  ...lifetimeMethods,
   ...guestMethods,
   ...forwardMethods,
+  ...dnsMethods,
   ...vmRecordMethods,
+  ...setMethods,
 
   "kernel.list": method({
     kind: "unary",
     summary: "Local kernels.",
     params: none,
-  ...setMethods,
     result: v.object({ kernels: v.array(kernelRecord) }),
   }),
   "kernel.show": method({

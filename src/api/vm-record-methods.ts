@@ -19,7 +19,18 @@ const timestamp = v.pipe(v.number(), v.description("milliseconds since 1970"));
 export const vmEvent = v.object({
   at: timestamp,
   kind: v.pipe(
-    v.picklist(["subscribed", "created", "state", "renamed", "labels", "forwards", "spec", "disks", "deleted"]),
+    v.picklist([
+      "subscribed",
+      "created",
+      "state",
+      "renamed",
+      "labels",
+      "lifetime",
+      "forwards",
+      "spec",
+      "disks",
+      "deleted",
+    ]),
     v.description("subscribed: the first line, of no VM: from here on nothing is missed"),
   ),
   vm: v.nullable(v.object({ id: v.string(), name: v.string(), state: vmState, reason: v.string() })),

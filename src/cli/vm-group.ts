@@ -59,6 +59,7 @@ With what runs in it: "pause" puts a VM aside until "resume"; "snapshot" keeps a
     rename: leaf("give a VM another name", () => import("./commands/vm/rename.ts")),
     set: leaf("change CPUs, memory and disk sizes of VMs", () => import("./commands/vm/set.ts")),
     label: leaf("set, remove and print labels of a VM", () => import("./commands/vm/label.ts")),
+    touch: leaf("count as use, and give more time", () => import("./commands/vm/touch.ts")),
     wait: leaf("wait for a VM's state, or for a port in it", () => import("./commands/vm/wait.ts")),
     ping: leaf("does the agent of a VM answer", () => import("./commands/vm/ping.ts")),
     health: leaf("can a VM start processes", () => import("./commands/vm/health.ts")),

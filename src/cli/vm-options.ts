@@ -4,6 +4,7 @@ import { BangerError } from "../lib/errors.ts";
 import { mib } from "../lib/units.ts";
 import { flag, option } from "./command.ts";
 import { parseForward } from "./forward-spec.ts";
+import { durationOption } from "./duration.ts";
 import { countOption, referenceOption, sizeOption } from "./arguments.ts";
 
 export type ShapeFlags = {
@@ -24,6 +25,9 @@ export type VmFlags = SizeFlags & {
   readonly cold?: boolean;
   readonly warmFrom?: string;
   readonly label?: readonly (readonly [string, string])[];
+  readonly ttl?: number;
+  readonly idleTimeout?: number;
+  readonly onEnd?: "stop" | "pause" | "delete";
   readonly publish?: ParamsOf<"vm.create">["publish"];
 };
 
@@ -67,8 +71,33 @@ export const vmFlags = {
     placeholder: "[ADDR:]PORT:PORT",
     brief: "make a port of this host (0 or left out: a free one) lead to one in the VM, at each start (repeatable)",
   } as const,
+  ttl: durationOption("ttl", "end the VM so long after it was made, e.g. 8h; see --on-end"),
+  idleTimeout: durationOption(
+    "idle-timeout",
+    "end the VM when there was no command, SSH session or forwarded connection for so long, e.g. 30m",
+  ),
+  onEnd: {
+    kind: "enum",
+    values: ["stop", "pause", "delete"],
+    optional: true,
+    brief: "what --ttl and --idle-timeout do with the VM; default: stop",
+  } as const,
   warmFrom: referenceOption("snapshot", "go on from this snapshot; image, kernel and sizes are the snapshot's"),
 };
+
+function lifetimeParams({ ttl, idleTimeout, onEnd }: VmFlags): Pick<ParamsOf<"vm.create">, "lifetime"> {
+  if (ttl === undefined && idleTimeout === undefined) {
+    if (onEnd !== undefined) throw new BangerError("usage", "--on-end needs --ttl or --idle-timeout");
+    return {};
+  }
+  return {
+    lifetime: {
+      ...(ttl === undefined ? {} : { ttlMs: ttl }),
+      ...(idleTimeout === undefined ? {} : { idleTimeoutMs: idleTimeout }),
+      ...(onEnd === undefined ? {} : { action: onEnd }),
+    },
+  };
+}
 
 function parseLabel(text: string): readonly [string, string] {
   const at = text.indexOf("=");
@@ -86,6 +115,7 @@ export function vmParams(flags: VmFlags): ParamsOf<"vm.create"> {
     ...(flags.cold === true ? { cold: true } : {}),
     ...(flags.warmFrom === undefined ? {} : { from: flags.warmFrom }),
     ...(flags.publish === undefined ? {} : { publish: flags.publish }),
+    ...lifetimeParams(flags),
     ...(flags.label === undefined ? {} : { labels: Object.fromEntries(flags.label) }),
   };
 }

@@ -3,11 +3,13 @@ import { existsSync } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { BangerError } from "../lib/errors.ts";
 import { Dispatcher } from "./dispatch.ts";
+import { Dns } from "./dns/dns.ts";
 import { Gate } from "./gate.ts";
 import { Holds } from "./holds.ts";
 import type { DaemonOptions, PartsOptions } from "./main.ts";
 import { Operations } from "./operations.ts";
 import { buildRoutes } from "./routes/index.ts";
+import { Lifetimes } from "./lifetimes.ts";
 import { listen } from "./server.ts";
 import { Sessions } from "./sessions.ts";
 import { watchSocket } from "./socket-watch.ts";
@@ -24,7 +26,7 @@ export async function serve(
   parts: PartsOptions,
   openServices: NonNullable<DaemonOptions["openServices"]>,
 ): Promise<void> {
-  const { paths, build, log } = parts;
+  const { paths, config, build, log } = parts;
   const stopWanted = Promise.withResolvers<string>();
   const starting = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopWanted.resolve(signal));
@@ -42,17 +44,20 @@ export async function serve(
     if (starting.signal.aborted) return;
     throw error;
   }
+  using lifetimes = new Lifetimes({ vms: services.vms, operations, log });
+  const dns = new Dns({ port: config.dns.port.value, lookup: (name) => services.forwards.addressOf(name), log });
   const requestStop = () => {
     gate.close();
     // The reply of the call that asked for it goes out first.
     setImmediate(() => stopWanted.resolve("daemon.stop"));
   };
   const routes = buildRoutes({
-    ...{ services, operations, holds, sessions, paths, build, requestStop },
+    ...{ services, operations, holds, dns, sessions, paths, build, requestStop },
     startedAt: Date.now(),
   });
   const server = await listen(paths.daemonSocket, new Dispatcher({ routes, gate, sessions, log }));
   log.info("daemon listens", { socket: paths.daemonSocket });
+  void dns.begin();
   const socketWatch = watchSocket(paths.daemonSocket, () => stopWanted.resolve("its socket is gone"));
 
   const reason = await stopWanted.promise;
@@ -63,6 +68,8 @@ export async function serve(
     process.exit(1);
   }, stopDeadlineMs);
   gate.close();
+  await dns[Symbol.asyncDispose]();
+  lifetimes[Symbol.dispose]();
   sessions.abortAll();
   await operations.abortAll(new BangerError("daemon.shutting-down", "the daemon is stopping"));
   await atMost(sessionsDeadlineMs, sessions.ended());

@@ -43,6 +43,10 @@ export interface Vms {
   stats(refs: readonly string[] | undefined, options: SignalOptions): Promise<ResultOf<"vm.stats">["vms"]>;
   ports(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<ResultOf<"vm.ports">>;
   set(ref: string, change: Omit<ParamsOf<"vm.set">, "vm">, progress: Progress): Promise<ResultOf<"vm.set">>;
+  /** Counts as use; `ttlMs`: its time is over so many milliseconds from now. */
+  touch(ref: string, options: { ttlMs?: number | undefined }): VmRecord;
+  /** Calls back after every change of a record, until it is disposed of. */
+  onChange(listener: (id: string) => void): Disposable;
   rename(ref: string, name: string): VmRecord;
   label(ref: string, change: Omit<ParamsOf<"vm.label">, "vm">): VmRecord;
   /** Undefined when the VM's end was waited for. */

@@ -5,6 +5,7 @@ type Listener = (vmId: string, open: number) => void;
 
 export class Activity {
   readonly #open = new Map<string, number>();
+  readonly #lastAt = new Map<string, number>();
   readonly #listeners = new Set<Listener>();
 
   /** Something begins in the VM; it is over when the result is disposed of, which is idempotent. */
@@ -25,6 +26,21 @@ export class Activity {
     return this.#open.get(vmId) ?? 0;
   }
 
+  /** When something last began or ended in the VM, in milliseconds since 1970; undefined: not since the daemon started. */
+  lastAt(vmId: string): number | undefined {
+    return this.#lastAt.get(vmId);
+  }
+
+  /** Counts as something that began and ended now. */
+  touch(vmId: string): void {
+    this.begin(vmId)[Symbol.dispose]();
+  }
+
+  /** To be called when the VM is gone. */
+  forget(vmId: string): void {
+    this.#lastAt.delete(vmId);
+  }
+
   /** Calls back at every begin and end until it is disposed of. */
   listen(listener: Listener): Disposable {
     this.#listeners.add(listener);
@@ -35,6 +51,7 @@ export class Activity {
     const open = this.open(vmId) + change;
     if (open === 0) this.#open.delete(vmId);
     else this.#open.set(vmId, open);
+    this.#lastAt.set(vmId, Date.now());
     for (const listener of this.#listeners) listener(vmId, open);
   }
 }

@@ -107,6 +107,7 @@ function kindsOf(before: VmRow | undefined, now: VmRow | undefined): Kind[] {
   const kinds: [Kind, boolean][] = [
     ["renamed", same("name")],
     ["labels", same("labels")],
+    ["lifetime", same("lifetime")],
     ["forwards", same("forwards")],
     ["spec", same("spec")],
     ["disks", same("baseSnapshotId", "diskEpoch")],

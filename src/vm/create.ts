@@ -14,6 +14,7 @@ import type { Store, VmContext } from "./context.ts";
 import { ensureBlankDisks } from "./machine-spec.ts";
 import { PhaseClock } from "./phases.ts";
 import { removeVm } from "./remove.ts";
+import { lifetimeOf } from "./last-use.ts";
 import { checkName, resolveSpec } from "./spec.ts";
 import { startVm } from "./start.ts";
 
@@ -68,6 +69,7 @@ export async function createVm(
     diskEpoch: 0,
     init: request.init ?? null,
     labels: request.labels ?? {},
+    lifetime: lifetimeOf(request.lifetime),
     forwards: ports.forwards,
     lastStart: null,
     fingerprint: null,

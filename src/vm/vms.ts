@@ -24,6 +24,7 @@ import { pausedMemoryBytes } from "./paused-memory.ts";
 import { reconnectGuest, recoverVms } from "./recover.ts";
 import { findVm } from "./reference.ts";
 import { PortList, statsOf } from "./look.ts";
+import { keepUse, lastUsed, touchVm } from "./last-use.ts";
 import { labelVm, renameVm } from "./relabel.ts";
 import { removeVm } from "./remove.ts";
 import { resumeOrBoot } from "./resume.ts";
@@ -32,9 +33,9 @@ import { Pins } from "./snapshot/pins.ts";
 import { recoverSnapshots } from "./snapshot/recover.ts";
 import { isListed } from "./snapshot/reference.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
-import { startVm, type StartOptions } from "./start.ts";
 import { setVm } from "./set.ts";
 import type { SpecRequest } from "./spec.ts";
+import { startVm, type StartOptions } from "./start.ts";
 import { StartLog, type StartStats } from "./start-stats.ts";
 import { killVm, stopVm } from "./stop.ts";
 import { waitForVm } from "./wait.ts";
@@ -72,6 +73,7 @@ export class Vms {
     });
     const own = { state, sessions, starts, pins, forwards, locks: new KeyedMutex(), starting: new Map() };
     this.#context = { ...options, ...own };
+    this.activity.listen((id, open) => open === 0 && keepUse(state.vms, this.activity, id));
     this.snapshots = new Snapshots(this.#context, (id) => this.show(id));
     this.forwards = new ForwardVerbs(this.#context);
   }
@@ -96,6 +98,7 @@ export class Vms {
 
   /** Lets go of all machines; they go on running. */
   async close(): Promise<void> {
+    keepUse(this.#context.state.vms, this.activity);
     this.#context.forwards.close();
     await this.snapshots.close();
     await this.#context.sessions.close();
@@ -269,6 +272,16 @@ export class Vms {
     return { vm: this.#current(row), atNextStart };
   }
 
+  touch(reference: string, { ttlMs }: { ttlMs?: number | undefined }): VmRecord {
+    const row = this.#find(reference);
+    touchVm(this.#context.state.vms, this.activity, row, ttlMs);
+    return this.#current(row);
+  }
+
+  onChange(listener: (id: string) => void): Disposable {
+    return this.#changes.listen((_event, id) => listener(id));
+  }
+
   rename(reference: string, name: string): VmRecord {
     const row = this.#find(reference);
     renameVm(this.#context.state.vms, row, name);
@@ -423,7 +436,7 @@ export class Vms {
       forwards: withOwnAddress(row.forwards, row.address),
       lifetime: row.lifetime,
       address: row.address,
-      lastUsedAt: row.lastUsedAt,
+      lastUsedAt: lastUsed(row, this.activity),
       baseSnapshot: row.baseSnapshotId,
       lastStart: row.lastStart,
       dir: files.dir,

@@ -5,6 +5,7 @@ import { newId, newName } from "../../lib/ids.ts";
 import type { Progress } from "../../lib/progress.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
+import { lifetimeOf } from "../last-use.ts";
 import { removeVm } from "../remove.ts";
 import { checkName } from "../spec.ts";
 import { goOnFrom } from "./go-on.ts";
@@ -51,6 +52,7 @@ export async function createFromSnapshot(
     state: start ? "starting" : "created",
     autoRemove: start || autoRemove,
     labels: params.labels,
+    lifetime: lifetimeOf(params.lifetime),
     id,
     forwards: ports.forwards,
   };

@@ -23,6 +23,7 @@ export interface SuccessorRequest {
   /** Reserved under the id. */
   forwards?: Forward[];
   labels?: Record<string, string> | undefined;
+  lifetime?: VmRow["lifetime"];
 }
 
 /**
@@ -53,6 +54,7 @@ export async function makeSuccessor(
     const row: VmRow = {
       ...plainVm,
       labels: request.labels ?? {},
+      lifetime: request.lifetime ?? null,
       forwards: request.forwards ?? [],
       ...disks,
       name: request.name(),

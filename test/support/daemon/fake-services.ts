@@ -64,6 +64,8 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
     stats: async () => [],
     ports: async function* () {},
     label: find,
+    touch: find,
+    onChange: () => ({ [Symbol.dispose]() {} }),
     wait: verb,
     events: async function* () {},
     recover: async () => {},

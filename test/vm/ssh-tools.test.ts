@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import { Home, root } from "../support/home.ts";
+import { Home } from "../support/home.ts";
 import { until } from "../support/until.ts";
 
 const execute = promisify(execFile);

@@ -168,6 +168,24 @@ const internal = group(
   true,
 );
 
+const dns = group(
+  "names of VMs: <vm>.vm",
+  `Each VM has a name below .vm and a loopback address of its own, where the ports that are forwarded or published listen. The daemon
+answers for these names on 127.0.0.1 (port 5354, or "port" below [dns] in config.toml), for no others, and asks nobody.
+
+Programs find the names once this host's resolver knows whom to ask: "setup" says how. Without it, use the address that "vm show" prints,
+or 127.0.0.1 with the host's port.`,
+  [
+    ["banger dns status", "are names answered, and where"],
+    ["banger dns setup", "what this host's resolver needs"],
+    ["curl http://web.vm:8000/", 'then, after "banger vm forward web 8000"'],
+  ],
+  {
+    status: leaf("where names are answered, and whether they are", () => import("./commands/dns/status.ts")),
+    setup: leaf("make this host's resolver ask for them", () => import("./commands/dns/setup.ts")),
+  },
+);
+
 export const tree: Group = group(
   "disposable Linux machines on your own computer",
   `banger gives you a disposable Linux machine with one command: a microVM with its own kernel, root file system and disk.
@@ -199,6 +217,7 @@ command that ran in the VM, and with 127 when the VM has no such command.`,
     stats: leaf("how long VMs take to start, and with what", () => import("./commands/stats.ts")),
     "ssh-config": leaf("make ssh, scp, git and rsync reach <name>.vm", () => import("./commands/ssh-config.ts")),
     system,
+    dns,
     daemon,
     config,
     doctor: leaf("check this host and banger's own state", () => import("./commands/doctor.ts")),

@@ -1,6 +1,7 @@
 // What routes work with.
 import type { BuildInfo } from "../../lib/build-info.ts";
 import type { Paths } from "../../config/paths.ts";
+import type { Dns } from "../dns/dns.ts";
 import type { Holds } from "../holds.ts";
 import type { Operations } from "../operations.ts";
 import type { Services } from "../services.ts";
@@ -10,6 +11,7 @@ export interface RouteContext {
   services: Omit<Services, keyof AsyncDisposable>;
   operations: Operations;
   holds: Holds;
+  dns: Dns;
   sessions: Sessions;
   paths: Paths;
   build: BuildInfo;

@@ -3,6 +3,7 @@ import type { Routes } from "../handler.ts";
 import { configRoutes } from "./config.ts";
 import { daemonRoutes } from "./daemon.ts";
 import type { RouteContext } from "./context.ts";
+import { dnsRoutes } from "./dns.ts";
 import { forwardRoutes } from "./forward.ts";
 import { imageRoutes } from "./image.ts";
 import { kernelRoutes } from "./kernel.ts";
@@ -30,6 +31,7 @@ export function buildRoutes(context: RouteContext): Routes {
     ...vmRecordRoutes(context),
     ...vmSetRoutes(context),
     ...forwardRoutes(context),
+    ...dnsRoutes(context),
     ...vmFileRoutes(context),
     "vm.exec": execRoute(context),
     "vm.dial": dialRoute(context),

@@ -30,6 +30,7 @@ What is made here stays until the VM stops, also when the daemon is started anew
     ["banger vm forward web", "what listens, whether it works, open connections"],
     ["banger vm forward web --remove 8080", "let the port go"],
   ],
+  operands: "<vm> [[[address:]port:]port...]",
   parameters: {
     positional: {
       kind: "array",

@@ -1,0 +1,49 @@
+// Names below ".vm" as a part of the daemon: begun after everything else, never in its way, and able to say how it is.
+import type { ResultOf } from "../../api/methods.ts";
+import { toBangerError } from "../../lib/errors.ts";
+import type { DnsServerOptions } from "./server.ts";
+
+export const dnsHost = "127.0.0.1";
+
+/** Begun by `begin`; until then, and with port 0, nothing is served. */
+export class Dns implements AsyncDisposable {
+  readonly #options: DnsServerOptions;
+  readonly #begun = Promise.withResolvers<string>();
+  #server: AsyncDisposable | undefined;
+
+  constructor(options: DnsServerOptions) {
+    this.#options = options;
+  }
+
+  get port(): number {
+    return this.#options.port;
+  }
+
+  /** Loads the server and listens. Never throws: what is wrong stands in the status. */
+  async begin(): Promise<void> {
+    const { log, port } = this.#options;
+    if (port === 0) return this.#begun.resolve("it is switched off: port = 0 below [dns] in config.toml");
+    try {
+      const { openDnsServer } = await import("./server.ts");
+      this.#server = await openDnsServer(this.#options);
+      log.info("names of VMs are answered", { port });
+      this.#begun.resolve("");
+    } catch (error) {
+      const { message } = toBangerError(error);
+      log.warn("names of VMs are not answered", { port, reason: message });
+      this.#begun.resolve(message);
+    }
+  }
+
+  /** Waits until it is known whether it listens. */
+  async status(): Promise<ResultOf<"dns.status">> {
+    const problem = await this.#begun.promise;
+    return { server: dnsHost, port: this.port, listening: this.#server !== undefined, problem };
+  }
+
+  /** To be called after `begin`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#begun.promise;
+    await this.#server?.[Symbol.asyncDispose]();
+  }
+}

@@ -45,8 +45,8 @@ export function recipeFor(resolver: Recipe["resolver"], port: number, systemdVer
           "NetworkManager runs a dnsmasq of its own for this: the package dnsmasq-base (or dnsmasq) must be there",
         ],
       };
-    case "resolv.conf":
-      return { resolver, files: [], commands: [], notes: plainNotes(port) };
+    default:
+      return { resolver: "resolv.conf", files: [], commands: [], notes: plainNotes(port) };
   }
 }
 

@@ -78,7 +78,10 @@ function serve(socket: Socket, reply: (message: Buffer) => Buffer | undefined): 
       const answered = reply(held.subarray(2, end));
       held = held.subarray(end);
       // What deserves no answer over UDP is no DNS here either.
-      if (answered === undefined || socket.writableLength > maxUnsentBytes) return void socket.destroy();
+      if (answered === undefined || socket.writableLength > maxUnsentBytes) {
+        socket.destroy();
+        return;
+      }
       const length = Buffer.alloc(2);
       length.writeUInt16BE(answered.length);
       socket.write(Buffer.concat([length, answered]));

@@ -35,7 +35,13 @@ export async function operate<N extends MethodsOfKind<"operation">>(
     signal,
     onUpdate: (state) => {
       view?.update(options.label === undefined ? state : { ...state, target: options.label });
+      noticeDetail(context, state);
       options.onUpdate?.(state);
     },
   });
+}
+
+/** What a VM that is ready lacks: files of the host that were not there. */
+function noticeDetail({ terminal }: CliContext, { done, error, stage, detail, target }: Operation): void {
+  if (done && error === null && stage === "ready" && detail !== "") terminal.notice(`${target}: ${detail}`, "yellow");
 }

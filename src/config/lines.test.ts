@@ -13,7 +13,7 @@ const cases: Record<string, [string, Record<string, number>]> = {
   "an inline table": ["\ns = { a = 1, b = 2 }\n", { s: 2, "s.a": 2, "s.b": 2 }],
   "values over several lines start where their key is": ["a = [\n  1,\n  2,\n]\nb = 1\n", { a: 1, b: 5 }],
   "text that looks like keys": ['a = """\n[s]\nb = 1\n"""\nc = "[t]"\n', { a: 1, c: 5 }],
-  "an array of tables": ["[[s]]\na = 1\n[[s]]\na = 2\n", { s: 1, "s.a": 2 }],
+  "an array of tables": ["[[s]]\na = 1\n[[s]]\na = 2\n", { s: 1, "s.0": 1, "s.0.a": 2, "s.1": 3, "s.1.a": 4 }],
   "a date": ["a = 2026-01-01\n", { a: 1 }],
   "no line end at the end, and CRLF": ["a = 1\r\nb = 2", { a: 1, b: 2 }],
   "an empty text": ["", {}],

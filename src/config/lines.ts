@@ -2,7 +2,9 @@
 // into statements by asking that same parser what is whole: no second idea of TOML's grammar that could differ.
 import { parse } from "smol-toml";
 
-/** Dotted path ("vm_defaults.vcpu") of each key and table header -> line, from 1. The text must be valid TOML. */
+/**
+ * Dotted path ("vm_defaults.vcpu", "file_sync.0.host") of each key and table header -> line, from 1. The text must be valid TOML.
+ */
 export function keyLines(text: string): Map<string, number> {
   const lines = new Map<string, number>();
   const add = (path: string[], line: number) => {
@@ -10,6 +12,7 @@ export function keyLines(text: string): Map<string, number> {
     if (path.length > 0 && !lines.has(key)) lines.set(key, line);
   };
   let section: string[] = [];
+  const tables = new Map<string, number>();
   let statement = "";
   let startLine = 1;
   for (const [index, line] of text.split("\n").entries()) {
@@ -20,6 +23,12 @@ export function keyLines(text: string): Map<string, number> {
     if (statement.trimStart().startsWith("[")) {
       section = chain(table);
       add(section, startLine);
+      if (statement.trimStart().startsWith("[[")) {
+        const index = tables.get(section.join(".")) ?? 0;
+        tables.set(section.join("."), index + 1);
+        section = [...section, String(index)];
+        add(section, startLine);
+      }
     } else {
       for (const path of paths(table)) {
         for (let depth = 1; depth <= path.length; depth++) add([...section, ...path.slice(0, depth)], startLine);

@@ -47,6 +47,8 @@ test("no file: every setting has its default", () => {
       ["image_catalog", "", "default", null],
       ["boot_timeout_s", 60, "default", null],
       ["stop_timeout_s", 10, "default", null],
+      ["git_identity", true, "default", null],
+      ["file_sync", "", "default", null],
       ["vm_defaults.vcpu", 2, "host", null],
       ["vm_defaults.memory_mib", 2048, "host", null],
       ["vm_defaults.disk_size", "8G", "default", null],
@@ -144,7 +146,7 @@ colour = [
 `),
     [
       '1: log_level: expected one of "debug", "info", "warn", "error", got "loud"',
-      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, vm_defaults, templates, dns",
+      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, git_identity, file_sync, vm_defaults, templates, dns",
       "3: boot_timeout_s: expected a whole number of seconds (1 to 3600), got 0",
       "4: stop_timeout_s: expected a whole number of seconds (0 to 3600), got 1.5",
       '5: default_kernel: expected the name of a kernel, got ""',
@@ -180,4 +182,101 @@ test("a file that cannot be read is an error that says why", () => {
   assert.throws(() => loadConfig(file, host), { code: "config.unreadable" });
   writeFileSync(file, "#".repeat(65 * 1024));
   assert.throws(() => loadConfig(file, host), { code: "config.unreadable", message: /larger than 65536 bytes/ });
+});
+
+test("file_sync: what is to be copied, with the mode as a number", () => {
+  writeFileSync(
+    file,
+    `git_identity = false
+[[file_sync]]
+host = "~/.npmrc"
+guest = "~/.npmrc"
+
+[[file_sync]]
+host = "/home/me/tool/"
+guest = "/root/.config/tool"
+mode = "640"
+`,
+  );
+  const config = loadConfig(file, host);
+  assert.equal(config.gitIdentity.value, false);
+  assert.deepEqual(config.fileSync, {
+    value: [
+      { host: "~/.npmrc", guest: "~/.npmrc", mode: 0o600 },
+      { host: "/home/me/tool/", guest: "/root/.config/tool", mode: 0o640 },
+    ],
+    origin: "file",
+    line: 2,
+  });
+  assert.equal(
+    listSettings(config).find(({ key }) => key === "file_sync")?.value,
+    "~/.npmrc -> ~/.npmrc, /home/me/tool/ -> /root/.config/tool",
+  );
+});
+
+test("file_sync: a wrong entry is named by its index, with its line", () => {
+  const good = { host: '"~/x"', guest: '"~/x"', mode: '"0600"' };
+  const problem = (change: Partial<typeof good>) => {
+    const { host: from, guest, mode } = { ...good, ...change };
+    const tables = `[[file_sync]]\nhost = "~/a"\nguest = "~/a"\n[[file_sync]]\nhost = ${from}\nguest = ${guest}\nmode = ${mode}\n`;
+    return problemsOf(tables).join("\n");
+  };
+  assert.equal(problem({}), "");
+  const hosts = [
+    '""',
+    '"x"',
+    '"./x"',
+    '"../x"',
+    '"~"',
+    '"~/"',
+    '"/"',
+    '"~me/x"',
+    '"~/a/../b"',
+    '"/a/.."',
+    '"~/a\\u0000"',
+    "7",
+  ];
+  for (const host of hosts) {
+    assert.match(
+      problem({ host }),
+      /^5: file_sync\[1\]\.host: expected an absolute path or one that begins with "~\//,
+      host,
+    );
+  }
+  const guests = [
+    '""',
+    '"x"',
+    '"/etc/x"',
+    '"/root"',
+    '"/root/"',
+    '"/rooty/x"',
+    '"~"',
+    '"~/."',
+    '"~me/x"',
+    '"~/../x"',
+    '"/root/a/../../b"',
+  ];
+  for (const guest of guests) {
+    assert.match(
+      problem({ guest }),
+      /^6: file_sync\[1\]\.guest: expected a path that begins with "~\/" or "\/root\//,
+      guest,
+    );
+  }
+  for (const mode of ['""', '"rw"', '"0888"', '"4755"', '"60"', "0o600", "600"]) {
+    assert.match(
+      problem({ mode }),
+      /^7: file_sync\[1\]\.mode: expected an octal mode in quotes such as "0600", got /,
+      mode,
+    );
+  }
+  assert.match(
+    problemsOf('[[file_sync]]\nhost = "~/a"\nguest = "~/a"\nowner = "me"\n').join(),
+    /^4: file_sync\[0\]\.owner: unknown key, expected one of host, guest, mode$/,
+  );
+  assert.match(problemsOf('[[file_sync]]\nhost = "~/a"\n').join(), /^1: file_sync\[0\]\.guest: it has to be given$/);
+  assert.match(
+    problemsOf('\nfile_sync = "~/a"\n').join(),
+    /^2: file_sync: expected tables: \[\[file_sync\]\], got "~\/a"$/,
+  );
 });

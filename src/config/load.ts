@@ -3,6 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { BangerError } from "../lib/errors.ts";
+import { fileSyncEntry } from "./file-sync.ts";
 import { keyLines } from "./lines.ts";
 import { type Config, type Host, resolveConfig, thisHost } from "./resolve.ts";
 import { configSchema } from "./schema.ts";
@@ -28,7 +29,7 @@ export function loadConfig(file: string, host: Host = thisHost()): Config {
   if (checked.success) return resolveConfig(file, checked.output, lines, host);
   const problems = checked.issues.map((issue) => {
     const path = issue.path?.map((item) => String(item.key)) ?? [];
-    return { line: lines.get(path.join(".")) ?? 1, text: problem(path, issue) };
+    return { line: lineOf(lines, path), text: problem(path, issue) };
   });
   problems.sort((a, b) => a.line - b.line);
   throw invalid(problems.map((one) => `${file}:${one.line}: ${one.text}`));
@@ -47,20 +48,37 @@ function readText(file: string): string | undefined {
   }
 }
 
+/** Of the key, or of the nearest thing around it that has one: values in a list have none. */
+function lineOf(lines: ReadonlyMap<string, number>, path: readonly string[]): number {
+  if (path.length === 0) return 1;
+  return lines.get(path.join(".")) ?? lineOf(lines, path.slice(0, -1));
+}
+
 /** "[vm_defaults] memory_mib: expected a whole number of MiB (64 to 1048576), got "lots"". */
 function problem(path: string[], issue: v.BaseIssue<unknown>): string {
-  const key = path.at(-1) ?? "";
   const section = path.slice(0, -1).join(".");
-  const where = section === "" ? key : `[${section}] ${key}`;
+  const where = whereOf(path);
   const isUnknown = issue.kind === "schema" && issue.type === "strict_object" && issue.expected === "never";
   if (isUnknown) return `${where}: unknown key, expected one of ${knownKeys(section).join(", ")}`;
+  if (issue.type === "strict_object" && issue.received === "undefined") return `${where}: it has to be given`;
   const expected = issue.type === "strict_object" ? "a table" : issue.message;
   return `${where}: expected ${expected}, got ${show(issue.input)}`;
 }
 
+/** "log_level", "[vm_defaults] vcpu", "file_sync[0].host". */
+function whereOf(path: readonly string[]): string {
+  const [first = "", second, third] = path;
+  if (second === undefined) return first;
+  if (!/^\d+$/.test(second)) return `[${path.slice(0, -1).join(".")}] ${path.at(-1)}`;
+  return `${first}[${second}]${third === undefined ? "" : `.${third}`}`;
+}
+
 function knownKeys(section: string): string[] {
-  const { entries } = configSchema;
-  return Object.keys(section === "vm_defaults" ? entries.vm_defaults.wrapped.entries : entries);
+  if (section.startsWith("file_sync.")) return Object.keys(fileSyncEntry.entries);
+  const { vm_defaults: vmDefaults, templates, dns } = configSchema.entries;
+  const sections = { vm_defaults: vmDefaults, templates, dns };
+  const known = Object.entries(sections).find(([name]) => name === section)?.[1].wrapped.entries;
+  return Object.keys(known ?? configSchema.entries);
 }
 
 /** The value as it could stand in the file, cut when long. */

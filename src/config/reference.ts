@@ -1,5 +1,6 @@
 // The page docs/config.md, made from the schema. `node scripts/config-docs.ts` writes it; a test compares.
 import * as v from "valibot";
+import { fileSyncTexts } from "./file-sync.ts";
 import { configSchema, defaultTexts } from "./schema.ts";
 
 /** The whole page, as Markdown. */
@@ -31,16 +32,37 @@ ${section(templates.wrapped.entries, "templates.")}
 
 Names of VMs. [ports-and-names.md](ports-and-names.md) says more.
 
-${section(dns.wrapped.entries, "dns.")}`;
+${section(dns.wrapped.entries, "dns.")}
+## [[file_sync]]
+
+What each VM gets of your own files, at each of its starts: one table for each file or directory. A VM that is forked or resumed
+keeps what it has. At most 64 MiB and 10,000 files in all. In a directory, symbolic links are followed when they lead to something in it, else
+left out.
+
+\`\`\`toml
+[[file_sync]]
+host = "~/.npmrc"
+guest = "~/.npmrc"
+
+[[file_sync]]
+host = "~/.config/tool"
+guest = "~/.config/tool"
+\`\`\`
+
+${fileSyncTexts.map(({ key, schema, otherwise }) => row(key, schema, otherwise)).join("\n")}`;
 }
 
 function section(entries: Record<string, v.GenericSchema>, prefix: string): string {
   const rows = Object.entries(entries).map(([key, schema]) => {
     const inner = (schema as unknown as { wrapped: v.GenericSchema }).wrapped;
-    const description = v.getDescription(inner) ?? "";
-    return `### ${key}\n\n${description}\n\n- value: ${expectedOf(inner)}\n- default: ${defaultTexts[`${prefix}${key}`] ?? ""}\n`;
+    return row(key, inner, defaultTexts[`${prefix}${key}`] ?? "");
   });
   return rows.join("\n");
+}
+
+function row(key: string, schema: v.GenericSchema, otherwise: string): string {
+  const description = v.getDescription(schema) ?? "";
+  return `### ${key}\n\n${description}\n\n- value: ${expectedOf(schema)}\n- default: ${otherwise}\n`;
 }
 
 /** What the schema tells about a wrong value is also what a right one is. */

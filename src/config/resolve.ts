@@ -2,6 +2,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import type { LogLevel } from "../lib/log.ts";
 import { mib } from "../lib/units.ts";
+import type { FileSync } from "./file-sync.ts";
 import type { ConfigFile } from "./schema.ts";
 
 export interface Setting<T> {
@@ -24,6 +25,8 @@ export interface Config {
   bootTimeoutS: Setting<number>;
   /** Seconds. */
   stopTimeoutS: Setting<number>;
+  gitIdentity: Setting<boolean>;
+  fileSync: Setting<readonly FileSync[]>;
   vmDefaults: {
     vcpus: Setting<number>;
     memoryMib: Setting<number>;
@@ -62,6 +65,8 @@ export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<
     imageCatalog: pick("image_catalog", set.image_catalog, ""),
     bootTimeoutS: pick("boot_timeout_s", set.boot_timeout_s, 60),
     stopTimeoutS: pick("stop_timeout_s", set.stop_timeout_s, 10),
+    gitIdentity: pick("git_identity", set.git_identity, true),
+    fileSync: pick<readonly FileSync[]>("file_sync", set.file_sync, []),
     vmDefaults: {
       vcpus: pick("vm_defaults.vcpu", vm.vcpu, hostVcpus(host)),
       memoryMib: pick("vm_defaults.memory_mib", vm.memory_mib, hostMemoryMib(host)),
@@ -111,6 +116,8 @@ export function listSettings(config: Config): ShownSetting[] {
     { key: "image_catalog", ...config.imageCatalog },
     { key: "boot_timeout_s", ...config.bootTimeoutS },
     { key: "stop_timeout_s", ...config.stopTimeoutS },
+    { key: "git_identity", ...config.gitIdentity },
+    { key: "file_sync", ...config.fileSync, value: fileSyncText(config.fileSync.value) },
     { key: "vm_defaults.vcpu", ...vmDefaults.vcpus },
     { key: "vm_defaults.memory_mib", ...vmDefaults.memoryMib },
     { key: "vm_defaults.disk_size", ...size(vmDefaults.diskBytes) },
@@ -120,6 +127,11 @@ export function listSettings(config: Config): ShownSetting[] {
     { key: "dns.port", ...config.dns.port },
     { key: "dns.addresses", ...config.dns.addresses },
   ];
+}
+
+/** "~/.npmrc -> ~/.npmrc, ~/.config/tool -> ~/.config/tool". */
+function fileSyncText(entries: readonly FileSync[]): string {
+  return entries.map(({ host, guest }) => `${host} -> ${guest}`).join(", ");
 }
 
 /** Exact, unlike formatBytes: it can be pasted into the file. */

@@ -1,6 +1,7 @@
 // Every key of config.toml: its type, what a wrong value is told, and what stands when it is not set.
 import * as v from "valibot";
 import { parseLoopbackNetwork } from "../lib/loopback-network.ts";
+import { fileSyncTables } from "./file-sync.ts";
 import { parseSize } from "../lib/units.ts";
 
 const gib = 1024 ** 3;
@@ -118,6 +119,15 @@ export const configSchema = v.strictObject({
       v.description("Seconds that a VM may take to stop cleanly before it is ended by force."),
     ),
   ),
+  git_identity: v.exactOptional(
+    v.pipe(
+      v.boolean("true or false"),
+      v.description(
+        "Give each VM your global `user.name` and `user.email` of git, unless its `/root/.gitconfig` has either.",
+      ),
+    ),
+  ),
+  file_sync: v.exactOptional(fileSyncTables),
   vm_defaults: v.exactOptional(vmDefaults),
   templates: v.exactOptional(templates),
   dns: v.exactOptional(dns),
@@ -133,6 +143,8 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   image_catalog: '`""`',
   boot_timeout_s: "`60`",
   stop_timeout_s: "`10`",
+  git_identity: "`true`",
+  file_sync: "none",
   "vm_defaults.vcpu": "a quarter of the host's CPUs, at most 4, at least 2 (1 when the host has 1)",
   "vm_defaults.memory_mib": "an eighth of the host's memory, at most 8192, at least 1024",
   "vm_defaults.disk_size": '`"8G"`',

@@ -12,6 +12,7 @@ import { openTemplates, type Templates } from "../vm/template/templates.ts";
 import { Vms } from "../vm/vms.ts";
 import { Workspaces } from "../vm/workspaces.ts";
 import { createQemuDriver } from "../vmm/qemu/driver.ts";
+import { createHostFiles } from "../vm/host-files/host-files.ts";
 import { agentFile } from "./agent-file.ts";
 import { createDoctor } from "./doctor/doctor.ts";
 import { createLogins } from "./logins.ts";
@@ -58,7 +59,12 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
   undo.use(templates);
   const network = parseLoopbackNetwork(config.dns.addresses.value);
   const addresses = network === undefined ? {} : { addresses: { network, homeId: paths.homeId } };
-  const vms = new Vms({ ...shared, ...addresses, paths, state, images, kernels, templates });
+  const hostFiles = createHostFiles({
+    fileSync: config.fileSync.value,
+    gitIdentity: config.gitIdentity.value,
+    log,
+  });
+  const vms = new Vms({ ...shared, ...addresses, paths, state, images, kernels, templates, hostFiles });
   undo.defer(() => vms.close());
   const parts = undo.move();
   return {

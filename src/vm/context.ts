@@ -9,6 +9,7 @@ import type { State } from "../state/open.ts";
 import type { Driver, MachineCapture } from "../vmm/driver.ts";
 import type { AddressPool } from "./addresses.ts";
 import type { Forwards } from "./forward/forwards.ts";
+import type { HostFiles } from "./host-files/host-files.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Pins } from "./snapshot/pins.ts";
 import type { StartLog } from "./start-stats.ts";
@@ -78,6 +79,8 @@ export interface VmContext {
   addresses?: AddressPool;
   /** What listens for VMs on the host. */
   forwards: Forwards;
+  /** What comes along from the host into each guest that starts. Absent: nothing. */
+  hostFiles?: HostFiles;
   /** Every start is told here, after it is over. */
   starts: StartLog;
   settings: VmSettings;

@@ -53,7 +53,8 @@ export async function setVm(
   if (session === undefined) return [];
   const { spec: now } = asStarted(row);
   const parts: SpecPart[] = (["vcpus", "memoryMib"] as const).filter((part) => spec[part] !== now[part]);
-  if (wanted.length > 0 && !(await growInGuest(context, row, session, spec, progress.signal))) {
+  const grown = Object.fromEntries(wanted.map(({ part }) => [part, spec[part]]));
+  if (wanted.length > 0 && !(await growInGuest(context, row, session, grown, progress.signal))) {
     parts.push(...wanted.map(({ part }) => part));
   }
   return parts;
@@ -85,7 +86,7 @@ async function growInGuest(
   context: VmContext,
   row: VmRow,
   session: Session,
-  { diskBytes, overlayBytes }: VmSpec,
+  { diskBytes = 0, overlayBytes = 0 }: Partial<VmSpec>,
   signal: AbortSignal,
 ): Promise<boolean> {
   if (row.state !== "running") return false;

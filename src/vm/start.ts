@@ -59,10 +59,11 @@ async function bringUp(
   const { clock } = options;
   progress.stage("prepare", "disks and initramfs");
   const described = machineSpec(context, row, { signal });
-  const [spec, fingerprint, keys] = await together([
+  const [spec, fingerprint, keys, git] = await together([
     described,
     described.then((it) => fingerprintOf(context.driver, it, { signal })),
     authorizedKeys(context, { signal }),
+    context.hostFiles?.gitIdentity({ signal }) ?? Promise.resolve(undefined),
     options.disks ?? ensureBlankDisks(context, row, { signal }),
   ]);
   clock.end("prepare");
@@ -70,11 +71,18 @@ async function bringUp(
   const image = context.images.resolve(row.imageId);
   const identity = newIdentity(row, keys);
   const { consoleLog } = vmPaths(context.paths, row.id);
-  const guest = { spec, config: guestConfig(identity, image, row), consoleLog, imageName: image.name };
+  const guest = {
+    spec,
+    config: { ...guestConfig(identity, image, row), ...(git && { git }) },
+    consoleLog,
+    imageName: image.name,
+  };
   await using undo = new AsyncDisposableStack();
   const up = await restoreOrBoot(context, guest, progress, { fingerprint, cold: options.cold ?? false, clock });
   undo.defer(() => up.machine.kill());
   undo.use(up.agent);
+  const leftOut = await context.hostFiles?.copy(up.agent, progress);
+  if (leftOut !== undefined) clock.end("files");
   signal.throwIfAborted();
   const lastStart = startOf(clock.record(up.kind, up.reason), row.spec);
   const { bootId } = identity;
@@ -88,7 +96,8 @@ async function bringUp(
   });
   undo.move();
   context.sessions.adopt(up.machine, up.agent);
-  progress.stage("ready");
+  // What stands here at the end is told to who asked for the start.
+  progress.stage("ready", leftOut);
 
   context.log.info("VM started", { vm: row.id, ...lastStart, phases: lastStart.phases, steps: up.steps });
   context.starts.add(lastStart);

@@ -160,6 +160,7 @@ const refused: Record<string, Record<string, Refused>> = {
     "of the parent as a hard link": [[file("f"), hard("a/.wh...", "f")], "a/.wh...", /whiteout of nothing/],
     "with something in it": [[file(".wh.a/b")], ".wh.a/b", /name is that of a whiteout/],
     "in a whiteout": [[wh(".wh.a/.wh.b")], ".wh.a/.wh.b", /name is that of a whiteout/],
+    "as a directory, by way of a link": [[link("l", ".wh.a"), file("l/x")], "l/x", /link to a whiteout's name/],
     "through links in a circle": [[link("a", "a"), wh("a/.wh.x")], "a/.wh.x", /too many symbolic links/],
   },
   "devices, owners, attributes": {

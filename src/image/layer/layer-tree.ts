@@ -6,7 +6,7 @@ import { attributesOf, newDirectory, newNode, place, remove, resetAttributes } f
 import type { DirectoryNode, FileNode } from "../tree.ts";
 import { shownPath, splitPath } from "./path.ts";
 import { Walker } from "./walk.ts";
-import { meaningOf } from "./whiteout.ts";
+import { isReserved, meaningOf } from "./whiteout.ts";
 
 export interface LayerRules {
   /** Whether names that begin with ".wh." delete; without, they are names like others. */
@@ -36,6 +36,7 @@ export class LayerTree {
     this.#rules = rules;
     this.#warn = warn;
     this.#walker = new Walker(this.root, rules.maxDepth, (parent, name) => {
+      if (rules.whiteouts && isReserved(name)) throw new TarError("its path goes through a link to a whiteout's name");
       this.impliedDirectories++;
       this.#markFresh(parent, name);
     });

@@ -13,7 +13,7 @@ export class Walker {
   readonly #onMade: (parent: DirectoryNode, name: string) => void;
   #steps = 0;
 
-  /** `onMade` is told of each directory that is made on the way. */
+  /** `onMade` is told of each directory that is about to be made on the way, and may throw. */
   constructor(root: DirectoryNode, maxDepth: number, onMade: (parent: DirectoryNode, name: string) => void) {
     this.#root = root;
     this.#maxDepth = maxDepth;
@@ -54,8 +54,8 @@ export class Walker {
         if (!create) return undefined;
         if (name.length > 255) throw new TarError("its path goes through a link to a name that is too long");
         next = newDirectory();
-        place(here, name, next);
         this.#onMade(here, name);
+        place(here, name, next);
       }
       stack.push(next);
       if (stack.length > this.#maxDepth) throw new TarError(`it is deeper than ${this.#maxDepth} directories`);

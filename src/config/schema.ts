@@ -97,7 +97,9 @@ export const configSchema = v.strictObject({
   stop_timeout_s: v.exactOptional(
     v.pipe(
       whole(0, 3600, "a whole number of seconds"),
-      v.description("Seconds that a VM may take to stop cleanly before it is ended by force."),
+      v.description(
+        "Seconds that a VM may take to stop cleanly before it is ended by force. What `vm run` runs gets half of them, before all else is asked to end.",
+      ),
     ),
   ),
   vm_defaults: v.exactOptional(vmDefaults),

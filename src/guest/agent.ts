@@ -30,6 +30,8 @@ export interface GuestConfig {
   init?: string;
   /** Run a first process beside the other work, so that the user's first is quicker. Default false. */
   warmUp?: boolean;
+  /** Absolute directories that are made where nothing has their names. */
+  directories?: readonly string[];
 }
 
 /** What makes a restored guest another machine than the one that was captured. */
@@ -55,6 +57,8 @@ export interface ExecSpec {
   cwd?: string;
   user?: string;
   terminal?: TerminalSize;
+  /** Number of the signal that `shutdown` sends it before anything else is asked to end. Absent: it is asked with all others. */
+  stopSignal?: number;
   /** Absent: /dev/null. Its end closes the process's stdin. */
   stdin?: Readable;
   stdout: Writable;
@@ -117,8 +121,11 @@ export interface GuestAgent extends AsyncDisposable {
   thaw(options: CallOptions & { identity?: GuestIdentity }): Promise<GuestSteps>;
   health(options: CallOptions): Promise<{ healthy: boolean; reason: string; uptimeMs: number }>;
   stats(options: CallOptions): Promise<GuestStats>;
-  /** Asks for a clean power-off; resolves when the agent has accepted. */
-  shutdown(options: CallOptions & { graceMs?: number }): Promise<void>;
+  /**
+   * Asks for a clean power-off; resolves when the agent has accepted. `mainGraceMs` is for processes with a stop signal, and comes
+   * first (0: they are asked with all others), `graceMs` for all.
+   */
+  shutdown(options: CallOptions & { graceMs?: number; mainGraceMs?: number }): Promise<void>;
   /** Resolves when the process runs. Throws `exec.not-found` / `exec.failed` when it cannot be started. */
   exec(spec: ExecSpec, options: CallOptions): Promise<ExecHandle>;
   stat(path: string, options: CallOptions & { follow?: boolean }): Promise<GuestFileInfo>;

@@ -112,6 +112,7 @@ function guestAgent(session: GuestSession): GuestAgent {
             bootId: config.bootId,
             init: config.init ?? "",
             warmUp: config.warmUp ?? false,
+            directories: [...(config.directories ?? [])],
           },
           call,
         ),
@@ -153,7 +154,9 @@ function guestAgent(session: GuestSession): GuestAgent {
     },
 
     async shutdown(options) {
-      await unary(session, guestFailure, options, (call) => agent.shutdown({ graceMs: options.graceMs ?? 0 }, call));
+      await unary(session, guestFailure, options, (call) =>
+        agent.shutdown({ graceMs: options.graceMs ?? 0, mainGraceMs: options.mainGraceMs ?? 0 }, call),
+      );
     },
 
     exec: (spec, options) => exec(session, spec, options),

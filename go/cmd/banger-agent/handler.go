@@ -33,6 +33,7 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 	mux.Handle(agentv1connect.NewAgentServiceHandler(service, options))
 	processes := process.NewService(state)
 	service.EndBeforeThaw(processes.EndAbandoned)
+	service.EndBeforeOthers(processes.StopMain)
 	mux.Handle(agentv1connect.NewProcessServiceHandler(processes, options))
 	mux.Handle(agentv1connect.NewFileServiceHandler(files.NewService(), options))
 	mux.Handle(agentv1connect.NewPortServiceHandler(ports.NewService(services), options))

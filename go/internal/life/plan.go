@@ -28,12 +28,15 @@ type Plan struct {
 	Init string
 	// WarmUp asks for a first process beside the other work.
 	WarmUp bool
+	// Directories are made where nothing has their names.
+	Directories []string
 }
 
 const (
 	minEntropyBytes = 32
 	maxEntropyBytes = 4096
 	maxEnvironment  = 4096
+	maxDirectories  = 1024
 )
 
 // ParsePlan checks everything that can be checked before a device is touched. The plan is never nil.
@@ -52,6 +55,7 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 		Entropy:        request.Entropy,
 		Init:           request.Init,
 		WarmUp:         request.WarmUp,
+		Directories:    request.Directories,
 	}
 	if plan.Init != "" && (!path.IsAbs(plan.Init) || strings.ContainsRune(plan.Init, 0)) {
 		return plan, fmt.Errorf("init: %q is no absolute path", plan.Init)
@@ -67,6 +71,9 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 	}
 	if workdir := plan.Guest.DefaultWorkdir; workdir != "" && !path.IsAbs(workdir) {
 		return plan, fmt.Errorf("default_workdir: %q is not absolute", workdir)
+	}
+	if err := checkDirectories(plan.Directories); err != nil {
+		return plan, err
 	}
 	if request.Network != nil {
 		wanted, err := network.Parse(request.Network)
@@ -95,6 +102,18 @@ func checkMoment(wallClockNanos int64, entropy []byte) error {
 	}
 	if n := len(entropy); n < minEntropyBytes || n > maxEntropyBytes {
 		return fmt.Errorf("entropy: %d bytes, want %d to %d", n, minEntropyBytes, maxEntropyBytes)
+	}
+	return nil
+}
+
+func checkDirectories(directories []string) error {
+	if len(directories) > maxDirectories {
+		return fmt.Errorf("directories: %d, at most %d can be given", len(directories), maxDirectories)
+	}
+	for _, directory := range directories {
+		if !path.IsAbs(directory) || strings.ContainsRune(directory, 0) {
+			return fmt.Errorf("directories: %q is no absolute path", directory)
+		}
 	}
 	return nil
 }

@@ -88,13 +88,28 @@ func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
 		go startFirstProcess(plan.Guest)
 	}
 	return together(
-		func() error { return log.Run("volumes", root.AttachVolumes) },
+		func() error {
+			if err := log.Run("volumes", root.AttachVolumes); err != nil {
+				return err
+			}
+			makeDirectories(plan.Directories)
+			return nil
+		},
 		func() error {
 			return log.Run("names", func() error {
 				return setNames(names{plan.Guest.VMID, plan.Guest.Hostname, plan.Guest.BootID, plan.NameServers})
 			})
 		},
 	)
+}
+
+// makeDirectories goes on when one cannot be made: a machine is of use without it, and commands say what they miss.
+func makeDirectories(directories []string) {
+	for _, directory := range directories {
+		if err := os.MkdirAll(directory, 0o755); err != nil {
+			fmt.Fprintf(os.Stderr, "banger-agent: a directory of the image: %v\n", err)
+		}
+	}
 }
 
 // startFirstProcess runs "true" and asks for nothing. The first process of a guest takes many times as long as later ones:

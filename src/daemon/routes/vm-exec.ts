@@ -17,7 +17,7 @@ export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec
   return async (params, socket, { signal }) => {
     const { agent, record } = await vms.agent(params.vm);
     const stdin = params.stdin === true ? new PassThrough() : undefined;
-    const { argv, environment, user, terminal } = params;
+    const { argv, environment, user, terminal, stopSignal } = params;
     // Root works where the repository was put; another user may not be able to go there.
     const cwd = params.cwd ?? (user === undefined ? record.workspace?.guestPath : undefined);
     const spec: ExecSpec = {
@@ -26,6 +26,7 @@ export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec
       ...(cwd === undefined ? {} : { cwd }),
       ...(user === undefined ? {} : { user }),
       ...(terminal === undefined ? {} : { terminal }),
+      ...(stopSignal === undefined ? {} : { stopSignal }),
       ...(stdin === undefined ? {} : { stdin }),
       stdout: socket.writer(frameType.output),
       stderr: socket.writer(frameType.errorOutput),

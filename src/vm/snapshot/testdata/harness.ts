@@ -160,7 +160,7 @@ export async function harness(): Promise<Harness> {
     inCatalog: () => false,
     pull: () => Promise.reject(new Error("not asked for")),
   });
-  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {} };
+  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {}, volumes: [] };
   const agents = new Map<unknown, GuestAgent>();
   const restore = async (spec: MachineSpec) => {
     await step("restore");

@@ -281,6 +281,14 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
    * @generated from field: bool warm_up = 13;
    */
   warmUp: boolean;
+
+  /**
+   * Absolute directories that are made, with their parents (root, 0755), where nothing has their names: working directory and volumes
+   * of the image. What cannot be made is told on the console.
+   *
+   * @generated from field: repeated string directories = 14;
+   */
+  directories: string[];
 };
 
 /**
@@ -583,6 +591,13 @@ export declare type ShutdownRequest = Message<"banger.agent.v1.ShutdownRequest">
    * @generated from field: uint32 grace_ms = 1;
    */
   graceMs: number;
+
+  /**
+   * Milliseconds for processes that have a stop signal, which get it before anything else is asked to end. 0: they get none.
+   *
+   * @generated from field: uint32 main_grace_ms = 2;
+   */
+  mainGraceMs: number;
 };
 
 /**
@@ -669,6 +684,13 @@ export declare type ExecStart = Message<"banger.agent.v1.ExecStart"> & {
    * @generated from field: bool stdin = 6;
    */
   stdin: boolean;
+
+  /**
+   * Signal that Shutdown sends to the process first, and waits for its end. 0: it is asked with all others.
+   *
+   * @generated from field: int32 stop_signal = 7;
+   */
+  stopSignal: number;
 };
 
 /**

@@ -22,6 +22,8 @@ export interface ImageLayer {
   sizeBytes?: number;
   /** A file with the compressed blob; it is read by the thread that needs it, and `open` is not called. */
   path?: string;
+  /** Nobody else has the chunks of the stream: they are empty once they were used. Default: false. */
+  givesAway?: boolean;
   /** The compressed bytes. Called when the layers below are applied; the reader of the stream destroys it. */
   open(signal: AbortSignal): Promise<Readable>;
 }
@@ -42,9 +44,9 @@ export async function rootfsFromLayers(
   const sources = layers.map((layer) => {
     const { label, diffId, path } = layer;
     if (path !== undefined) return { label, diffId, path };
-    const { sizeBytes } = layer;
+    const { sizeBytes, givesAway = false } = layer;
     const open = (signal: AbortSignal) => layer.open(signal);
-    return { label, diffId, open, ...(sizeBytes === undefined ? {} : { sizeBytes }) };
+    return { label, diffId, open, givesAway, ...(sizeBytes === undefined ? {} : { sizeBytes }) };
   });
   return await buildInThread({ layers: sources, target, kind: "layers", limits }, progress);
 }

@@ -26,6 +26,7 @@ export interface BuildLayer {
   label: string;
   /** Digest of the plain bytes ("sha256:..." or "sha512:..."), checked when it is given. */
   diffId: string | undefined;
+  /** Whoever opens it has no further use for the chunks: they are emptied. */
   open(signal: AbortSignal): Promise<Readable>;
 }
 
@@ -145,12 +146,12 @@ class Build {
     const stop = () => source.destroy(signal.reason as Error);
     signal.addEventListener("abort", stop, { once: true });
     try {
-      const plain = decompress(source, { allowXz: isArchive, signal });
+      const plain = decompress(source, { allowXz: isArchive, signal, discards: true });
       const onChunk = (bytes: number) => {
         signal.throwIfAborted();
         this.#counter.addUnpacked(bytes);
       };
-      const reader = new ByteReader(plain, { algorithm, onChunk });
+      const reader = new ByteReader(plain, { algorithm, onChunk, discards: true });
       this.#tree.beginLayer();
       const before = this.#counter.entries;
       for await (const entry of readTar(reader, { mayEndEarly: !isArchive })) {

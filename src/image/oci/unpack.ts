@@ -5,7 +5,7 @@ import { type Rootfs, rootfsFromLayers } from "../rootfs.ts";
 import type { ResolvedImage } from "./resolve-image.ts";
 import type { Descriptor } from "../../lib/oci-content.ts";
 
-/** Content of a layer, which ends well only when its size and digest were right. */
+/** Content of a layer, which ends well only when its size and digest were right; in chunks that nobody else has. */
 export type OpenLayer = (layer: Descriptor, signal: AbortSignal, label: string) => Promise<Readable>;
 
 /** Writes the ext4 file `target`, which must not exist; the caller removes it when this throws. */
@@ -23,6 +23,7 @@ export async function unpackImage(
       mediaType: layer.mediaType,
       label,
       sizeBytes: layer.sizeBytes,
+      givesAway: true,
       open: (signal: AbortSignal) => open(layer, signal, label),
     };
   });

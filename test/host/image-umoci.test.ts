@@ -12,6 +12,7 @@ import { archive, everything, netRawCapability } from "../../src/image/testdata/
 import type { TestEntry } from "../../src/image/testdata/archive.ts";
 import { assertSound } from "../../src/image/testdata/ext4.ts";
 import { quietProgress } from "../../src/lib/progress.ts";
+import { unpackWithUmoci } from "../support/umoci.ts";
 
 const startedAt = Math.floor(Date.now() / 1000);
 const directory = mkdtempSync(join(tmpdir(), "banger-umoci-"));
@@ -22,41 +23,6 @@ function sh(file: string, args: readonly string[], cwd = directory): Buffer {
   assert.equal(ran.error, undefined);
   assert.equal(ran.status, 0, `${file} ${args.join(" ")}: ${ran.stderr.toString()}`);
   return ran.stdout;
-}
-
-/** What umoci makes of layers; the directory of its root file system. */
-function unpackWithUmoci(name: string, layers: readonly Buffer[]): string {
-  const layout = join(directory, `${name}-layout`);
-  for (const kind of ["blobs/sha256"]) mkdirSync(join(layout, kind), { recursive: true });
-  const blob = (bytes: Buffer) => {
-    const digest = createHash("sha256").update(bytes).digest("hex");
-    writeFileSync(join(layout, "blobs/sha256", digest), bytes);
-    return { digest: `sha256:${digest}`, size: bytes.length };
-  };
-  const json = (value: unknown) => blob(Buffer.from(JSON.stringify(value)));
-  const diffIds = layers.map((bytes) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`);
-  const type = (kind: string) => `application/vnd.oci.image.${kind}`;
-  const config = json({
-    created: "2026-01-01T00:00:00Z",
-    architecture: "amd64",
-    os: "linux",
-    config: {},
-    rootfs: { type: "layers", diff_ids: diffIds },
-    history: diffIds.map(() => ({ created: "2026-01-01T00:00:00Z" })),
-  });
-  const manifest = json({
-    schemaVersion: 2,
-    mediaType: type("manifest.v1+json"),
-    config: { mediaType: type("config.v1+json"), ...config },
-    layers: layers.map((bytes) => ({ mediaType: type("layer.v1.tar+gzip"), ...blob(gzipSync(bytes, { level: 1 })) })),
-  });
-  const annotations = { "org.opencontainers.image.ref.name": "x" };
-  const index = { schemaVersion: 2, manifests: [{ mediaType: type("manifest.v1+json"), ...manifest, annotations }] };
-  writeFileSync(join(layout, "index.json"), JSON.stringify(index));
-  writeFileSync(join(layout, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
-  const bundle = join(directory, `${name}-bundle`);
-  sh("umoci", ["unpack", "--image", `${layout}:x`, bundle]);
-  return join(bundle, "rootfs");
 }
 
 /** Every entry of a tree with all that can be seen of it. */
@@ -81,7 +47,9 @@ function factsOf(root: string): string[] {
 }
 
 async function compare(name: string, layers: readonly Buffer[]): Promise<void> {
-  const wanted = factsOf(unpackWithUmoci(name, layers));
+  const { root, said } = unpackWithUmoci(join(directory, name), layers);
+  assert.ok(root !== undefined, said);
+  const wanted = factsOf(root);
   const image = join(directory, `${name}.ext4`);
   const mediaType = "application/vnd.oci.image.layer.v1.tar+gzip";
   const sources = layers.map((bytes, index) => {

@@ -16,6 +16,7 @@ lint: build ## types, lint, format, dead code, import walls, generated code
 	@sh scripts/lint.sh
 
 bench: build ## ratios with both sides measured in one run
+	@sh scripts/setup.sh --test
 	@.cache/bin/node bench/run.ts
 
 generate: setup ## code of proto/, docs made from the source

@@ -66,7 +66,7 @@ async function build(image: SpecialImage, target: string): Promise<void> {
 }
 
 const tarOf = (content: SpecialImage["layers"][number]): Buffer =>
-  Buffer.isBuffer(content) ? content : archive(content as Exclude<typeof content, Buffer>);
+  Buffer.isBuffer(content) ? content : archive(content);
 
 function withMounted<T>(image: string, at: string, use: () => T): T {
   mkdirSync(at);

@@ -33,6 +33,7 @@ function expect(error: unknown, why: RegExp): void {
   assert.ok(["image.invalid", "image.not-found", "image.ambiguous"].includes(error.code), error.code);
   assert.match(error.message, why);
   assert.doesNotMatch(error.message + (error.hint ?? ""), /[\p{Cc}\p{Cf}]/u, "no control characters");
+  assert.doesNotMatch(error.hint ?? "", /[;&|$`]/, "a hint can be pasted");
   assert.ok(error.message.length < 3000, "the message is bounded");
 }
 
@@ -61,7 +62,7 @@ function repositoryOf(document: Buffer, mediaType: string, others: readonly Buff
 
 describe("refused: manifests", () => {
   const layers = (changes: object, count = 1) =>
-    json({ ...manifest, layers: Array(count).fill({ ...layer, ...changes }) });
+    json({ ...manifest, layers: Array.from({ length: count }, () => ({ ...layer, ...changes })) });
   const cases: Record<string, readonly [Buffer, RegExp]> = {
     "10,000 layers": [layers({}, 10_000), /more than 512 layers/],
     "a media type of a million lists": [withText(manifest, "mediaType", nested(1_000_000)), /contradicts itself/],
@@ -117,11 +118,15 @@ describe("refused: indexes", () => {
     "an entry of an unknown kind": [index({ ...good, mediaType: "x/y" }), /contradicts its manifest/],
     "an entry with a digest of an unknown kind": [index({ ...good, digest: "md5:00" }), /not known/],
     "an entry that leads upwards": [index({ ...good, digest: "sha256:../../x" }), /not known/],
-    "more than 1000 entries": [index(...Array(1001).fill(good)), /wrong at "manifests"/],
+    "more than 1000 entries": [index(...Array.from({ length: 1001 }, () => good)), /wrong at "manifests"/],
     "a platform of lists": [index({ ...good, platform: [[]] }), /manifests.0.platform/],
     "platforms of control characters": [
       index({ ...good, platform: { os: "linux", architecture: "\u001b[31m\u202e" } }),
       /no image for/,
+    ],
+    "a platform that is a command": [
+      index({ ...good, platform: { os: "linux", architecture: "x; rm -rf ~ #" } }),
+      /it has linux\/x; rm -rf ~ #$/,
     ],
     "no entry at all": [index(), /no image for/],
   };
@@ -161,7 +166,7 @@ describe("refused: configs", () => {
     "a million lists": [withText(config, "rootfs", nested(1_000_000)), /wrong at "rootfs/],
     "an architecture of lists": [withText(config, "architecture", nested(100_000)), /wrong at "architecture"/],
     "100,000 variables": [json({ ...config, ...runs({ Env: Array(100_000).fill("A=1") }) }), /config.Env/],
-    "100,000 steps": [json({ ...config, history: Array(100_000).fill({}) }), /history/],
+    "100,000 steps": [json({ ...config, history: Array.from({ length: 100_000 }, () => ({})) }), /history/],
     "a user of 100 kB": [json({ ...config, ...runs({ User: "u".repeat(100_000) }) }), /config.User/],
     "a zero byte in a variable": [json({ ...config, ...runs({ Env: ["A=\0"] }) }), /config.Env/],
     "a zero byte in the working directory": [json({ ...config, ...runs({ WorkingDir: "/\0" }) }), /WorkingDir/],

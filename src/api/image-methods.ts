@@ -134,13 +134,28 @@ export const imageMethods = {
     params: v.strictObject({
       /** A name of the catalog, or a reference: "alpine:3.20", "ghcr.io/owner/app@sha256:…". */
       name: v.pipe(v.string(), v.minLength(1), v.maxLength(1024)),
+      /** Makes the image again although it is there. */
       force: v.optional(v.boolean()),
       /** "linux/arm64". Default: this host's. */
       platform: v.optional(v.string()),
-      /** Plain HTTP and any certificate are fine. Default: plain HTTP with this machine only. */
+      /**
+       * Plain HTTP and any certificate are fine. Default: when they were at the last pull of this reference, else plain HTTP with this
+       * machine only.
+       */
       insecure: v.optional(v.boolean()),
     }),
-    result: imageRecord,
+    result: v.object({
+      ...imageRecord.entries,
+      pulled: v.optional(
+        v.object({
+          outcome: v.pipe(
+            v.picklist(["made", "present", "rebuilt"]),
+            v.description("present: it was there; rebuilt: it was there, and its disk was made again of the same content"),
+          ),
+          insecure: v.pipe(v.boolean(), v.description("plain HTTP and any certificate were allowed")),
+        }),
+      ),
+    }),
   }),
   "image.catalog": method({
     kind: "unary",

@@ -1,7 +1,6 @@
 // The image store with images of registries and layouts: names, tags, sharing, exporting, files that stay where they are.
 import assert from "node:assert/strict";
 import {
-  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -48,6 +47,7 @@ const open = () =>
     paths: {
       imagesDir: join(root, "images"),
       imageTagsFile: join(root, "image-tags.json"),
+      insecureImagesFile: join(root, "insecure.json"),
       cacheDir: join(root, "cache"),
       blobsDir: join(root, "cache/blobs"),
     },
@@ -218,10 +218,8 @@ describe("images of files", { concurrency: false }, () => {
     assert.equal(named.name, "app:1.0");
     await assert.rejects(store.importFrom({ path: layout }, quiet()), { code: "image.exists" });
     assert.deepEqual((await store.importFrom({ path: layout, name: "mine" }, quiet())).tags, ["app:1.0"]);
-    await assert.rejects(store.export({ image: "mine", path: join(root, "out") }, quiet()), {
-      message: /not in the cache/,
-    });
-    assert.ok(!existsSync(join(root, "out")));
+    const flat = await store.export({ image: "mine", path: join(root, "flat") }, quiet());
+    assert.equal(flat.original, false, "its layers are nowhere any more");
     await store.delete("mine");
     await pull("app:1");
     const out = join(root, "out");
@@ -229,6 +227,11 @@ describe("images of files", { concurrency: false }, () => {
     await assert.rejects(store.export({ image: "app:1", path: out }, quiet()), {
       code: "file.failed",
       message: /exists/,
+    });
+    await assert.rejects(store.export({ image: "app:1", path: join(root, "none/out") }, quiet()), {
+      code: "file.failed",
+      message: /there is no directory ".*none"$/,
+      hint: `mkdir -p ${join(root, "none")}`,
     });
     await store.export({ image: "app:1", path: `${out}.tar` }, quiet());
     await store.delete("app:1");

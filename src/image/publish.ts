@@ -51,22 +51,29 @@ export async function publishRootfs(
   return await parts.artifacts.add(staging, row, from.force);
 }
 
+/** made: it was not there; present: it was, and got the name at most; rebuilt: its disk was made again of the same content. */
+export type Outcome = "made" | "present" | "rebuilt";
+export type PublishedRow = ArtifactRow & { outcome: Outcome };
+
 /**
- * Unpacks an image and publishes it. One that is there already only gets the name, without a layer being read. Its id is
- * that of its config, which stands for the content of all its layers.
+ * Unpacks an image and publishes it. One that is there already only gets the name, without a layer being read, unless it shall be
+ * rebuilt: that is refused with `image.in-use` while anything uses it, since guests keep in memory where files lie on its disk. Its
+ * id is that of its config, which stands for the content of all its layers.
  */
 export async function publishImage(
   parts: StoreParts,
   image: ResolvedImage,
   open: OpenLayer,
-  from: Origin,
+  from: Origin & { rebuild?: boolean },
   progress: Progress,
-): Promise<ArtifactRow> {
+): Promise<PublishedRow> {
   const { algorithm, hex } = splitDigest(image.manifest.config.digest);
   const id = algorithm === "sha256" ? hex : createHash("sha256").update(hex).digest("hex");
   const present = () => parts.artifacts.list().find((row) => row.id === id);
   const before = present();
-  if (before !== undefined) return await addName(before, from.name, parts);
+  const named = async (row: ArtifactRow) => await addName(row, from.name, parts);
+  if (before !== undefined && from.rebuild !== true) return { ...(await named(before)), outcome: "present" };
+  if (before !== undefined) parts.artifacts.checkUnused(before);
   await using staging = await stagingDirectory(parts.directory);
   const rootfs = await unpackImage(image, open, join(staging.path, "rootfs.ext4"), progress);
   await writeFileAtomic(join(staging.path, documentNames.manifest), image.raw.bytes);
@@ -74,8 +81,13 @@ export async function publishImage(
   progress.signal.throwIfAborted();
   // Another reference to the same image may have been faster.
   const meanwhile = present();
-  if (meanwhile !== undefined) return await addName(meanwhile, from.name, parts);
+  if (meanwhile !== undefined && from.rebuild !== true) return { ...(await named(meanwhile)), outcome: "present" };
   const manifest = JSON.stringify(manifestOf(image, rootfs, from.source));
+  const row = { id, name: from.name, manifest, createdAt: Date.now() };
+  if (meanwhile !== undefined) {
+    const files = ["rootfs.ext4", ...Object.values(documentNames)];
+    return { ...(await named(await parts.artifacts.replace(staging.path, row, files))), outcome: "rebuilt" };
+  }
   await freeName(from.name, id, parts);
-  return await parts.artifacts.add(staging.path, { id, name: from.name, manifest, createdAt: Date.now() }, true);
+  return { ...(await parts.artifacts.add(staging.path, row, true)), outcome: "made" };
 }

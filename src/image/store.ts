@@ -21,12 +21,12 @@ import { type HistoryEntry, parseConfig } from "./oci/config.ts";
 import { parseManifest } from "./oci/manifest.ts";
 import type { Registries } from "./oci/source.ts";
 import { pullImage } from "./pull.ts";
-import { documentNames, type StoreParts } from "./publish.ts";
+import { documentNames, type Outcome, type StoreParts } from "./publish.ts";
 import { promoteImage, registerImage, type RegisterRequest } from "./register.ts";
 import { ImageTags } from "./tags.ts";
 
 export interface ImageStoreOptions {
-  paths: Pick<Paths, "imagesDir" | "imageTagsFile" | "cacheDir" | "blobsDir">;
+  paths: Pick<Paths, "imagesDir" | "imageTagsFile" | "insecureImagesFile" | "cacheDir" | "blobsDir">;
   table: ArtifactTable;
   /** Names of the VMs that use an image. */
   usedBy: (id: string) => readonly string[];
@@ -40,13 +40,16 @@ export interface ImageStoreOptions {
 }
 
 export interface PullRequest {
-  /** Make it again although it is there. */
+  /** Make it again although it is there; `image.in-use` while anything uses it. */
   force?: boolean | undefined;
   /** "linux/arm64". Default: this host's. */
   platform?: string | undefined;
-  /** Plain HTTP and any certificate are fine. */
+  /** Plain HTTP and any certificate are fine. Default: when they were at the last pull of this reference. */
   insecure?: boolean | undefined;
 }
+
+/** An image, and what a pull has done besides. */
+export type PulledImage = ImageRecord & { pulled: { outcome: Outcome; insecure: boolean } };
 
 /** The documents that an image was made of, as text. */
 export interface ImageDocuments {
@@ -63,12 +66,12 @@ export interface ImageStore {
   /** From an image layout, an archive of images, or the tar of a root file system (plain, gzip, zstd or xz). */
   importFrom(request: ImportRequest, progress: Progress): Promise<ImageRecord>;
   /** From a recipe of the catalog, or from a registry. Concurrent pulls of one image share the work. */
-  pull(name: string, options: PullRequest, progress: Progress): Promise<ImageRecord>;
+  pull(name: string, options: PullRequest, progress: Progress): Promise<PulledImage>;
   /** One more name. With `force` it is taken from whoever has it. */
   tag(reference: string, name: string, options: { force?: boolean | undefined }): Promise<ImageRecord>;
   /** Takes a name away; the last one of an image cannot be. */
   untag(name: string): Promise<ImageRecord>;
-  /** As an OCI image layout; `image.invalid` when its layers cannot be had any more. */
+  /** As an OCI image layout; of a single layer when it never had others, or they cannot be had any more. */
   export(
     request: ExportRequest & { image: string },
     progress: Progress,
@@ -103,10 +106,12 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
   });
   const isThere = (id: string) => artifacts.list().some((row) => row.id === id);
   const tags = await ImageTags.open(paths.imageTagsFile, isThere, options.log);
+  const insecureNames = await ImageTags.open(paths.insecureImagesFile, isThere, options.log);
+  const isInsecure = (name: string) => isThere(insecureNames.idOf(name) ?? "");
   const parts: StoreParts = { directory, artifacts, tags, table };
   const blobs = await BlobStore.open(paths.blobsDir, options.log);
   const fetches = new BlobFetches(blobs);
-  const pulls = new SharedWork<ImageRecord>();
+  const pulls = new SharedWork<PulledImage>();
   const record = (row: ArtifactRow): ImageRecord =>
     toRecord(row, join(artifacts.directoryOf(row.id), "rootfs.ext4"), tags.of(row.id));
   const find = (reference: string) => resolveImageName(reference, { artifacts, tags, registries });
@@ -123,6 +128,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       const { id } = find(reference);
       await artifacts.delete(id);
       await tags.forget(id);
+      await insecureNames.forget(id);
     },
     async importFrom(request, progress) {
       return record(await importImage({ ...parts, registries, stagingRoot: paths.cacheDir }, request, progress));
@@ -132,7 +138,10 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       const force = request.force ?? false;
       if (recipe !== undefined) {
         artifacts.checkName(name, force);
-        return pulls.run(name, progress, async (inner) => record(await publishRecipe(parts, recipe, force, inner)));
+        return pulls.run(name, progress, async (inner) => ({
+          ...record(await publishRecipe(parts, recipe, force, inner)),
+          pulled: { outcome: "made", insecure: false },
+        }));
       }
       if (registries === undefined) {
         throw new BangerError("image.not-found", `the catalog has no image "${name}": it has ${names().join(", ")}`, {
@@ -140,10 +149,15 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
         });
       }
       const normal = registries.normalize(name);
-      const key = JSON.stringify([normal, request.platform, request.insecure]);
-      return pulls.run(key, progress, async (inner) =>
-        record(await pullImage({ ...parts, registries, blobs, fetches }, normal, request, inner)),
-      );
+      const insecure = request.insecure ?? isInsecure(normal);
+      const key = JSON.stringify([normal, request.platform, insecure, force]);
+      const how = { ...request, insecure };
+      return pulls.run(key, progress, async (inner) => {
+        const row = await pullImage({ ...parts, registries, blobs, fetches }, normal, how, inner);
+        if (insecure) await insecureNames.set(normal, row.id);
+        else await insecureNames.remove(normal);
+        return { ...record(row), pulled: { outcome: row.outcome, insecure } };
+      });
     },
     async tag(reference, name, { force = false }) {
       const row = find(reference);
@@ -177,7 +191,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
     },
     async export({ image, ...request }, progress) {
       const row = find(image);
-      return exportImage({ registries, blobs, fetches }, record(row), await documents(row), request, progress);
+      return exportImage({ registries, blobs, fetches, isInsecure }, record(row), await documents(row), request, progress);
     },
     async register(request, progress) {
       return record(await registerImage(parts, request, progress));

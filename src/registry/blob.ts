@@ -20,7 +20,8 @@ export interface BlobRequest {
 
 /** Bytes after which attempts are counted anew. */
 const progressBytes = 256 * 1024;
-const bufferBytes = 1024 * 1024;
+/** Chunks as they come from the socket, of up to 64 KiB: none is copied to join others. */
+const bufferedChunks = 16;
 
 /**
  * Opens a blob: the first answer is there when this returns. Destroying the stream closes the connection. The stream fails with
@@ -35,7 +36,8 @@ export async function openBlob(request: BlobRequest): Promise<Readable> {
   const chunks = bytesFrom(request, first, life.signal);
   // Not Readable.from: it waits for the next chunk before it is destroyed, and that chunk may never come.
   const stream = new Readable({
-    highWaterMark: bufferBytes,
+    objectMode: true,
+    highWaterMark: bufferedChunks,
     read() {
       chunks.next().then(
         (step) => this.push(step.done === true ? null : step.value),

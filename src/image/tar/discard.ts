@@ -13,3 +13,9 @@ export function discard(piece: Buffer): void {
   if (buffer.byteLength < leastBytes || byteOffset + byteLength < buffer.byteLength) return;
   if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
+
+/** Frees the memory of a piece that has it for itself, and of which nobody else has a copy; others are left as they are. */
+export function discardAlone(piece: Buffer): void {
+  const { buffer, byteLength } = piece;
+  if (byteLength === buffer.byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0);
+}

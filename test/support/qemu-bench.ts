@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { test } from "node:test";
 import { BangerError } from "../../src/lib/errors.ts";
 import { type Logger, silentLogger } from "../../src/lib/log.ts";
 import type { Driver, MachineSpec } from "../../src/vmm/driver.ts";
@@ -11,7 +12,7 @@ import { createQemuDriver } from "../../src/vmm/qemu/driver.ts";
 import { type TinyInit, testKernel, writeTinyInitramfs } from "./tiny-guest.ts";
 import { until } from "./until.ts";
 
-export class QemuBench implements AsyncDisposable {
+export class QemuBench {
   readonly root = mkdtempSync(join(tmpdir(), "banger-qemu-"));
   readonly homeId = randomBytes(6).toString("hex");
   readonly kernel = testKernel();
@@ -45,12 +46,27 @@ export class QemuBench implements AsyncDisposable {
     };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Ends what still runs and removes all files; says what it was: machine to pid. */
+  async end(): Promise<ReadonlyMap<string, number>> {
     const left = await this.driver.list(this.homeId);
     for (const [vmId, pid] of left) await this.driver.killOrphan(vmId, this.homeId, pid);
     rmSync(this.root, { recursive: true, force: true });
-    assert.deepEqual(left, new Map(), "machines were left running");
+    return left;
   }
+}
+
+/** A test with a bench of its own. What fails in it is the error, and not the machines that it then left running. */
+export function benchTest(name: string, body: (bench: QemuBench) => Promise<void>): void {
+  void test(name, async () => {
+    const bench = new QemuBench();
+    try {
+      await body(bench);
+    } catch (error) {
+      await bench.end();
+      throw error;
+    }
+    assert.deepEqual(await bench.end(), new Map(), "machines were left running");
+  });
 }
 
 /** What a machine has in its directory only while it runs. */

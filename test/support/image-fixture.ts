@@ -10,6 +10,8 @@ import { json } from "../../src/image/oci/testdata/layout.ts";
 import { startRegistry } from "../../src/registry/testdata/docker-registry.ts";
 
 const directory = join(import.meta.dirname, "../../.cache/test-images");
+/** To be raised when the content changes: what was made before is made again. */
+const edition = 2;
 const basePackages = ["systemd", "systemd-sysv", "dbus", "python3", "libcap2-bin", "iputils-ping", "ca-certificates"];
 
 /** How the layers of an image are packed: media type and the program that packs, if any. */
@@ -28,7 +30,7 @@ export const imageNames = { small: "test/small:gzip", large: (packing: Packing) 
  * some minutes, 2 GB of memory and 5 GB of disk, and kept below the checkout's own cache.
  */
 export async function imageStore(): Promise<string> {
-  const store = join(directory, "store");
+  const store = join(directory, `store-${edition}`);
   if (existsSync(store)) return store;
   if (process.getuid?.() !== 0) throw new Error("images for tests and measurements are made as root");
   const work = join(directory, `new-${process.pid}`);
@@ -46,6 +48,9 @@ export async function imageStore(): Promise<string> {
     };
     await put(imageNames.small, "gzip", layers.slice(0, 1));
     for (const packing of ["gzip", "zstd", "plain"] as const) await put(imageNames.large(packing), packing, layers);
+    for (const name of readdirSync(directory)) {
+      if (name.startsWith("store-")) rmSync(join(directory, name), { recursive: true });
+    }
     renameSync(made, store);
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -35,20 +35,20 @@ const namePieces = [
 ].concat([sha256, "\0", "é", "%", "5000", "x".repeat(200), "?", "#", "\\", "%2f", "\u202e", "0x7f.1", "library", "//"]);
 
 fuzz("references", 2000, (random) => {
-  const text = joined(random, namePieces, 10);
+  const name = joined(random, namePieces, 10);
   let reference;
   try {
-    reference = parseReference(text);
+    reference = parseReference(name);
   } catch (error) {
-    assert.ok(error instanceof BangerError && error.code === "image.reference-invalid", text);
-    assert.ok(error.message.length < 600 && !controls.test(error.message), text);
+    assert.ok(error instanceof BangerError && error.code === "image.reference-invalid", name);
+    assert.ok(error.message.length < 600 && !controls.test(error.message), name);
     return;
   }
   const whole = formatReference(reference);
-  assert.deepEqual(parseReference(whole), reference, text);
+  assert.deepEqual(parseReference(whole), reference, name);
   const url = new URL(`https://${endpointOf(reference.registry)}/v2/${reference.repository}/manifests/x`);
-  assert.equal(url.pathname, `/v2/${reference.repository}/manifests/x`, text);
-  assert.equal(url.username + url.password + url.search + url.hash, "", text);
+  assert.equal(url.pathname, `/v2/${reference.repository}/manifests/x`, name);
+  assert.equal(url.username + url.password + url.search + url.hash, "", name);
 });
 
 const challengePieces = [

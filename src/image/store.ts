@@ -2,7 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type * as v from "valibot";
-import type { ImageRecord, catalogEntry } from "../api/records.ts";
+import type { imageCatalogEntry } from "../api/image-methods.ts";
+import type { ImageRecord } from "../api/records.ts";
 import type { Paths } from "../config/paths.ts";
 import { type ArtifactRow, type ArtifactTable, openArtifactStore } from "../lib/artifact-store.ts";
 import { BangerError } from "../lib/errors.ts";
@@ -20,6 +21,9 @@ import { BlobStore } from "./oci/blob-store.ts";
 import { type HistoryEntry, parseConfig } from "./oci/config.ts";
 import { parseManifest } from "./oci/manifest.ts";
 import type { Registries } from "./oci/source.ts";
+import { catalogEntries } from "./pinned/entries.ts";
+import { pullPinned } from "./pinned/pull.ts";
+import type { PinnedImage } from "./pinned/schema.ts";
 import { pullImage } from "./pull.ts";
 import { documentNames, type Outcome, type StoreParts } from "./publish.ts";
 import { promoteImage, registerImage, type RegisterRequest } from "./register.ts";
@@ -35,6 +39,8 @@ export interface ImageStoreOptions {
   log: Logger;
   /** Recipes that can be pulled. Default: those of banger. */
   catalog?: readonly ImageRecipe[];
+  /** Images of registries that can be pulled by a name of the catalog. Default: none. */
+  pinned?: readonly PinnedImage[];
   /** Absent: nothing is pulled from registries. */
   registries?: Registries;
 }
@@ -65,7 +71,7 @@ export interface ImageStore {
   delete(reference: string): Promise<void>;
   /** From an image layout, an archive of images, or the tar of a root file system (plain, gzip, zstd or xz). */
   importFrom(request: ImportRequest, progress: Progress): Promise<ImageRecord>;
-  /** From a recipe of the catalog, or from a registry. Concurrent pulls of one image share the work. */
+  /** An image or a recipe of the catalog, or what a registry has. Concurrent pulls of one image share the work. */
   pull(name: string, options: PullRequest, progress: Progress): Promise<PulledImage>;
   /** One more name. With `force` it is taken from whoever has it. */
   tag(reference: string, name: string, options: { force?: boolean | undefined }): Promise<ImageRecord>;
@@ -86,8 +92,8 @@ export interface ImageStore {
   history(reference: string): Promise<HistoryEntry[]>;
   /** Blobs of pulled images. */
   readonly cache: Pick<BlobStore, "directory" | "list" | "verify" | "prune">;
-  catalog(): v.InferOutput<typeof catalogEntry>[];
-  /** True when `pull` can be tried without being asked to: for recipes, and for names that only a registry's image can have. */
+  catalog(): v.InferOutput<typeof imageCatalogEntry>[];
+  /** True when `pull` can be tried without being asked to: for what is in the catalog, and for names that only a registry's image can have. */
   inCatalog(name: string): boolean;
 }
 
@@ -95,8 +101,11 @@ export interface ImageStore {
 export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
   const { paths, registries, table } = options;
   const directory = paths.imagesDir;
-  const recipes = options.catalog ?? imageCatalog;
-  const names = () => recipes.map((recipe) => recipe.name);
+  const pinned = options.pinned ?? [];
+  const isPinned = (name: string) => pinned.some((entry) => entry.name === name);
+  // A list of the user may give the name of a recipe to something else.
+  const recipes = (options.catalog ?? imageCatalog).filter((recipe) => !isPinned(recipe.name));
+  const names = () => [...recipes, ...pinned].map((entry) => entry.name);
   const artifacts = await openArtifactStore({
     ...options,
     kind: "image",
@@ -148,15 +157,24 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
           hint: "banger image catalog",
         });
       }
-      const normal = registries.normalize(name);
+      const entry = pinned.find((other) => other.name === name);
+      const normal = entry === undefined ? registries.normalize(name) : name;
       const insecure = request.insecure ?? isInsecure(normal);
       const key = JSON.stringify([normal, request.platform, insecure, force]);
       const how = { ...request, insecure };
       return pulls.run(key, progress, async (inner) => {
-        const row = await pullImage({ ...parts, registries, blobs, fetches }, normal, how, inner);
-        if (insecure) await insecureNames.set(normal, row.id);
-        else await insecureNames.remove(normal);
-        return { ...record(row), pulled: { outcome: row.outcome, insecure } };
+        const get = async (reference: string) => {
+          const row = await pullImage({ ...parts, registries, blobs, fetches }, reference, how, inner);
+          if (insecure) await insecureNames.set(reference, row.id);
+          else await insecureNames.remove(reference);
+          return row;
+        };
+        if (entry === undefined) {
+          const row = await get(normal);
+          return { ...record(row), pulled: { outcome: row.outcome, insecure } };
+        }
+        const { row, pulled } = await pullPinned({ ...parts, registries }, entry, how, get);
+        return { ...record(row), pulled: { outcome: pulled?.outcome ?? "present", insecure } };
       });
     },
     async tag(reference, name, { force = false }) {
@@ -171,7 +189,8 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       return record(await addName(row, normal, parts));
     },
     async untag(name) {
-      const normal = normalName(name, registries);
+      // Names of the catalog may have dots, and are no references.
+      const normal = holderOf(name, artifacts, tags) === undefined ? normalName(name, registries) : name;
       const id = holderOf(normal, artifacts, tags);
       const row = artifacts.list().find((entry) => entry.id === id);
       if (row === undefined) {
@@ -191,7 +210,13 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
     },
     async export({ image, ...request }, progress) {
       const row = find(image);
-      return exportImage({ registries, blobs, fetches, isInsecure }, record(row), await documents(row), request, progress);
+      return exportImage(
+        { registries, blobs, fetches, isInsecure },
+        record(row),
+        await documents(row),
+        request,
+        progress,
+      );
     },
     async register(request, progress) {
       return record(await registerImage(parts, request, progress));
@@ -226,13 +251,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       return manifest.kind === "manifest" ? [...parseConfig(found.config, manifest, row.name).history] : [];
     },
     cache: blobs,
-    catalog: () =>
-      recipes.map(({ name, description, architecture }) => ({
-        name,
-        description,
-        architecture,
-        present: artifacts.list().some((row) => row.name === name),
-      })),
+    catalog: () => catalogEntries(recipes, pinned, artifacts.list(), (name) => holderOf(name, artifacts, tags)),
     inCatalog: (name) => names().includes(name) || (registries !== undefined && /[:/@]/.test(name)),
   };
 }

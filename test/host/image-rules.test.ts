@@ -1,7 +1,6 @@
 // Images on which tools disagree: each is what umoci makes of it, entry by entry, or what the rules of this project say instead.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -11,6 +10,7 @@ import { defaultLimits } from "../../src/image/layer/limits.ts";
 import { archive } from "../../src/image/testdata/archive.ts";
 import { assertSound } from "../../src/image/testdata/ext4.ts";
 import { quietProgress } from "../../src/lib/progress.ts";
+import { attributesOf, factsOf, withMounted } from "../support/mounted.ts";
 import { specialImages } from "../support/special-images.ts";
 import type { SpecialImage } from "../support/special-images.ts";
 import { unpackWithUmoci } from "../support/umoci.ts";
@@ -18,42 +18,6 @@ import { unpackWithUmoci } from "../support/umoci.ts";
 const startedAt = Math.floor(Date.now() / 1000);
 const directory = mkdtempSync(join(tmpdir(), "banger-rules-"));
 after(() => rmSync(directory, { recursive: true }));
-
-interface Facts {
-  /** Content, target or kind. */
-  what: string;
-  /** Mode, owner, time, names, device. */
-  more: string;
-}
-
-/** Every path of a tree with what is there. */
-function factsOf(root: string): Map<string, Facts> {
-  const found = new Map<string, Facts>();
-  const top = Buffer.from(root);
-  const firstNames = new Map<bigint, string>();
-  const look = (path: Buffer) => {
-    const info = lstatSync(path, { bigint: true });
-    const name = path.subarray(top.length + 1).toString("latin1");
-    // What nothing says a time of has none here, and that of its making elsewhere.
-    const time = info.isDirectory() && Number(info.mtimeNs / 1_000_000_000n) >= startedAt ? 0n : info.mtimeNs;
-    const names = info.isDirectory() ? "" : ` = ${firstNames.get(info.ino) ?? (firstNames.set(info.ino, name), name)}`;
-    const device = info.isCharacterDevice() || info.isBlockDevice() ? ` device ${info.rdev}` : "";
-    const more = `${info.mode.toString(8)} ${info.uid}:${info.gid} ${time}${names}${device}`;
-    if (info.isDirectory()) {
-      found.set(name, { what: "directory", more });
-      for (const child of readdirSync(path, { encoding: "buffer" }).toSorted((a, b) => a.compare(b))) {
-        look(Buffer.concat([path, Buffer.from("/"), child]));
-      }
-    } else if (info.isSymbolicLink()) {
-      found.set(name, { what: `-> ${readlinkSync(path, { encoding: "buffer" }).toString("latin1")}`, more });
-    } else found.set(name, { what: info.isFile() ? readFileSync(path, "latin1") : "other", more });
-  };
-  look(top);
-  const ran = spawnSync("getfattr", ["-R", "-P", "-h", "-d", "-m", "-", "-e", "hex", "."], { cwd: root });
-  assert.equal(ran.status, 0, ran.stderr.toString());
-  found.set("attributes", { what: ran.stdout.toString("latin1").split("\n\n").toSorted().join("\n\n"), more: "" });
-  return found;
-}
 
 async function build(image: SpecialImage, target: string): Promise<void> {
   const layers = image.layers.map((content, index) => ({
@@ -68,18 +32,6 @@ async function build(image: SpecialImage, target: string): Promise<void> {
 const tarOf = (content: SpecialImage["layers"][number]): Buffer =>
   Buffer.isBuffer(content) ? content : archive(content);
 
-function withMounted<T>(image: string, at: string, use: () => T): T {
-  mkdirSync(at);
-  const mounted = spawnSync("mount", ["-o", "ro,loop", image, at]);
-  assert.equal(mounted.status, 0, mounted.stderr.toString());
-  try {
-    return use();
-  } finally {
-    const unmounted = spawnSync("umount", [at]);
-    assert.equal(unmounted.status, 0, unmounted.stderr.toString());
-  }
-}
-
 async function check(image: SpecialImage): Promise<void> {
   const own = mkdtempSync(join(directory, "image-"));
   const target = join(own, "rootfs.ext4");
@@ -93,9 +45,11 @@ async function check(image: SpecialImage): Promise<void> {
   }
   await build(image, target);
   assertSound(target);
-  const found = withMounted(target, join(own, "mounted"), () => factsOf(join(own, "mounted")));
+  const mounted = join(own, "mounted");
+  const look = (root: string) => factsOf(root, startedAt).set("attributes", { what: attributesOf(root), more: "" });
+  const found = withMounted(target, mounted, () => look(mounted));
   found.delete("lost+found");
-  const wanted = reference?.root === undefined ? undefined : factsOf(reference.root);
+  const wanted = reference?.root === undefined ? undefined : look(reference.root);
   for (const [name, { what, more }] of wanted ?? []) {
     // Umoci does not set a directory's time again after it has changed what is in it.
     const mine = found.get(name);

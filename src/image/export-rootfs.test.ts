@@ -140,6 +140,10 @@ describe("export of a file system", { concurrency: false }, () => {
     const [first, second] = [join(root, "one.tar"), join(root, "two.tar")];
     for (const path of [first, second]) await store.export({ image: "awkward", path }, quiet());
     assert.deepEqual(readFileSync(first), readFileSync(second));
+    const docker = spawnSync("skopeo", ["inspect", "--raw", `docker-archive:${first}:awkward:latest`], {
+      encoding: "utf8",
+    });
+    assert.equal(docker.status, 0, docker.stderr);
     const copied = spawnSync(
       "skopeo",
       ["--insecure-policy", "copy", `oci-archive:${first}`, `dir:${join(root, "dir")}`],

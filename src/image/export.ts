@@ -52,8 +52,7 @@ export async function exportImage(
   const source: BlobSource = repository?.source ?? { open: async () => nowhere(record) };
   using fetched = fetchLayers(parsed.layers, { ...parts, source, store: parts.blobs }, progress);
   const config = { bytes: documents.config, digest: record.digests.config };
-  const layers = [...new Map(parsed.layers.map((layer) => [layer.digest, layer])).values()];
-  const content = { manifest, config, layers, open: (layer: Descriptor) => fetched.open(layer, signal) };
+  const content = { manifest, config, layers: parsed.layers, open: (layer: Descriptor) => fetched.open(layer, signal) };
   return { ...(await writeImage(record, content, request, progress)), original: true };
 }
 
@@ -79,7 +78,6 @@ async function areCached(blobs: BlobStore, layers: readonly Descriptor[]): Promi
 interface Content {
   manifest: RawManifest;
   config: { bytes: Buffer; digest: string };
-  /** Each once. */
   layers: readonly Descriptor[];
   open(layer: Descriptor): Promise<Readable>;
 }
@@ -90,29 +88,41 @@ async function writeImage(
   { path, format }: ExportRequest,
   { signal, bytes }: Progress,
 ) {
-  const names = [record.name, ...record.tags].filter((name) => name.includes(":"));
+  const all = [record.name, ...record.tags];
+  const tagged = all.filter((name) => name.includes(":") && !name.includes("@"));
   const entry = { mediaType: manifest.mediaType, digest: manifest.digest, size: manifest.bytes.length };
   const index = {
     schemaVersion: 2,
     mediaType: mediaTypes.ociIndex,
-    manifests: (names.length === 0 ? [record.name] : names).map((name) => ({
+    manifests: (tagged.length === 0 ? [record.name] : tagged).map((name) => ({
       ...entry,
       annotations: {
         "io.containerd.image.name": name,
-        "org.opencontainers.image.ref.name": name.slice(name.lastIndexOf(":") + 1),
+        // A digest is no tag, and says nothing that the entry does not say.
+        ...(name.includes("@") ? {} : { "org.opencontainers.image.ref.name": name.slice(name.lastIndexOf(":") + 1) }),
       },
     })),
   };
+  // What "docker load" reads where docker keeps no OCI images; others do not look at it.
+  const forDocker = [
+    {
+      Config: blobFile(config.digest),
+      RepoTags: all.flatMap(dockerName),
+      Layers: layers.map((layer) => blobFile(layer.digest)),
+    },
+  ];
+  const unique = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
   const text = (value: unknown) => Buffer.from(JSON.stringify(value));
   const file = (name: string, content: Buffer) => ({ name, content, sizeBytes: content.length });
-  const totalBytes = layers.reduce((sum, layer) => sum + layer.sizeBytes, 0);
+  const totalBytes = unique.reduce((sum, layer) => sum + layer.sizeBytes, 0);
   await writeLayout(
     [
       file("oci-layout", text({ imageLayoutVersion: "1.0.0" })),
       file("index.json", text(index)),
+      file("manifest.json", text(forDocker)),
       file(blobFile(manifest.digest), manifest.bytes),
       file(blobFile(config.digest), config.bytes),
-      ...layers.map((layer) => ({
+      ...unique.map((layer) => ({
         name: blobFile(layer.digest),
         sizeBytes: layer.sizeBytes,
         content: () => open(layer),
@@ -126,6 +136,13 @@ async function writeImage(
     },
   );
   return { path, manifest: manifest.digest, bytes: totalBytes };
+}
+
+/** A tag as docker has it; nothing for a reference by digest alone. */
+function dockerName(name: string): string[] {
+  const [tagged = ""] = name.split("@");
+  if (tagged.lastIndexOf(":") > tagged.lastIndexOf("/")) return [tagged];
+  return name.includes("@") ? [] : [`${tagged}:latest`];
 }
 
 function openOrigin(record: ImageRecord, { registries, isInsecure }: ExportParts, signal: AbortSignal) {

@@ -1,14 +1,6 @@
 // The image store with images of registries and layouts: names, tags, sharing, exporting, files that stay where they are.
 import assert from "node:assert/strict";
-import {
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -234,7 +226,19 @@ describe("images of files", { concurrency: false }, () => {
       hint: `mkdir -p ${join(root, "none")}`,
     });
     await store.export({ image: "app:1", path: `${out}.tar` }, quiet());
+    const saved = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8")) as { RepoTags: string[] }[];
+    assert.deepEqual(saved[0]?.RepoTags, ["app:1"]);
     await store.delete("app:1");
+    const pinned = await pull(`app@${image.digest}`);
+    await store.export({ image: pinned.id, path: join(root, "pinned") }, quiet());
+    const { manifests } = JSON.parse(readFileSync(join(root, "pinned/index.json"), "utf8")) as {
+      manifests: { annotations: object }[];
+    };
+    assert.deepEqual(
+      manifests.map((entry) => entry.annotations),
+      [{ "io.containerd.image.name": `app@${image.digest}` }],
+    );
+    await store.delete(pinned.id);
     for (const path of [out, `${out}.tar`]) {
       const again = await store.importFrom({ path }, quiet());
       assert.deepEqual([again.name, again.digests?.manifest], ["app:1", image.digest]);

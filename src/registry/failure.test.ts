@@ -24,7 +24,9 @@ test("a server of plain HTTP is said to be one", async () => {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   try {
-    const [thrown] = await once(get(`https://127.0.0.1:${(server.address() as AddressInfo).port}/`), "error");
+    const [thrown] = (await once(get(`https://127.0.0.1:${(server.address() as AddressInfo).port}/`), "error")) as [
+      Error,
+    ];
     const error = connectionFailure("plain:5000", thrown);
     assert.deepEqual(
       [error.code, error.message, error.cause],

@@ -140,7 +140,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       await insecureNames.forget(id);
     },
     async importFrom(request, progress) {
-      return record(await importImage({ ...parts, registries, stagingRoot: paths.cacheDir }, request, progress));
+      return record(await importImage({ ...parts, registries, stagingRoot: paths.imagesDir }, request, progress));
     },
     async pull(name, request, progress) {
       const recipe = recipes.find((entry) => entry.name === name);

@@ -1,7 +1,7 @@
 // A daemon that is killed at 50 points of pulls leaves nothing half made; the next one goes on from what had arrived, and
 // makes the same bytes. Once more with BANGER_KILL_SEED=<number>.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -33,7 +33,7 @@ const aside = ["blobs.pruned-00ff00ff00ff", "blobs.new-00ff00ff00ff"];
 /** When the daemon is killed: after so many bytes of layers, so many milliseconds, or when a stage is told. */
 type Point = { bytes: number } | { ms: number } | { stage: string };
 
-describe("a daemon that is killed during pulls", { concurrency: false }, () => {
+describe("a daemon that is killed", { concurrency: false }, () => {
   const random = randomFrom(seed);
   let directory: string;
   let registry: RealRegistry;
@@ -112,21 +112,21 @@ describe("a daemon that is killed during pulls", { concurrency: false }, () => {
       /staging-|\.tmp$|\.new$|\.pruned-|\.new-/.test(path),
     );
 
-  /** Begins a pull and kills the daemon at that point, at the latest when the pull is over. */
-  const killDuringPull = async (point: Point) => {
+  /** Begins a pull or import and kills the daemon at that point, at the latest when it is over. */
+  const killDuring = async (work: typeof pull, point: Point) => {
     const { pid } = await client.call("daemon.status", {});
     using watcher = newClient(false);
     const over = new AbortController();
     const stage = Promise.withResolvers<void>();
-    const pulled = pull(watcher, (operation) => {
+    const ended = work(watcher, (operation) => {
       if ("stage" in point && `${operation.stage} ${operation.detail}` === point.stage) stage.resolve();
     }).catch((error: unknown) => error);
-    void pulled.then(() => over.abort());
+    void ended.then(() => over.abort());
     const reached =
       "bytes" in point ? tap.passed(point.bytes, over.signal) : "ms" in point ? delay(point.ms) : stage.promise;
-    await Promise.race([reached, pulled]);
+    await Promise.race([reached, ended]);
     process.kill(pid, "SIGKILL");
-    const outcome = await pulled;
+    const outcome = await ended;
     if (outcome instanceof Error) {
       assert.ok(outcome instanceof BangerError, String(outcome));
       assert.match(outcome.code, /^(?:operation\.interrupted|daemon\.unreachable)$/, outcome.message);
@@ -184,7 +184,7 @@ describe("a daemon that is killed during pulls", { concurrency: false }, () => {
     return expected.some((request) => !request.endsWith(" from 0")) || expected.length < layers.size;
   };
 
-  test(`${rounds} times: nothing half made, and the next pull goes on (seed ${seed})`, async () => {
+  test(`${rounds} times during pulls: nothing half made, and the next pull goes on (seed ${seed})`, async () => {
     tap.bytesPerSecond = speed;
     const timed = async () => {
       const began = performance.now();
@@ -213,7 +213,7 @@ describe("a daemon that is killed during pulls", { concurrency: false }, () => {
             : { bytes: random(totalBytes) };
       try {
         await forget(!cached);
-        await killDuringPull(point);
+        await killDuring(pull, point);
         finished += (await nextStart()).length;
         tap.bytesPerSecond = Number.POSITIVE_INFINITY;
         if (await nextPull()) resumed++;
@@ -229,5 +229,22 @@ describe("a daemon that is killed during pulls", { concurrency: false }, () => {
     const { bad, blobs } = await client.operate("image.cache.verify", {});
     assert.deepEqual([bad, blobs], [[], image.layers.length]);
     for (const { rootfsPath } of await images()) assertSound(rootfsPath);
+  });
+
+  test(`8 times during imports of a packed archive: nothing is left (seed ${seed})`, async () => {
+    const path = join(directory, "app.tar.gz");
+    execFileSync("tar", ["-czf", path, "-C", join(directory, "app"), "."]);
+    const load: typeof pull = (by) => by.operate("image.import", { path, name: "loaded", force: true });
+    await forget(true);
+    const began = performance.now();
+    const { rootfsPath } = await load(client);
+    const wholeMs = performance.now() - began;
+    wanted ??= sha256(rootfsPath);
+    for (let round = 0; round < 8; round++) {
+      await forget(true);
+      await killDuring(load, { ms: random(Math.ceil(wholeMs)) });
+      await nextStart();
+    }
+    isWhole(await load(client));
   });
 });

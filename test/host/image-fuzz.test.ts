@@ -33,7 +33,8 @@ function nameOf(random: Random, number: number): string {
 function contentOf(random: Random): Buffer {
   const length = pick(random, [0, 1, 59, 60, 4095, 4096, 4097, 65_535, 65_536, random(400_000)]);
   const content = Buffer.alloc(length, pick(random, [0, "x"]));
-  for (let change = random(4); change > 0 && length > 0; change--) content[random(length)] = random(256);
+  const changes = length === 0 ? 0 : random(4);
+  for (let change = 0; change < changes; change++) content[random(length)] = random(256);
   return content;
 }
 

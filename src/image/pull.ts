@@ -47,7 +47,7 @@ export async function pullImage(
       next = detail === undefined ? [stage] : [stage, detail];
       if (allThere) both.stage(...next);
     },
-    bytes: (done, total, parts) => allThere && both.bytes(done, total, parts),
+    bytes: (done, total, layerParts) => allThere && both.bytes(done, total, layerParts),
   };
   try {
     const begin = () => {

@@ -112,8 +112,11 @@ describe("a daemon that is killed", { concurrency: false }, () => {
       /staging-|\.tmp$|\.new$|\.pruned-|\.new-/.test(path),
     );
 
-  /** Begins a pull or import and kills the daemon at that point, at the latest when it is over. */
-  const killDuring = async (work: typeof pull, point: Point) => {
+  /** Begins some work and kills the daemon at that point, at the latest when it is over. */
+  const killDuring = async (
+    work: (by: Client, onUpdate: (operation: Operation) => void) => Promise<unknown>,
+    point: Point,
+  ) => {
     const { pid } = await client.call("daemon.status", {});
     using watcher = newClient(false);
     const over = new AbortController();
@@ -234,7 +237,7 @@ describe("a daemon that is killed", { concurrency: false }, () => {
   test(`8 times during imports of a packed archive: nothing is left (seed ${seed})`, async () => {
     const path = join(directory, "app.tar.gz");
     execFileSync("tar", ["-czf", path, "-C", join(directory, "app"), "."]);
-    const load: typeof pull = (by) => by.operate("image.import", { path, name: "loaded", force: true });
+    const load = (by: Client) => by.operate("image.import", { path, name: "loaded", force: true });
     await forget(true);
     const began = performance.now();
     const { rootfsPath } = await load(client);
@@ -246,5 +249,18 @@ describe("a daemon that is killed", { concurrency: false }, () => {
       await nextStart();
     }
     isWhole(await load(client));
+  });
+
+  test(`8 times while images are deleted and blobs pruned: all or nothing of each (seed ${seed})`, async () => {
+    const remove = (by: Client) =>
+      Promise.all([by.call("image.delete", { image: name() }), by.call("image.cache.prune", {})]);
+    tap.bytesPerSecond = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < 8; round++) {
+      wanted ??= sha256((await pull(client)).rootfsPath);
+      isWhole(await pull(client));
+      await killDuring(remove, { ms: random(20) });
+      await nextStart();
+    }
+    await nextPull();
   });
 });

@@ -100,10 +100,12 @@ class Build {
     });
     const isArchive = options.kind === "archive";
     const { maxDepth } = options.limits;
+    const { data } = this.#writer;
     const rules: LayerRules = { whiteouts: !isArchive, upwards: isArchive ? "refuse" : "clamp", maxDepth };
-    this.#tree = new LayerTree(rules, (message) => {
+    const warn = (message: string) => {
       if (this.#warnings.length < maxWarnings) this.#warnings.push(`${this.#place()}: ${message}`);
-    });
+    };
+    this.#tree = new LayerTree(rules, warn, (extents) => data.reclaim(extents));
   }
 
   async run(): Promise<Rootfs> {
@@ -178,6 +180,7 @@ class Build {
     await this.#tree.apply(entry, async () => {
       const { data } = this.#writer;
       if (entry.sizeBytes === 0 || entry.type !== "file") return [];
+      data.begin(entry.storedBytes);
       await entry.read(this.#probe.watch(entry, data));
       return data.end();
     });

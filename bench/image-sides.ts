@@ -1,5 +1,6 @@
 // Ways from an image in a registry to a disk: banger's, that of the usual tools as root, and the least that any way has to do.
-import { mkdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../src/lib/run.ts";
 import type { Client } from "../src/sdk/client.ts";
@@ -125,7 +126,7 @@ export class ImageSides {
       await this.#prepare();
       return await work(dir);
     } finally {
-      rmSync(dir, { recursive: true });
+      await rm(dir, { recursive: true });
     }
   }
 }

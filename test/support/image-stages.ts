@@ -15,8 +15,12 @@ interface Stage {
 /** Times after it are cut to it (2023-06-10): those of generated files. */
 const latestSeconds = 1_686_355_200;
 
-/** What belongs to no image; and /dev, where the build has mounts. */
-const leftOut = new Set(["dev", "proc", "sys", "run", "tmp", "var/cache/apt", "var/lib/apt/lists", "var/log/apt"]);
+/** What belongs to no image or differs in each build; and /dev, where the build has mounts. */
+const leftOut = new Set([
+  ...["dev", "proc", "sys", "run", "tmp", "var/cache/apt", "var/lib/apt/lists", "var/cache/ldconfig/aux-cache"],
+  ...["apt", "dpkg.log", "alternatives.log", "bootstrap.log"].map((name) => `var/log/${name}`),
+  ...["etc/machine-id", "var/lib/dbus/machine-id"],
+]);
 
 const packages = (...names: string[]): Stage => ({ change: (root) => install(root, names) });
 

@@ -73,20 +73,34 @@ export function benchTest(name: string, body: (bench: QemuBench) => Promise<void
 export const runtimeFiles = (dir: string) =>
   readdirSync(dir).filter((name) => /^(vmm\.json|.*\.sock|.*\.tmp)$/.test(name));
 
+const consoleOf = (spec: MachineSpec) => readFileSync(join(spec.dir, "console.log"), "utf8");
+
+/** Waits for what a guest prints; an error shows where it stands. */
+async function untilPrinted<T>(spec: MachineSpec, what: string, look: () => T | undefined): Promise<T> {
+  try {
+    return await until(what, look);
+  } catch (error) {
+    throw new Error(
+      `${(error as Error).message}; its console ends with ${JSON.stringify(consoleOf(spec).slice(-500))}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
 export const booted = (spec: MachineSpec) =>
-  until("the guest's init to run", () =>
-    readFileSync(join(spec.dir, "console.log"), "utf8").includes("Run /init as init process") ? true : undefined,
+  untilPrinted(spec, "the guest's init to run", () =>
+    consoleOf(spec).includes("Run /init as init process") ? true : undefined,
   );
 
 /** Numbers that a guest whose init is "count" has printed so far. */
 export const counted = (spec: MachineSpec) =>
-  [...readFileSync(join(spec.dir, "console.log"), "utf8").matchAll(/^(\d{8})\r?$/gm)].map(([, digits]) =>
-    Number(digits),
-  );
+  [...consoleOf(spec).matchAll(/^(\d{8})\r?$/gm)].map(([, digits]) => Number(digits));
 
 /** Waits until the guest has printed that many numbers, and gives them. */
 export const countsTo = (spec: MachineSpec, count: number) =>
-  until(`${spec.vmId} to count ${count} times`, () => {
+  untilPrinted(spec, `${spec.vmId} to count ${count} times`, () => {
     const numbers = counted(spec);
     return numbers.length >= count ? numbers : undefined;
   });

@@ -53,6 +53,8 @@ test("no file: every setting has its default", () => {
       ["vm_defaults.system_overlay_size", "8G", "default", null],
       ["templates.enabled", true, "default", null],
       ["templates.max_size", "4G", "default", null],
+      ["images.max_size", "64G", "default", null],
+      ["images.max_entries", 1_000_000, "default", null],
     ],
   );
 });
@@ -142,7 +144,7 @@ colour = [
 `),
     [
       '1: log_level: expected one of "debug", "info", "warn", "error", got "loud"',
-      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, vm_defaults, templates",
+      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, vm_defaults, templates, images",
       "3: boot_timeout_s: expected a whole number of seconds (1 to 3600), got 0",
       "4: stop_timeout_s: expected a whole number of seconds (0 to 3600), got 1.5",
       '5: default_kernel: expected the name of a kernel, got ""',

@@ -4,7 +4,7 @@ import { configSchema, defaultTexts } from "./schema.ts";
 
 /** The whole page, as Markdown. */
 export function configReference(): string {
-  const { vm_defaults: vmDefaults, templates, ...top } = configSchema.entries;
+  const { vm_defaults: vmDefaults, templates, images, ...top } = configSchema.entries;
   return `# config.toml
 
 banger reads \`~/.config/banger/config.toml\` (\`$XDG_CONFIG_HOME/banger/config.toml\`; \`$BANGER_HOME/config.toml\` when
@@ -26,7 +26,12 @@ ${section(vmDefaults.wrapped.entries, "vm_defaults.")}
 Memory of a guest that has booted and knows nothing yet: VMs start from it instead of booting. Sizes as above.
 [instant-vms.md](instant-vms.md) says more.
 
-${section(templates.wrapped.entries, "templates.")}`;
+${section(templates.wrapped.entries, "templates.")}
+## [images]
+
+What one image may cost. Images come from strangers: a small download can unpack to anything. Sizes as above.
+
+${section(images.wrapped.entries, "images.")}`;
 }
 
 function section(entries: Record<string, v.GenericSchema>, prefix: string): string {

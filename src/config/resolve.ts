@@ -31,6 +31,7 @@ export interface Config {
     overlayBytes: Setting<number>;
   };
   templates: { enabled: Setting<boolean>; maxBytes: Setting<number> };
+  images: { maxBytes: Setting<number>; maxEntries: Setting<number> };
 }
 
 export interface Host {
@@ -44,6 +45,8 @@ export function thisHost(): Host {
 
 const diskBytes = 8 * 1024 * mib;
 const templateBytes = 4 * 1024 * mib;
+const imageBytes = 64 * 1024 * mib;
+const imageEntries = 1_000_000;
 
 /** Pure: `lines` says where in the file each key stands. */
 export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<string, number>, host: Host): Config {
@@ -69,6 +72,10 @@ export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<
     templates: {
       enabled: pick("templates.enabled", set.templates?.enabled, true),
       maxBytes: pick("templates.max_size", set.templates?.max_size, templateBytes),
+    },
+    images: {
+      maxBytes: pick("images.max_size", set.images?.max_size, imageBytes),
+      maxEntries: pick("images.max_entries", set.images?.max_entries, imageEntries),
     },
   };
 }
@@ -111,6 +118,8 @@ export function listSettings(config: Config): ShownSetting[] {
     { key: "vm_defaults.system_overlay_size", ...size(vmDefaults.overlayBytes) },
     { key: "templates.enabled", ...config.templates.enabled },
     { key: "templates.max_size", ...size(config.templates.maxBytes) },
+    { key: "images.max_size", ...size(config.images.maxBytes) },
+    { key: "images.max_entries", ...config.images.maxEntries },
   ];
 }
 

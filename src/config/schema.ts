@@ -62,6 +62,25 @@ const templates = v.strictObject({
   ),
 });
 
+const images = v.strictObject({
+  max_size: v.exactOptional(
+    v.pipe(
+      size(gib / 1024, 256 * gib, "1M to 256G"),
+      v.description(
+        "Most that the files of one image may take, in all its layers together. What unpacks to more is refused as soon as it shows.",
+      ),
+    ),
+  ),
+  max_entries: v.exactOptional(
+    v.pipe(
+      whole(1, 2_000_000, "a whole number of entries"),
+      v.description(
+        "Most files, directories, links and deletions in all layers of one image together. A million take some 900 MiB of memory while the image is made.",
+      ),
+    ),
+  ),
+});
+
 /** The file as it is read: keys as they are written, values checked and converted. */
 export const configSchema = v.strictObject({
   log_level: v.exactOptional(
@@ -104,6 +123,7 @@ export const configSchema = v.strictObject({
   ),
   vm_defaults: v.exactOptional(vmDefaults),
   templates: v.exactOptional(templates),
+  images: v.exactOptional(images),
 });
 
 export type ConfigFile = v.InferOutput<typeof configSchema>;
@@ -122,4 +142,6 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   "vm_defaults.system_overlay_size": '`"8G"`',
   "templates.enabled": "`true`",
   "templates.max_size": '`"4G"`',
+  "images.max_size": '`"64G"`',
+  "images.max_entries": "`1000000`",
 };

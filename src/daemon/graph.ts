@@ -29,6 +29,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     registries: createRegistries({ authFile: paths.registryAuthFile, env: process.env }),
     pinned: await readPinnedImages(config.imageCatalog.value),
     table: state.images,
+    limits: { maxBytes: config.images.maxBytes.value, maxEntries: config.images.maxEntries.value },
     usedBy: (id) => vms.usersOfImage(id),
     snapshotsOf: (id) => vms.snapshotsOf("imageId", id),
   });

@@ -42,6 +42,7 @@ beforeEach(async () => {
     table: state.images,
     usedBy: () => [],
     log: silentLogger,
+    limits: { maxBytes: 10e6, maxEntries: 1000 },
     catalog: [],
     registries: {
       normalize: (text) => text,
@@ -81,6 +82,14 @@ const layers: Record<string, readonly [layer: Buffer, why: RegExp]> = {
   "a whiteout of the parent": [
     archive([file("x"), wh("d/.wh...")]),
     /entry "d\/\.wh\.\.\." is not usable: it is a whiteout of nothing/,
+  ],
+  "more than the store takes": [
+    archive([file("x", Buffer.alloc(11e6))]),
+    /entry "x" is not usable: its files are larger than 10000000 bytes/,
+  ],
+  "more entries than the store takes": [
+    archive(Array.from({ length: 1000 }, (_, index) => file(`${index}`))),
+    /entry "\d+" is not usable: it has more than 1000 entries/,
   ],
   "a layer that is no tar": [Buffer.alloc(2048, "x"), /no tar archive/],
   "a layer that is cut": [archive([file("x", "y".repeat(3000))]).subarray(0, 2000), /cut short/],

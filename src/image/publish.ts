@@ -9,7 +9,7 @@ import { addName, freeName } from "./names.ts";
 import { splitDigest } from "./oci/digest.ts";
 import type { ResolvedImage } from "./oci/resolve-image.ts";
 import { type OpenLayer, unpackImage } from "./oci/unpack.ts";
-import type { Rootfs } from "./rootfs.ts";
+import type { Rootfs, RootfsLimits } from "./rootfs.ts";
 import type { ImageTags } from "./tags.ts";
 
 /** What the parts of the store share. */
@@ -18,6 +18,7 @@ export interface StoreParts {
   artifacts: ArtifactStore;
   tags: ImageTags;
   table: ArtifactTable;
+  limits: RootfsLimits;
 }
 
 export interface Origin {
@@ -75,7 +76,7 @@ export async function publishImage(
   if (before !== undefined && from.rebuild !== true) return { ...(await named(before)), outcome: "present" };
   if (before !== undefined) parts.artifacts.checkUnused(before);
   await using staging = await stagingDirectory(parts.directory);
-  const rootfs = await unpackImage(image, open, join(staging.path, "rootfs.ext4"), progress);
+  const rootfs = await unpackImage(image, open, join(staging.path, "rootfs.ext4"), progress, parts.limits);
   await writeFileAtomic(join(staging.path, documentNames.manifest), image.raw.bytes);
   await writeFileAtomic(join(staging.path, documentNames.config), image.configBytes);
   progress.signal.throwIfAborted();

@@ -4,11 +4,11 @@ import type { Readable } from "node:stream";
 import type { Progress } from "../lib/progress.ts";
 import type { Rootfs } from "./layer/build.ts";
 import { buildInThread } from "./layer/builder-thread.ts";
-import { defaultLimits } from "./layer/limits.ts";
+import { defaultLimits, limitsOf } from "./layer/limits.ts";
 import type { RootfsLimits } from "./layer/limits.ts";
 import { checkLayerType } from "./layer/media-type.ts";
 
-export { defaultLimits };
+export { defaultLimits, limitsOf };
 export type { Rootfs, RootfsLimits };
 
 /** One layer of an image, as its manifest and config describe it. */

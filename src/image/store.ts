@@ -27,6 +27,7 @@ import type { PinnedImage } from "./pinned/schema.ts";
 import { pullImage } from "./pull.ts";
 import { documentNames, type Outcome, type StoreParts } from "./publish.ts";
 import { promoteImage, registerImage, type RegisterRequest } from "./register.ts";
+import { defaultLimits, limitsOf } from "./rootfs.ts";
 import { ImageTags } from "./tags.ts";
 
 export interface ImageStoreOptions {
@@ -37,6 +38,8 @@ export interface ImageStoreOptions {
   /** Names of the snapshots that use an image. */
   snapshotsOf?: (id: string) => readonly string[];
   log: Logger;
+  /** What one image may be: bytes of its files, number of its entries. Default: 64 GiB, a million. */
+  limits?: { maxBytes: number; maxEntries: number };
   /** Recipes that can be pulled. Default: those of banger. */
   catalog?: readonly ImageRecipe[];
   /** Images of registries that can be pulled by a name of the catalog. Default: none. */
@@ -117,7 +120,8 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
   const tags = await ImageTags.open(paths.imageTagsFile, isThere, options.log);
   const insecureNames = await ImageTags.open(paths.insecureImagesFile, isThere, options.log);
   const isInsecure = (name: string) => isThere(insecureNames.idOf(name) ?? "");
-  const parts: StoreParts = { directory, artifacts, tags, table };
+  const limits = options.limits === undefined ? defaultLimits : limitsOf(options.limits);
+  const parts: StoreParts = { directory, artifacts, tags, table, limits };
   const blobs = await BlobStore.open(paths.blobsDir, options.log);
   const fetches = new BlobFetches(blobs);
   const pulls = new SharedWork<PulledImage>();

@@ -31,6 +31,13 @@ export const defaultLimits: RootfsLimits = {
   maxDepth: 1024,
 };
 
+/** The limits for images of at most `maxBytes` of files and `maxEntries` entries; the others follow, or are what they are. */
+export function limitsOf({ maxBytes, maxEntries }: { maxBytes: number; maxEntries: number }): RootfsLimits {
+  // Headers and padding take a kibibyte or two of each entry.
+  const maxUnpackedBytes = maxBytes + Math.max(maxBytes / 8, maxEntries * 2048);
+  return { ...defaultLimits, maxContentBytes: maxBytes, maxUnpackedBytes, maxEntries };
+}
+
 /** Counts what comes out of layers, and throws TarError when it is too much. */
 export class LimitCounter {
   entries = 0;

@@ -1,7 +1,7 @@
 // From a resolved image to its root file system: every layer is read once.
 import type { Readable } from "node:stream";
 import type { Progress } from "../../lib/progress.ts";
-import { type Rootfs, rootfsFromLayers } from "../rootfs.ts";
+import { type Rootfs, rootfsFromLayers, type RootfsLimits } from "../rootfs.ts";
 import type { ResolvedImage } from "./resolve-image.ts";
 import type { Descriptor } from "../../lib/oci-content.ts";
 
@@ -14,6 +14,7 @@ export async function unpackImage(
   open: OpenLayer,
   target: string,
   progress: Progress,
+  limits?: RootfsLimits,
 ): Promise<Rootfs> {
   const { layers } = image.manifest;
   const opened = layers.map((layer, index) => {
@@ -27,5 +28,5 @@ export async function unpackImage(
       open: (signal: AbortSignal) => open(layer, signal, label),
     };
   });
-  return rootfsFromLayers(opened, target, progress);
+  return rootfsFromLayers(opened, target, progress, limits);
 }

@@ -83,6 +83,7 @@ const refused: Record<string, Record<string, Refused>> = {
     "name of 256 bytes": [[named("n".repeat(256))], `${"n".repeat(160)}…`, /longer than 255/],
     "path of 4096 bytes": [[named(`${"d/".repeat(2047)}xx`)], `${"d/".repeat(80)}…`, /longer than 4095/],
     "tree of 1100 levels": [[named(`${"d/".repeat(1100)}x`)], `${"d/".repeat(80)}…`, /deeper than 1024/],
+    "directory of 1024 levels": [[named("d/".repeat(1024), { type: "5" })], `${"d/".repeat(80)}…`, /deeper than 1024/],
     "directory of 1100 levels": [[named("d/".repeat(1100), { type: "5" })], `${"d/".repeat(80)}…`, /deeper than 1024/],
     "tree made deep step by step through links": [
       [

@@ -48,7 +48,9 @@ export async function rootfsFromLayers(
     const open = (signal: AbortSignal) => layer.open(signal);
     return { label, diffId, open, givesAway, ...(sizeBytes === undefined ? {} : { sizeBytes }) };
   });
-  return await buildInThread({ layers: sources, target, kind: "layers", limits }, progress);
+  // What is compressed gets larger, so an image for which there is no room is refused before a layer is fetched.
+  const leastBytes = layers.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0);
+  return await buildInThread({ layers: sources, target, kind: "layers", leastBytes, limits }, progress);
 }
 
 /**

@@ -36,6 +36,8 @@ export interface BuildOptions {
   target: string;
   /** A single archive is taken as it is: ".wh." names are files, ".." and what a layer's digest would tell are errors. */
   kind: "layers" | "archive";
+  /** Bytes that the image will need at least. Default: 0. */
+  leastBytes?: number;
   limits: RootfsLimits;
 }
 
@@ -64,7 +66,7 @@ export async function buildRootfs(options: BuildOptions, progress: Progress): Pr
       `the image has ${layers.length} layers, and ${limits.maxLayers} are possible`,
     );
   }
-  requireSpace(dirname(target), 0);
+  requireSpace(dirname(target), options.leastBytes ?? 0);
   const descriptor = openSync(target, "wx+", 0o600);
   try {
     return await new Build(options, descriptor, progress).run();

@@ -57,6 +57,9 @@ type Service struct {
 	freezing sync.Mutex
 	// endAbandoned ends what runs for callers of sessions that are over.
 	endAbandoned func(limit time.Duration) error
+	// rehearse does beside a thaw what the first call after it will need; rehearsing counts those under way.
+	rehearse   func()
+	rehearsing sync.WaitGroup
 	// stopMain asks the processes that are to end before all others.
 	stopMain func(limit time.Duration)
 }
@@ -66,6 +69,7 @@ func NewService(state *guest.State, machine Machine, version string, prepared <-
 	s := &Service{state: state, machine: machine, version: version, prepared: prepared}
 	s.endAbandoned = func(time.Duration) error { return nil }
 	s.stopMain = func(time.Duration) {}
+	s.rehearse = func() {}
 	// Read once: while the root is being entered, /proc has no path.
 	s.bootID = identity.BootID()
 	_ = unix.Uname(&s.uname)
@@ -75,6 +79,12 @@ func NewService(state *guest.State, machine Machine, version string, prepared <-
 // EndBeforeThaw sets what ends the processes of callers that are gone. Set it before the first call is served.
 func (s *Service) EndBeforeThaw(endAbandoned func(limit time.Duration) error) {
 	s.endAbandoned = endAbandoned
+}
+
+// RehearseBesideThaw sets what is done beside the thaw of a guest that becomes another machine. It must run nothing of the guest's
+// users: those are not to see the guest before it is that machine. Set it before the first call is served.
+func (s *Service) RehearseBesideThaw(rehearse func()) {
+	s.rehearse = rehearse
 }
 
 // EndBeforeOthers sets what asks the main processes to end, and waits for them. Set it before the first call is served.

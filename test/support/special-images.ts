@@ -207,6 +207,34 @@ const names: Record<string, SpecialImage> = {
   "the root as a link": { layers: [[link(".", "/tmp")]], refused: /is no directory/ },
 };
 
+const breakouts: Record<string, SpecialImage> = {
+  "a file behind a link upwards": { layers: [[link("l", "../../../outside")], [file("l/x")]] },
+  "a file behind an absolute link": { layers: [[link("l", "/outside"), file("l/x")]] },
+  "a file behind links upon links": { layers: [[link("a", "/b/c"), link("b", "../../outside")], [file("a/x")]] },
+  "a file in the place of a link": { layers: [[link("l", "/outside/x")], [file("l", "new")]] },
+  "an empty file in the place of a link": { layers: [[link("l", "/outside/x"), file("l", "")]] },
+  "a directory behind a link": { layers: [[link("l", "../outside")], [dir("l/d"), file("l/d/x"), dir("l/d")]] },
+  "a link behind a link": { layers: [[link("l", "/outside"), link("l/m", "../../.."), file("l/m/x")]] },
+  "a hard link to a link to the host, with another mode": {
+    layers: [[link("l", "/etc/passwd"), hard("h", "l", { mode: 0o777, uid: 1 })]],
+  },
+  "a file in the place of a hard link to a link": {
+    layers: [[link("l", "/outside"), hard("h", "l")], [file("h", "x")]],
+  },
+  "a hard link in the place of a link": { layers: [[file("f"), link("l", "/outside")], [hard("l", "f")]] },
+  "a hard link behind a link": { layers: [[file("f"), link("l", "/outside")], [hard("l/h", "/f")]] },
+  "a link in the place of a directory, then more of the directory": {
+    layers: [[dir("d"), file("d/x")], [link("d", "/outside")], [file("d/y")]],
+  },
+  "a whiteout behind a link upwards": {
+    layers: [[dir("outside"), file("outside/x"), link("l", "../../outside")], [wh("l/.wh.x")]],
+  },
+  "an opaque marker behind an absolute link": {
+    layers: [[dir("outside"), file("outside/x"), link("l", "/outside")], [wh("l/.wh..wh..opq")]],
+  },
+  "a device behind a link": { layers: [[link("l", "/outside")], [character("l/mem", 1, 1), fifo("l/pipe")]] },
+};
+
 /** An entry in a header of another kind, with the checksum for it. */
 function reshaped(entry: TestEntry, change: (header: Buffer) => void): Buffer {
   const bytes = encodeEntry(entry);
@@ -310,6 +338,7 @@ export const specialImages: Record<string, Record<string, SpecialImage>> = {
   replacements,
   parents,
   "hard links": links,
+  breakouts,
   names,
   formats,
   attributes,

@@ -111,6 +111,7 @@ describe("images of a registry in VMs", { concurrency: false }, () => {
     test("what it does not have is named", async () => {
       await refused(image, ["--user", "nobody"], 1, /user "nobody" is not in \/etc\/passwd.*exec\.failed/);
       await refused(image, ["--workdir", "/not/there"], 1, /working directory "\/not\/there": no such file/);
+      await refused(image, ["--workdir", "there"], 2, /--workdir "there" is not an absolute path/);
       await refused(image, ["--entrypoint", "/bin/none"], 127, /command "\/bin\/none": no such file/);
       await refused(image, ["--entrypoint", "none"], 127, /command "none": not found in PATH \(\/bin\)/);
       await refused(`${registry.host}/library/none:1`, [], 1, /does not have the image.*image\.not-found/);

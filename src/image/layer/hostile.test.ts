@@ -284,6 +284,14 @@ describe("refused: too much", () => {
       ],
       { maxMetadataBytes: 400 },
     ],
+    "many attributes": [
+      [
+        [paxed({ "SCHILY.xattr.user.a": "v" }), paxed({ "SCHILY.xattr.user.b": "v" })],
+        "x",
+        /names and attributes are larger than 2000/,
+      ],
+      { maxMetadataBytes: 2000 },
+    ],
     "long targets": [
       [[{ path: "l", type: "2", pax: { linkpath: "t".repeat(500) } }], "l", /names and attributes are larger than 400/],
       { maxMetadataBytes: 400 },

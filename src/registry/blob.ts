@@ -6,6 +6,7 @@ import { connectionFailure, isPassing, passingFailure, plainWords } from "./fail
 import { readErrorBody, type HttpAnswer } from "./http.ts";
 import type { RegistryLimits } from "./limits.ts";
 import { pauseBefore } from "./retry.ts";
+import { SpentBuffers } from "./spent-buffers.ts";
 
 export interface BlobRequest {
   sizeBytes: number;
@@ -131,6 +132,7 @@ function isAway({ code, details }: BangerError): boolean {
 /** The chunks of a body. Only time of waiting for the server counts, not that of whoever reads. */
 async function* paced({ body, url }: HttpAnswer, limits: RegistryLimits): AsyncGenerator<Buffer> {
   const iterator = (body as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+  using spent = new SpentBuffers(body);
   let waitedMs = 0;
   let windowBytes = 0;
   for (;;) {
@@ -145,6 +147,7 @@ async function* paced({ body, url }: HttpAnswer, limits: RegistryLimits): AsyncG
       clearTimeout(timer);
     }
     if (step.done === true) return;
+    spent.look(step.value);
     waitedMs += performance.now() - startedMs;
     windowBytes += step.value.length;
     if (waitedMs >= limits.rateWindowMs) {

@@ -3,7 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { BangerError } from "../../lib/errors.ts";
 import type { BlobStore } from "./blob-store.ts";
-import { discardAlone } from "../tar/discard.ts";
+import { discardAlone } from "../../lib/discard.ts";
 import { hashFor } from "./digest.ts";
 import { pieces, section } from "./file-section.ts";
 import { invalid } from "./manifest.ts";

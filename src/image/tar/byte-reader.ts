@@ -1,6 +1,6 @@
 // Reads exact amounts from a stream of chunks, and hashes and counts everything that passes.
 import { createHash } from "node:crypto";
-import { discard } from "./discard.ts";
+import { discard } from "../../lib/discard.ts";
 import { TarError } from "./header.ts";
 
 export interface ByteReaderOptions {

@@ -6,7 +6,7 @@ import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { run } from "../../lib/run.ts";
 import { DecoderPump, pumpedOptions } from "./decoder-pump.ts";
-import { discard } from "./discard.ts";
+import { discard } from "../../lib/discard.ts";
 import { TarError } from "./header.ts";
 import { unzstd } from "./unzstd.ts";
 

@@ -80,18 +80,24 @@ class QemuCapture implements Capture {
 
   /**
    * A device that still moves although the CPUs stand still (bytes that arrive for the guest's serial port) would change memory
-   * and its own state: what was copied belongs together when the state is the same before and after.
+   * and its own state: what was copied belongs together when the state is the same before and after, or the memory before and after
+   * the state. On a busy host each try may take longer than the second after which the clock chip's state is another one.
    */
   async finish({ signal }: { signal: AbortSignal }): Promise<{ copiedBytes: number }> {
     try {
       if (!(await isPaused(this.#subject.control))) throw new Error("the machine is not paused");
       let copiedBytes = await this.#firstCopy;
       let before = await this.#saveState(signal);
+      let writtenBefore = -1;
       for (let tries = 0; tries < maxTries; tries++) {
-        copiedBytes += await this.#copier.copy(signal);
+        const written = await this.#copier.copy(signal);
+        copiedBytes += written;
+        // The state was saved while nothing moved in memory.
+        if (written === 0 && writtenBefore === 0) return { copiedBytes };
         const after = await this.#saveState(signal);
         if (after.equals(before)) return { copiedBytes };
         before = after;
+        writtenBefore = written;
       }
       throw new Error("its devices do not come to rest");
     } catch (error) {

@@ -1,3 +1,4 @@
+// What blocks the event loop is measured, and only when that is asked for.
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { test } from "node:test";

@@ -1,3 +1,4 @@
+// Memory of a socket is given back only where the HTTP parser has copied out of it.
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";

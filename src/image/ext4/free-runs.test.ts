@@ -1,3 +1,4 @@
+// Free blocks of an image: which are taken first, and that none is given away twice.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fuzz } from "../../lib/testdata/fuzz.ts";

@@ -1,3 +1,4 @@
+// Room on the disk is looked at before work is done for nothing.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

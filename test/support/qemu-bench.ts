@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { BangerError } from "../../src/lib/errors.ts";
 import { type Logger, silentLogger } from "../../src/lib/log.ts";
-import type { Driver, MachineSpec } from "../../src/vmm/driver.ts";
+import type { Driver, Machine, MachineSpec } from "../../src/vmm/driver.ts";
 import { createQemuDriver } from "../../src/vmm/qemu/driver.ts";
 import { type TinyInit, testKernel, writeTinyInitramfs } from "./tiny-guest.ts";
 import { until } from "./until.ts";
@@ -44,6 +44,24 @@ export class QemuBench {
       disks: [],
       ...changes,
     };
+  }
+
+  /**
+   * Launches a guest whose init is "count". One whose kernel found no timer (notes/qemu-boot.md) would stand still as soon as it
+   * sleeps, and is launched anew.
+   */
+  async launchCounting(spec: MachineSpec): Promise<Machine> {
+    for (;;) {
+      const machine = await this.driver.launch(spec, { signal: new AbortController().signal });
+      const timerless = /disabling apic timer/;
+      await untilPrinted(spec, "the guest's init to run", () =>
+        /Run \/init as init process/.test(consoleOf(spec)) || timerless.test(consoleOf(spec)) ? true : undefined,
+      );
+      if (!timerless.test(consoleOf(spec))) return machine;
+      await machine.kill();
+      await machine[Symbol.asyncDispose]();
+      rmSync(join(spec.dir, "console.log"));
+    }
   }
 
   /** Ends what still runs and removes all files; says what it was: machine to pid. */

@@ -41,7 +41,7 @@ async function capture(bench: QemuBench, machine: Machine, name: string): Promis
 describe("captures", { concurrency: false }, () => {
   benchTest("a machine is captured while it runs, and two others go on from there", async (bench) => {
     const spec = bench.spec("count", { vcpus: 2 });
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     await countsTo(spec, 30);
     const files = filesOf(bench, "first");
     await using begun = await source.beginCapture(files, { signal });
@@ -90,7 +90,7 @@ describe("captures", { concurrency: false }, () => {
     "a capture of a machine that came from a capture is whole, also when the former one is gone",
     async (bench) => {
       let spec = bench.spec("count");
-      let machine: Machine = await bench.driver.launch(spec, { signal });
+      let machine: Machine = await bench.launchCounting(spec);
       for (let round = 1; round <= 3; round++) {
         const last = (await countsTo(spec, 30)).at(-1) ?? 0;
         const files = await capture(bench, machine, `round${round}`);
@@ -110,7 +110,7 @@ describe("captures", { concurrency: false }, () => {
 
   benchTest("memory beyond the hole below 4 GiB is captured, too", async (bench) => {
     const spec = bench.spec("count", { memoryMib: 4096 });
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     const [, before = 0] = await countsTo(spec, 30);
     const files = await capture(bench, source, "large");
     await source.kill();
@@ -126,7 +126,7 @@ describe("captures", { concurrency: false }, () => {
 
   benchTest("what is no capture of this machine is refused with the reason, and nothing is left", async (bench) => {
     const spec = bench.spec("count");
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     await countsTo(spec, 1);
     const good = await capture(bench, source, "good");
     await source.kill();
@@ -160,7 +160,7 @@ describe("captures", { concurrency: false }, () => {
     "a machine starts while its capture is under way, and has changed nothing until that is finished",
     async (bench) => {
       const spec = bench.spec("count");
-      await using source = await bench.driver.launch(spec, { signal });
+      await using source = await bench.launchCounting(spec);
       await countsTo(spec, 30);
       const files = filesOf(bench, "early");
       await using begun = await source.beginCapture(files, { signal });
@@ -191,7 +191,7 @@ describe("captures", { concurrency: false }, () => {
 
   benchTest("a machine that waits for a capture goes with it", async (bench) => {
     const spec = bench.spec("count");
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     await countsTo(spec, 1);
     const files = filesOf(bench, "early");
     await using _begun = await source.beginCapture(files, { signal });
@@ -216,7 +216,7 @@ describe("captures", { concurrency: false }, () => {
 
   benchTest("an abort of a restore throws its reason and leaves nothing", async (bench) => {
     const spec = bench.spec("count");
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     await countsTo(spec, 1);
     const files = await capture(bench, source, "good");
     await source.kill();
@@ -230,7 +230,7 @@ describe("captures", { concurrency: false }, () => {
 
   benchTest("a machine that ends while it is captured, and a capture that is given up", async (bench) => {
     const spec = bench.spec("count");
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     await countsTo(spec, 1);
     const reason = new BangerError("cancelled", "no longer wanted");
     const cancel = new AbortController();
@@ -255,7 +255,7 @@ describe("captures", { concurrency: false }, () => {
 
   benchTest("a machine that was paused is still paused for the next daemon, and captured by it", async (bench) => {
     const spec = bench.spec("count");
-    const first = await bench.driver.launch(spec, { signal });
+    const first = await bench.launchCounting(spec);
     const last = (await countsTo(spec, 30)).length;
     await first.pause();
     await first[Symbol.asyncDispose]();

@@ -83,6 +83,11 @@ export interface Machine extends AsyncDisposable {
   switchDisks(tops: readonly { serial: string; path: string }[]): Promise<void>;
   /** The files that the disks are written to now, by serial: what `switchDisks` gave last, also after a daemon restart. */
   activeDisks(): Promise<Map<string, string>>;
+  /**
+   * Makes the guest of a paused machine ask for the sizes of all its disks as soon as it runs on: for a capture that is restored with
+   * other disks. Changes the sizes of the files, also of those that are only read. Throws `vmm.failed`.
+   */
+  announceDisks(): Promise<void>;
   stats(): Promise<MachineStats>;
 }
 

@@ -10,6 +10,7 @@ import { consoleLogName, socketNames } from "./arguments.ts";
 import { beginCapture } from "./capture/capture.ts";
 import { Control } from "./control.ts";
 import { activeDisks, switchDisks } from "./disk-layers.ts";
+import { announceDisks } from "./disk-sizes.ts";
 import { exitReason } from "./exit-reason.ts";
 import type { VmmIdentity } from "./identity.ts";
 import { limitLog, tailOf } from "./log-limit.ts";
@@ -124,6 +125,10 @@ export class QemuMachine implements Machine {
 
   async activeDisks(): Promise<Map<string, string>> {
     return await activeDisks(this.control, this.#parts.dir);
+  }
+
+  async announceDisks(): Promise<void> {
+    await announceDisks(this.control);
   }
 
   async stats(): Promise<MachineStats> {

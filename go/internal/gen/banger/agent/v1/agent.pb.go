@@ -32,7 +32,8 @@ type Phase int32
 
 const (
 	Phase_PHASE_UNSPECIFIED Phase = 0
-	// Modules loaded, no disk or network device bound, nothing personal known: the point a template is taken at.
+	// Modules loaded, disks bound, of which nothing is read or kept, no network bound, nothing personal known: the point a template is
+	// taken at.
 	Phase_PHASE_WAITING Phase = 1
 	// Configure is under way.
 	Phase_PHASE_CONFIGURING Phase = 2
@@ -2846,7 +2847,7 @@ func (*DialResponse_Data) isDialResponse_Message() {}
 
 func (*DialResponse_Eof) isDialResponse_Message() {}
 
-// How long each step took, for the daemon's log: "bind-disks", "mount-root", "network", "ssh", ...
+// How long each step took, for the daemon's log: "mount-disks", "mount-root", "network", "ssh", ...
 type ConfigureResponse_Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`

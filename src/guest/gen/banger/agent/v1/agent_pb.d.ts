@@ -314,7 +314,7 @@ export declare type ConfigureResponse = Message<"banger.agent.v1.ConfigureRespon
 export declare const ConfigureResponseSchema: GenMessage<ConfigureResponse>;
 
 /**
- * How long each step took, for the daemon's log: "bind-disks", "mount-root", "network", "ssh", ...
+ * How long each step took, for the daemon's log: "mount-disks", "mount-root", "network", "ssh", ...
  *
  * @generated from message banger.agent.v1.ConfigureResponse.Step
  */
@@ -1289,7 +1289,8 @@ export enum Phase {
   UNSPECIFIED = 0,
 
   /**
-   * Modules loaded, no disk or network device bound, nothing personal known: the point a template is taken at.
+   * Modules loaded, disks bound, of which nothing is read or kept, no network bound, nothing personal known: the point a template is
+   * taken at.
    *
    * @generated from enum value: PHASE_WAITING = 1;
    */
@@ -1353,7 +1354,7 @@ export declare const AgentService: GenService<{
     output: typeof HelloResponseSchema;
   },
   /**
-   * Configure gives a fresh guest everything personal, binds the devices, assembles the root and enters it.
+   * Configure gives a fresh guest everything personal, binds the network, mounts the disks, assembles the root and enters it.
    * Allowed once for each boot, in phase WAITING; a failed Configure leaves phase FAILED and the reason.
    *
    * @generated from rpc banger.agent.v1.AgentService.Configure

@@ -41,13 +41,13 @@ export class Banger {
     await this.time("template", "warm");
   }
 
+  /** How the program is run. */
+  command(...args: string[]): { file: string; args: string[]; env: Record<string, string> } {
+    return { file: join(root, "bin/banger"), args, env: this.#environment };
+  }
+
   #run(args: string[]) {
-    return run({
-      file: join(root, "bin/banger"),
-      args,
-      env: this.#environment,
-      timeoutMs: prepareTimeoutMs,
-    });
+    return run({ ...this.command(...args), timeoutMs: prepareTimeoutMs });
   }
 }
 

@@ -15,6 +15,7 @@ import { exec } from "./rows/exec.ts";
 import { firstExecRow } from "./rows/first-exec.ts";
 import { fork } from "./rows/fork.ts";
 import { hostMemory } from "./rows/host-memory.ts";
+import { imagePull } from "./rows/image-pull.ts";
 import { startUp } from "./rows/start-up.ts";
 import { templateMaking } from "./rows/template-making.ts";
 import { warmRun } from "./rows/warm-run.ts";
@@ -23,14 +24,14 @@ import { createVm } from "./vms.ts";
 
 /** The last one removes the templates that the others use. */
 const rows: readonly Row[] = [
-  ...[startUp, exec, daemonMemory, warmRun, firstExecRow, fork, atOnce, hostMemory, coldRun],
+  ...[startUp, exec, daemonMemory, warmRun, firstExecRow, fork, atOnce, hostMemory, coldRun, imagePull],
   templateMaking,
 ];
 
 const usage = `usage: node bench/run.ts [--only NAME[,NAME...]] [--rounds COUNT] [--full] [--json FILE] [--home DIRECTORY]
   --only NAMES      rows to measure; default all: ${rows.map(({ name }) => name).join(", ")}
   --rounds COUNT    rounds of each measure; default 20
-  --full            also what takes long: 20 idle VMs in place of 6
+  --full            also what takes long: 20 idle VMs in place of 6, and the large image
   --json FILE       where the values are written; default dist/bench.json
   --home DIRECTORY  BANGER_HOME of the run, kept for the next one; default .cache/bench`;
 

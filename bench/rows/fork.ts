@@ -1,6 +1,7 @@
 // A fork of a running VM to its first exec, against a warm start of such a VM; and how long the source stands still for it: as the
 // daemon says, and as a process in the source sees it.
 import type { Client } from "../../src/sdk/client.ts";
+import type { Banger } from "../banger.ts";
 import type { Measure, Row } from "../measure.ts";
 import { interleave, summarise, summariseNamed } from "../statistics.ts";
 import { StandstillWatch } from "../standstill.ts";
@@ -13,25 +14,33 @@ const fill = `my $x = "x" x (${filledMib} << 20); $| = 1; print "filled\\n"; sle
 export const fork: Row = {
   name: "fork",
   about: "fork of a running VM",
-  async measure({ client, rounds }) {
+  async measure({ banger, client, rounds }) {
     await client.operate("template.warm", shape);
     return [
-      ...(await speed(client, rounds)),
+      ...(await speed(banger, client, rounds)),
       await pause(client, rounds, "source's pause while forked, 512 MiB VM"),
       await pause(client, rounds, `same, with ${filledMib} MiB of it filled by a process`, fill),
     ];
   },
 };
 
-async function speed(client: Client, rounds: number): Promise<Measure[]> {
+async function speed(banger: Banger, client: Client, rounds: number): Promise<Measure[]> {
   await using source = await createVm(client, shape);
-  const { fresh, forked } = await interleave(rounds, {
+  const { fresh, forked, run, processes } = await interleave(rounds, {
     fresh: async () => {
       const { totalMs, vm } = await firstExec(client, shape);
       expectStart(vm, "template");
       return totalMs;
     },
     forked: () => forkToExec(client, source.id),
+    run: () => banger.time("vm", "run", "--memory", `${shape.memoryMib}M`, "--rm", "--", "true"),
+    processes: async () => {
+      const name = `bench-${process.pid}-${forks++}`;
+      const forkMs = await banger.time("vm", "fork", source.id, "--name", name);
+      const execMs = await banger.time("vm", "exec", name, "--", "true");
+      await client.operate("vm.delete", { vm: name });
+      return forkMs + execMs;
+    },
   });
   const total = summarise(forked.map(({ totalMs }) => totalMs));
   return [
@@ -44,10 +53,15 @@ async function speed(client: Client, rounds: number): Promise<Measure[]> {
         "vm.fork to exit status": total,
         ...summariseNamed(forked.map(parts)),
         "vm.create to exit status": summarise(fresh),
+        "banger vm fork, banger vm exec: both processes": summarise(processes),
+        "banger vm run --rm -- true": summarise(run),
       },
     },
   ];
 }
+
+/** For names that no other fork has. */
+let forks = 0;
 
 async function forkToExec(client: Client, source: string) {
   const started = performance.now();
@@ -63,12 +77,12 @@ async function forkToExec(client: Client, source: string) {
 
 type Forked = Awaited<ReturnType<typeof forkToExec>>;
 
-/** The start of the fork is the end of the operation: what was before it is the source's part. */
+/** What is not the start of the fork is before and after it; the start begins while the source stands still. */
 function parts({ totalMs, forkMs, vm }: Forked): [string, number][] {
   const phases = vm.lastStart?.phases ?? [];
   const startMs = phases.reduce((sum, { ms }) => sum + ms, 0);
   return [
-    ["  request, snapshot and answer", forkMs - startMs],
+    ["  request, source until its disks are frozen, answer", forkMs - startMs],
     ...phases.map(({ name, ms }): [string, number] => [`  fork: ${name}`, ms]),
     ["  exec", totalMs - forkMs],
   ];

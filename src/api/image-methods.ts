@@ -9,6 +9,17 @@ const done = v.object({});
 const reference = v.pipe(v.string(), v.minLength(1), v.maxLength(1024));
 const hostPath = v.pipe(v.string(), v.startsWith("/"), v.maxLength(4096), v.description("absolute path on the host"));
 
+export const imageCatalogEntry = v.object({
+  ...catalogEntry.entries,
+  /** "packages": built on this machine. "registry": pulled. */
+  from: v.picklist(["packages", "registry"]),
+  /** Tag that the digest comes from; null for what is built. */
+  reference: v.nullable(v.string()),
+  /** What is pulled, whatever the tag is by now; null for what is built. */
+  digest: v.nullable(v.string()),
+  downloadBytes: v.pipe(v.nullable(v.number()), v.description("compressed layers; null when it is not known")),
+});
+
 export const imageMethods = {
   "image.list": method({
     kind: "unary",
@@ -130,22 +141,39 @@ export const imageMethods = {
   }),
   "image.pull": method({
     kind: "operation",
-    summary: "Makes an image from a catalog recipe, or of what a registry has.",
+    summary: "Makes an image of what a registry has, or of an entry of the catalog.",
     params: v.strictObject({
       /** A name of the catalog, or a reference: "alpine:3.20", "ghcr.io/owner/app@sha256:…". */
       name: v.pipe(v.string(), v.minLength(1), v.maxLength(1024)),
+      /** Makes the image again although it is there. */
       force: v.optional(v.boolean()),
       /** "linux/arm64". Default: this host's. */
       platform: v.optional(v.string()),
-      /** Plain HTTP and any certificate are fine. Default: plain HTTP with this machine only. */
+      /**
+       * Plain HTTP and any certificate are fine. Default: when they were at the last pull of this reference, else plain HTTP with this
+       * machine only.
+       */
       insecure: v.optional(v.boolean()),
     }),
-    result: imageRecord,
+    result: v.object({
+      ...imageRecord.entries,
+      pulled: v.optional(
+        v.object({
+          outcome: v.pipe(
+            v.picklist(["made", "present", "rebuilt"]),
+            v.description(
+              "present: it was there; rebuilt: it was there, and its disk was made again of the same content",
+            ),
+          ),
+          insecure: v.pipe(v.boolean(), v.description("plain HTTP and any certificate were allowed")),
+        }),
+      ),
+    }),
   }),
   "image.catalog": method({
     kind: "unary",
-    summary: "Recipes that can be pulled.",
+    summary: "Images that can be pulled by a short name.",
     params: none,
-    result: v.object({ entries: v.array(catalogEntry) }),
+    result: v.object({ entries: v.array(imageCatalogEntry) }),
   }),
 } as const;

@@ -312,6 +312,8 @@ export const methods = {
       user: v.optional(v.string()),
       terminal: v.optional(terminalSize),
       stdin: v.optional(v.boolean()),
+      /** Number of the signal that "vm.stop" sends it before it asks all other processes. Absent: it is asked with them. */
+      stopSignal: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64))),
     }),
     result: done,
   }),

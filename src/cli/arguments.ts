@@ -71,6 +71,15 @@ export function countOption(name: string, brief: string) {
   return { kind: "parsed", parse, optional: true, placeholder: "count", brief } as const;
 }
 
+/** An option with the path of a directory in a VM. */
+export function guestDirectoryOption(name: string, brief: string) {
+  const parse = (text: string) => {
+    if (text.startsWith("/")) return text;
+    throw new BangerError("usage", `--${name} "${text}" is not an absolute path`);
+  };
+  return { kind: "parsed", parse, optional: true, placeholder: "path", brief } as const;
+}
+
 /** `--env KEY=VALUE`, several times; `KEY` alone takes the value of this process. */
 export const environmentOption = {
   kind: "parsed",

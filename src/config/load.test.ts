@@ -57,6 +57,8 @@ test("no file: every setting has its default", () => {
       ["templates.max_size", "4G", "default", null],
       ["dns.port", 5354, "default", null],
       ["dns.addresses", "127.77.0.0/16", "default", null],
+      ["images.max_size", "64G", "default", null],
+      ["images.max_entries", 1_000_000, "default", null],
     ],
   );
 });
@@ -146,7 +148,7 @@ colour = [
 `),
     [
       '1: log_level: expected one of "debug", "info", "warn", "error", got "loud"',
-      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, git_identity, file_sync, vm_defaults, templates, dns",
+      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, git_identity, file_sync, vm_defaults, templates, dns, images",
       "3: boot_timeout_s: expected a whole number of seconds (1 to 3600), got 0",
       "4: stop_timeout_s: expected a whole number of seconds (0 to 3600), got 1.5",
       '5: default_kernel: expected the name of a kernel, got ""',

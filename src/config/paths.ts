@@ -16,6 +16,8 @@ export interface Paths {
   imagesDir: string;
   /** Further names of images. */
   imageTagsFile: string;
+  /** References that were pulled with --insecure, and the images that they are. */
+  insecureImagesFile: string;
   kernelsDir: string;
   sshDir: string;
   /** What `banger registry login` keeps. */
@@ -89,6 +91,7 @@ function layout(identity: string, configFile: string, stateDir: string, cacheDir
     vmsDir: join(stateDir, "vms"),
     imagesDir: join(stateDir, "images"),
     imageTagsFile: join(stateDir, "image-tags.json"),
+    insecureImagesFile: join(stateDir, "insecure-images.json"),
     kernelsDir: join(stateDir, "kernels"),
     sshDir: join(stateDir, "ssh"),
     registryAuthFile: join(stateDir, "registry-auth.json"),

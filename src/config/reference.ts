@@ -5,7 +5,7 @@ import { configSchema, defaultTexts } from "./schema.ts";
 
 /** The whole page, as Markdown. */
 export function configReference(): string {
-  const { vm_defaults: vmDefaults, templates, dns, ...top } = configSchema.entries;
+  const { vm_defaults: vmDefaults, templates, dns, images, ...top } = configSchema.entries;
   return `# config.toml
 
 banger reads \`~/.config/banger/config.toml\` (\`$XDG_CONFIG_HOME/banger/config.toml\`; \`$BANGER_HOME/config.toml\` when
@@ -28,6 +28,11 @@ Memory of a guest that has booted and knows nothing yet: VMs start from it inste
 [instant-vms.md](instant-vms.md) says more.
 
 ${section(templates.wrapped.entries, "templates.")}
+## [images]
+
+What one image may cost. Images come from strangers: a small download can unpack to anything. Sizes as above.
+
+${section(images.wrapped.entries, "images.")}
 ## [dns]
 
 Names of VMs. [ports-and-names.md](ports-and-names.md) says more.

@@ -36,6 +36,7 @@ export interface Config {
   templates: { enabled: Setting<boolean>; maxBytes: Setting<number> };
   /** `addresses`: a network of the loopback. */
   dns: { port: Setting<number>; addresses: Setting<string> };
+  images: { maxBytes: Setting<number>; maxEntries: Setting<number> };
 }
 
 export interface Host {
@@ -49,6 +50,8 @@ export function thisHost(): Host {
 
 const diskBytes = 8 * 1024 * mib;
 const templateBytes = 4 * 1024 * mib;
+const imageBytes = 64 * 1024 * mib;
+const imageEntries = 1_000_000;
 
 /** Pure: `lines` says where in the file each key stands. */
 export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<string, number>, host: Host): Config {
@@ -80,6 +83,10 @@ export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<
     dns: {
       port: pick("dns.port", set.dns?.port, 5354),
       addresses: pick("dns.addresses", set.dns?.addresses, "127.77.0.0/16"),
+    },
+    images: {
+      maxBytes: pick("images.max_size", set.images?.max_size, imageBytes),
+      maxEntries: pick("images.max_entries", set.images?.max_entries, imageEntries),
     },
   };
 }
@@ -126,6 +133,8 @@ export function listSettings(config: Config): ShownSetting[] {
     { key: "templates.max_size", ...size(config.templates.maxBytes) },
     { key: "dns.port", ...config.dns.port },
     { key: "dns.addresses", ...config.dns.addresses },
+    { key: "images.max_size", ...size(config.images.maxBytes) },
+    { key: "images.max_entries", ...config.images.maxEntries },
   ];
 }
 

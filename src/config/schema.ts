@@ -81,6 +81,25 @@ const dns = v.strictObject({
   ),
 });
 
+const images = v.strictObject({
+  max_size: v.exactOptional(
+    v.pipe(
+      size(gib / 1024, 256 * gib, "1M to 256G"),
+      v.description(
+        "Most that the files of one image may take, in all its layers together. What unpacks to more is refused as soon as it shows.",
+      ),
+    ),
+  ),
+  max_entries: v.exactOptional(
+    v.pipe(
+      whole(1, 2_000_000, "a whole number of entries"),
+      v.description(
+        "Most files, directories, links and deletions in all layers of one image together. A million take some 900 MiB of memory while the image is made.",
+      ),
+    ),
+  ),
+});
+
 /** The file as it is read: keys as they are written, values checked and converted. */
 export const configSchema = v.strictObject({
   log_level: v.exactOptional(
@@ -116,7 +135,9 @@ export const configSchema = v.strictObject({
   stop_timeout_s: v.exactOptional(
     v.pipe(
       whole(0, 3600, "a whole number of seconds"),
-      v.description("Seconds that a VM may take to stop cleanly before it is ended by force."),
+      v.description(
+        "Seconds that a VM may take to stop cleanly before it is ended by force. What `vm run` runs gets half of them, before all else is asked to end.",
+      ),
     ),
   ),
   git_identity: v.exactOptional(
@@ -131,6 +152,7 @@ export const configSchema = v.strictObject({
   vm_defaults: v.exactOptional(vmDefaults),
   templates: v.exactOptional(templates),
   dns: v.exactOptional(dns),
+  images: v.exactOptional(images),
 });
 
 export type ConfigFile = v.InferOutput<typeof configSchema>;
@@ -153,4 +175,6 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   "templates.max_size": '`"4G"`',
   "dns.port": "`5354`",
   "dns.addresses": '`"127.77.0.0/16"`',
+  "images.max_size": '`"64G"`',
+  "images.max_entries": "`1000000`",
 };

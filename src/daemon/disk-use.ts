@@ -164,7 +164,6 @@ async function each(
   for (const { id = "", name = "", bytes, used } of items) {
     if (used) continue;
     progress.signal.throwIfAborted();
-    // oxlint-disable-next-line no-await-in-loop -- one after the other, so that a cancel stops between two
     if (!dryRun) await remove(id);
     names.push(name);
     freedBytes += bytes;

@@ -2,6 +2,7 @@
 import type { Config } from "../config/resolve.ts";
 import { listSettings } from "../config/resolve.ts";
 import { connectGuest } from "../guest/connect.ts";
+import { readPinnedImages } from "../image/pinned/load.ts";
 import { openImageStore } from "../image/store.ts";
 import { buildInitramfs } from "../kernel/initramfs.ts";
 import { openKernelStore, type KernelStore } from "../kernel/store.ts";
@@ -28,7 +29,9 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     paths,
     log,
     registries: createRegistries({ authFile: paths.registryAuthFile, env: process.env }),
+    pinned: await readPinnedImages(config.imageCatalog.value),
     table: state.images,
+    limits: { maxBytes: config.images.maxBytes.value, maxEntries: config.images.maxEntries.value },
     usedBy: (id) => vms.usersOfImage(id),
     snapshotsOf: (id) => vms.snapshotsOf("imageId", id),
   });

@@ -55,8 +55,8 @@ function house(lifetime: Partial<Lifetime>, change: Partial<VmRecord> = {}) {
   };
   return {
     ...{ done, failures, activity, pass },
-    set: (change: Partial<VmRecord>) => {
-      vm = { ...vm, ...change };
+    set: (other: Partial<VmRecord>) => {
+      vm = { ...vm, ...other };
       changed(vm.id);
     },
     [Symbol.dispose]() {

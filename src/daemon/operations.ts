@@ -4,6 +4,7 @@ import { BangerError, toErrorBody } from "../lib/errors.ts";
 import { newOperationId } from "../lib/ids.ts";
 import { currentOperation, withOperation, type Logger } from "../lib/log.ts";
 import type { Progress } from "../lib/progress.ts";
+import { measureLoopDelay } from "./loop-delay.ts";
 import type { OperationStore } from "./services.ts";
 
 /** What the body of an operation is given. */
@@ -86,6 +87,9 @@ export class Operations {
     const { id, kind, startedAt } = entry.record;
     this.#log.info("operation starts", { kind, target: entry.record.target });
     let outcome: Partial<Operation>;
+    using delay = measureLoopDelay();
+    const measured = () =>
+      delay === undefined ? {} : { loopDelayMs: delay.longestMs(), loopDelayOwnMs: delay.longestOwnMs() };
     try {
       const result = await body({
         signal: entry.controller.signal,
@@ -97,7 +101,7 @@ export class Operations {
         target: (target) => change({ target }),
       });
       outcome = { result: result ?? {} };
-      this.#log.info("operation ends", { kind, outcome: "ok", durationMs: Date.now() - startedAt });
+      this.#log.info("operation ends", { kind, outcome: "ok", durationMs: Date.now() - startedAt, ...measured() });
     } catch (error) {
       const failure = { ...toErrorBody(error), operation: id };
       outcome = { error: failure };

@@ -111,7 +111,7 @@ interface Store<R> {
   catalog(): CatalogEntry[];
 }
 
-type CatalogEntry = ResultOf<"image.catalog">["entries"][number];
+type CatalogEntry = ResultOf<"kernel.catalog">["entries"][number];
 
 export interface ImportRequest {
   /** Absolute host path. */
@@ -121,7 +121,8 @@ export interface ImportRequest {
   force?: boolean;
 }
 
-export interface Images extends Omit<Store<ImageRecord>, "pull"> {
+export interface Images extends Omit<Store<ImageRecord>, "pull" | "catalog"> {
+  catalog(): ResultOf<"image.catalog">["entries"];
   importFrom(request: ParamsOf<"image.import">, progress: Progress): Promise<ImageRecord>;
   pull(name: string, options: Omit<ParamsOf<"image.pull">, "name">, progress: Progress): Promise<ImageRecord>;
   export(params: ParamsOf<"image.export">, progress: Progress): Promise<ResultOf<"image.export">>;

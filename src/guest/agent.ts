@@ -32,6 +32,8 @@ export interface GuestConfig {
   warmUp?: boolean;
   /** Who commits are by, for a guest that does not say it itself. */
   git?: GitIdentity;
+  /** Absolute directories that are made where nothing has their names. */
+  directories?: readonly string[];
 }
 
 /** Either may be empty. */
@@ -63,6 +65,8 @@ export interface ExecSpec {
   cwd?: string;
   user?: string;
   terminal?: TerminalSize;
+  /** Number of the signal that `shutdown` sends it before anything else is asked to end. Absent: it is asked with all others. */
+  stopSignal?: number;
   /** Absent: /dev/null. Its end closes the process's stdin. */
   stdin?: Readable;
   stdout: Writable;
@@ -158,8 +162,11 @@ export interface GuestAgent extends AsyncDisposable {
    * `guest.failed` with the kernel's words; then they are as they were.
    */
   growDisks(options: CallOptions & { overlayBytes?: number; workBytes?: number }): Promise<void>;
-  /** Asks for a clean power-off; resolves when the agent has accepted. */
-  shutdown(options: CallOptions & { graceMs?: number }): Promise<void>;
+  /**
+   * Asks for a clean power-off; resolves when the agent has accepted. `mainGraceMs` is for processes with a stop signal, and comes
+   * first (0: they are asked with all others), `graceMs` for all.
+   */
+  shutdown(options: CallOptions & { graceMs?: number; mainGraceMs?: number }): Promise<void>;
   /** Resolves when the process runs. Throws `exec.not-found` / `exec.failed` when it cannot be started. */
   exec(spec: ExecSpec, options: CallOptions): Promise<ExecHandle>;
   stat(path: string, options: CallOptions & { follow?: boolean }): Promise<GuestFileInfo>;

@@ -114,6 +114,7 @@ function guestAgent(session: GuestSession): GuestAgent {
             init: config.init ?? "",
             warmUp: config.warmUp ?? false,
             ...(config.git && { gitIdentity: config.git }),
+            directories: [...(config.directories ?? [])],
           },
           call,
         ),
@@ -160,7 +161,9 @@ function guestAgent(session: GuestSession): GuestAgent {
     },
 
     async shutdown(options) {
-      await unary(session, guestFailure, options, (call) => agent.shutdown({ graceMs: options.graceMs ?? 0 }, call));
+      await unary(session, guestFailure, options, (call) =>
+        agent.shutdown({ graceMs: options.graceMs ?? 0, mainGraceMs: options.mainGraceMs ?? 0 }, call),
+      );
     },
 
     exec: (spec, options) => exec(session, spec, options),

@@ -30,6 +30,7 @@ export async function exec(session: GuestSession, spec: ExecSpec, options: CallO
         user: spec.user ?? "",
         ...(spec.terminal === undefined ? {} : { terminal: spec.terminal }),
         stdin: spec.stdin !== undefined,
+        stopSignal: spec.stopSignal ?? 0,
       },
     },
   });

@@ -60,7 +60,7 @@ export async function importImage(
     const name = given ?? nameFromFile(shown);
     parts.artifacts.checkName(name, force);
     await using staging = await stagingDirectory(parts.directory);
-    const rootfs = await rootfsFromTar(path, join(staging.path, "rootfs.ext4"), progress);
+    const rootfs = await rootfsFromTar(path, join(staging.path, "rootfs.ext4"), progress, parts.limits);
     return await publishRootfs(parts, rootfs, { source: `tar:${shown}`, name, force }, staging.path);
   }
   const { signal } = progress;

@@ -1,15 +1,6 @@
 // The image store with images of registries and layouts: names, tags, sharing, exporting, files that stay where they are.
 import assert from "node:assert/strict";
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -48,6 +39,7 @@ const open = () =>
     paths: {
       imagesDir: join(root, "images"),
       imageTagsFile: join(root, "image-tags.json"),
+      insecureImagesFile: join(root, "insecure.json"),
       cacheDir: join(root, "cache"),
       blobsDir: join(root, "cache/blobs"),
     },
@@ -218,10 +210,8 @@ describe("images of files", { concurrency: false }, () => {
     assert.equal(named.name, "app:1.0");
     await assert.rejects(store.importFrom({ path: layout }, quiet()), { code: "image.exists" });
     assert.deepEqual((await store.importFrom({ path: layout, name: "mine" }, quiet())).tags, ["app:1.0"]);
-    await assert.rejects(store.export({ image: "mine", path: join(root, "out") }, quiet()), {
-      message: /not in the cache/,
-    });
-    assert.ok(!existsSync(join(root, "out")));
+    const flat = await store.export({ image: "mine", path: join(root, "flat") }, quiet());
+    assert.equal(flat.original, false, "its layers are nowhere any more");
     await store.delete("mine");
     await pull("app:1");
     const out = join(root, "out");
@@ -230,8 +220,25 @@ describe("images of files", { concurrency: false }, () => {
       code: "file.failed",
       message: /exists/,
     });
+    await assert.rejects(store.export({ image: "app:1", path: join(root, "none/out") }, quiet()), {
+      code: "file.failed",
+      message: /there is no directory ".*none"$/,
+      hint: `mkdir -p ${join(root, "none")}`,
+    });
     await store.export({ image: "app:1", path: `${out}.tar` }, quiet());
+    const saved = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8")) as { RepoTags: string[] }[];
+    assert.deepEqual(saved[0]?.RepoTags, ["app:1"]);
     await store.delete("app:1");
+    const pinned = await pull(`app@${image.digest}`);
+    await store.export({ image: pinned.id, path: join(root, "pinned") }, quiet());
+    const { manifests } = JSON.parse(readFileSync(join(root, "pinned/index.json"), "utf8")) as {
+      manifests: { annotations: object }[];
+    };
+    assert.deepEqual(
+      manifests.map((entry) => entry.annotations),
+      [{ "io.containerd.image.name": `app@${image.digest}` }],
+    );
+    await store.delete(pinned.id);
     for (const path of [out, `${out}.tar`]) {
       const again = await store.importFrom({ path }, quiet());
       assert.deepEqual([again.name, again.digests?.manifest], ["app:1", image.digest]);

@@ -9,7 +9,7 @@ import { addName, freeName } from "./names.ts";
 import { splitDigest } from "./oci/digest.ts";
 import type { ResolvedImage } from "./oci/resolve-image.ts";
 import { type OpenLayer, unpackImage } from "./oci/unpack.ts";
-import type { Rootfs } from "./rootfs.ts";
+import type { Rootfs, RootfsLimits } from "./rootfs.ts";
 import type { ImageTags } from "./tags.ts";
 
 /** What the parts of the store share. */
@@ -18,6 +18,7 @@ export interface StoreParts {
   artifacts: ArtifactStore;
   tags: ImageTags;
   table: ArtifactTable;
+  limits: RootfsLimits;
 }
 
 export interface Origin {
@@ -51,31 +52,43 @@ export async function publishRootfs(
   return await parts.artifacts.add(staging, row, from.force);
 }
 
+/** made: it was not there; present: it was, and got the name at most; rebuilt: its disk was made again of the same content. */
+export type Outcome = "made" | "present" | "rebuilt";
+export type PublishedRow = ArtifactRow & { outcome: Outcome };
+
 /**
- * Unpacks an image and publishes it. One that is there already only gets the name, without a layer being read. Its id is
- * that of its config, which stands for the content of all its layers.
+ * Unpacks an image and publishes it. One that is there already only gets the name, without a layer being read, unless it shall be
+ * rebuilt: that is refused with `image.in-use` while anything uses it, since guests keep in memory where files lie on its disk. Its
+ * id is that of its config, which stands for the content of all its layers.
  */
 export async function publishImage(
   parts: StoreParts,
   image: ResolvedImage,
   open: OpenLayer,
-  from: Origin,
+  from: Origin & { rebuild?: boolean },
   progress: Progress,
-): Promise<ArtifactRow> {
+): Promise<PublishedRow> {
   const { algorithm, hex } = splitDigest(image.manifest.config.digest);
   const id = algorithm === "sha256" ? hex : createHash("sha256").update(hex).digest("hex");
   const present = () => parts.artifacts.list().find((row) => row.id === id);
   const before = present();
-  if (before !== undefined) return await addName(before, from.name, parts);
+  const named = async (row: ArtifactRow) => await addName(row, from.name, parts);
+  if (before !== undefined && from.rebuild !== true) return { ...(await named(before)), outcome: "present" };
+  if (before !== undefined) parts.artifacts.checkUnused(before);
   await using staging = await stagingDirectory(parts.directory);
-  const rootfs = await unpackImage(image, open, join(staging.path, "rootfs.ext4"), progress);
+  const rootfs = await unpackImage(image, open, join(staging.path, "rootfs.ext4"), progress, parts.limits);
   await writeFileAtomic(join(staging.path, documentNames.manifest), image.raw.bytes);
   await writeFileAtomic(join(staging.path, documentNames.config), image.configBytes);
   progress.signal.throwIfAborted();
   // Another reference to the same image may have been faster.
   const meanwhile = present();
-  if (meanwhile !== undefined) return await addName(meanwhile, from.name, parts);
+  if (meanwhile !== undefined && from.rebuild !== true) return { ...(await named(meanwhile)), outcome: "present" };
   const manifest = JSON.stringify(manifestOf(image, rootfs, from.source));
+  const row = { id, name: from.name, manifest, createdAt: Date.now() };
+  if (meanwhile !== undefined) {
+    const files = ["rootfs.ext4", ...Object.values(documentNames)];
+    return { ...(await named(await parts.artifacts.replace(staging.path, row, files))), outcome: "rebuilt" };
+  }
   await freeName(from.name, id, parts);
-  return await parts.artifacts.add(staging.path, { id, name: from.name, manifest, createdAt: Date.now() }, true);
+  return { ...(await parts.artifacts.add(staging.path, row, true)), outcome: "made" };
 }

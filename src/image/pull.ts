@@ -1,5 +1,4 @@
 // Images from registries: reference, manifest, config, layers; the layers are unpacked while they arrive.
-import type { ArtifactRow } from "../lib/artifact-store.ts";
 import { type Progress, withSignal } from "../lib/progress.ts";
 import type { BlobFetches } from "./oci/blob-fetch.ts";
 import type { BlobStore } from "./oci/blob-store.ts";
@@ -7,7 +6,7 @@ import { fetchLayers } from "./oci/fetch-layers.ts";
 import { parsePlatform } from "./oci/platform.ts";
 import { resolveImage } from "./oci/resolve-image.ts";
 import type { Registries } from "./oci/source.ts";
-import { publishImage, type StoreParts } from "./publish.ts";
+import { type PublishedRow, publishImage, type StoreParts } from "./publish.ts";
 
 export interface PullParts extends StoreParts {
   registries: Registries;
@@ -15,13 +14,21 @@ export interface PullParts extends StoreParts {
   fetches: BlobFetches;
 }
 
+export interface PullImageRequest {
+  platform?: string | undefined;
+  /** Plain HTTP and any certificate are fine. */
+  insecure?: boolean | undefined;
+  /** Makes the disk again although the image is there. */
+  force?: boolean | undefined;
+}
+
 /** `name` is a reference in its usual form. A name that is there moves to what the registry has now. */
 export async function pullImage(
   parts: PullParts,
   name: string,
-  request: { platform?: string | undefined; insecure?: boolean | undefined },
+  request: PullImageRequest,
   progress: Progress,
-): Promise<ArtifactRow> {
+): Promise<PublishedRow> {
   const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
   progress.stage("resolve", name);
   const { signal } = progress;
@@ -40,7 +47,7 @@ export async function pullImage(
       next = detail === undefined ? [stage] : [stage, detail];
       if (allThere) both.stage(...next);
     },
-    bytes: (done, total, parts) => allThere && both.bytes(done, total, parts),
+    bytes: (done, total, layerParts) => allThere && both.bytes(done, total, layerParts),
   };
   try {
     const begin = () => {
@@ -55,7 +62,7 @@ export async function pullImage(
       return layers;
     };
     const open: Parameters<typeof publishImage>[2] = (layer, aborted) => (layers ?? begin()).open(layer, aborted);
-    const from = { source: `registry:${name}`, name, force: true };
+    const from = { source: `registry:${name}`, name, force: true, rebuild: request.force === true };
     return await publishImage(parts, image, open, from, quiet);
   } catch (error) {
     signal.throwIfAborted();

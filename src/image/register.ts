@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, lstat, open, readlink, rename, rm, stat, symlink } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import type { ArtifactRow } from "../lib/artifact-store.ts";
 import { BangerError } from "../lib/errors.ts";
@@ -66,7 +66,8 @@ export async function promoteImage(directory: string, name: string, progress: Pr
   if (!(await lstat(file)).isSymbolicLink()) return;
   const from = await readlink(file);
   progress.stage("copy", basename(from));
-  await using staging = await stagingDirectory(directory);
+  // Beside the image and not in it: what a killed daemon leaves there is swept away.
+  await using staging = await stagingDirectory(dirname(directory));
   const copy = join(staging.path, rootfsName);
   try {
     // Keeps holes, and shares the blocks where the file system can.

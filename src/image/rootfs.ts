@@ -4,11 +4,11 @@ import type { Readable } from "node:stream";
 import type { Progress } from "../lib/progress.ts";
 import type { Rootfs } from "./layer/build.ts";
 import { buildInThread } from "./layer/builder-thread.ts";
-import { defaultLimits } from "./layer/limits.ts";
+import { defaultLimits, limitsOf } from "./layer/limits.ts";
 import type { RootfsLimits } from "./layer/limits.ts";
 import { checkLayerType } from "./layer/media-type.ts";
 
-export { defaultLimits };
+export { defaultLimits, limitsOf };
 export type { Rootfs, RootfsLimits };
 
 /** One layer of an image, as its manifest and config describe it. */
@@ -22,6 +22,8 @@ export interface ImageLayer {
   sizeBytes?: number;
   /** A file with the compressed blob; it is read by the thread that needs it, and `open` is not called. */
   path?: string;
+  /** Nobody else has the chunks of the stream: they are empty once they were used. Default: false. */
+  givesAway?: boolean;
   /** The compressed bytes. Called when the layers below are applied; the reader of the stream destroys it. */
   open(signal: AbortSignal): Promise<Readable>;
 }
@@ -42,11 +44,13 @@ export async function rootfsFromLayers(
   const sources = layers.map((layer) => {
     const { label, diffId, path } = layer;
     if (path !== undefined) return { label, diffId, path };
-    const { sizeBytes } = layer;
+    const { sizeBytes, givesAway = false } = layer;
     const open = (signal: AbortSignal) => layer.open(signal);
-    return { label, diffId, open, ...(sizeBytes === undefined ? {} : { sizeBytes }) };
+    return { label, diffId, open, givesAway, ...(sizeBytes === undefined ? {} : { sizeBytes }) };
   });
-  return await buildInThread({ layers: sources, target, kind: "layers", limits }, progress);
+  // What is compressed gets larger, so an image for which there is no room is refused before a layer is fetched.
+  const leastBytes = layers.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0);
+  return await buildInThread({ layers: sources, target, kind: "layers", leastBytes, limits }, progress);
 }
 
 /**

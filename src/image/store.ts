@@ -2,7 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type * as v from "valibot";
-import type { ImageRecord, catalogEntry } from "../api/records.ts";
+import type { imageCatalogEntry } from "../api/image-methods.ts";
+import type { ImageRecord } from "../api/records.ts";
 import type { Paths } from "../config/paths.ts";
 import { type ArtifactRow, type ArtifactTable, openArtifactStore } from "../lib/artifact-store.ts";
 import { BangerError } from "../lib/errors.ts";
@@ -20,33 +21,44 @@ import { BlobStore } from "./oci/blob-store.ts";
 import { type HistoryEntry, parseConfig } from "./oci/config.ts";
 import { parseManifest } from "./oci/manifest.ts";
 import type { Registries } from "./oci/source.ts";
+import { catalogEntries } from "./pinned/entries.ts";
+import { pullPinned } from "./pinned/pull.ts";
+import type { PinnedImage } from "./pinned/schema.ts";
 import { pullImage } from "./pull.ts";
-import { documentNames, type StoreParts } from "./publish.ts";
+import { documentNames, type Outcome, type StoreParts } from "./publish.ts";
 import { promoteImage, registerImage, type RegisterRequest } from "./register.ts";
+import { defaultLimits, limitsOf } from "./rootfs.ts";
 import { ImageTags } from "./tags.ts";
 
 export interface ImageStoreOptions {
-  paths: Pick<Paths, "imagesDir" | "imageTagsFile" | "cacheDir" | "blobsDir">;
+  paths: Pick<Paths, "imagesDir" | "imageTagsFile" | "insecureImagesFile" | "cacheDir" | "blobsDir">;
   table: ArtifactTable;
   /** Names of the VMs that use an image. */
   usedBy: (id: string) => readonly string[];
   /** Names of the snapshots that use an image. */
   snapshotsOf?: (id: string) => readonly string[];
   log: Logger;
+  /** What one image may be: bytes of its files, number of its entries. Default: 64 GiB, a million. */
+  limits?: { maxBytes: number; maxEntries: number };
   /** Recipes that can be pulled. Default: those of banger. */
   catalog?: readonly ImageRecipe[];
+  /** Images of registries that can be pulled by a name of the catalog. Default: none. */
+  pinned?: readonly PinnedImage[];
   /** Absent: nothing is pulled from registries. */
   registries?: Registries;
 }
 
 export interface PullRequest {
-  /** Make it again although it is there. */
+  /** Make it again although it is there; `image.in-use` while anything uses it. */
   force?: boolean | undefined;
   /** "linux/arm64". Default: this host's. */
   platform?: string | undefined;
-  /** Plain HTTP and any certificate are fine. */
+  /** Plain HTTP and any certificate are fine. Default: when they were at the last pull of this reference. */
   insecure?: boolean | undefined;
 }
+
+/** An image, and what a pull has done besides. */
+export type PulledImage = ImageRecord & { pulled: { outcome: Outcome; insecure: boolean } };
 
 /** The documents that an image was made of, as text. */
 export interface ImageDocuments {
@@ -62,13 +74,13 @@ export interface ImageStore {
   delete(reference: string): Promise<void>;
   /** From an image layout, an archive of images, or the tar of a root file system (plain, gzip, zstd or xz). */
   importFrom(request: ImportRequest, progress: Progress): Promise<ImageRecord>;
-  /** From a recipe of the catalog, or from a registry. Concurrent pulls of one image share the work. */
-  pull(name: string, options: PullRequest, progress: Progress): Promise<ImageRecord>;
+  /** An image or a recipe of the catalog, or what a registry has. Concurrent pulls of one image share the work. */
+  pull(name: string, options: PullRequest, progress: Progress): Promise<PulledImage>;
   /** One more name. With `force` it is taken from whoever has it. */
   tag(reference: string, name: string, options: { force?: boolean | undefined }): Promise<ImageRecord>;
   /** Takes a name away; the last one of an image cannot be. */
   untag(name: string): Promise<ImageRecord>;
-  /** As an OCI image layout; `image.invalid` when its layers cannot be had any more. */
+  /** As an OCI image layout; of a single layer when it never had others, or they cannot be had any more. */
   export(
     request: ExportRequest & { image: string },
     progress: Progress,
@@ -83,8 +95,8 @@ export interface ImageStore {
   history(reference: string): Promise<HistoryEntry[]>;
   /** Blobs of pulled images. */
   readonly cache: Pick<BlobStore, "directory" | "list" | "verify" | "prune">;
-  catalog(): v.InferOutput<typeof catalogEntry>[];
-  /** True when `pull` can be tried without being asked to: for recipes, and for names that only a registry's image can have. */
+  catalog(): v.InferOutput<typeof imageCatalogEntry>[];
+  /** True when `pull` can be tried without being asked to: for what is in the catalog, and for names that only a registry's image can have. */
   inCatalog(name: string): boolean;
 }
 
@@ -92,8 +104,11 @@ export interface ImageStore {
 export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
   const { paths, registries, table } = options;
   const directory = paths.imagesDir;
-  const recipes = options.catalog ?? imageCatalog;
-  const names = () => recipes.map((recipe) => recipe.name);
+  const pinned = options.pinned ?? [];
+  const isPinned = (name: string) => pinned.some((entry) => entry.name === name);
+  // A list of the user may give the name of a recipe to something else.
+  const recipes = (options.catalog ?? imageCatalog).filter((recipe) => !isPinned(recipe.name));
+  const names = () => [...recipes, ...pinned].map((entry) => entry.name);
   const artifacts = await openArtifactStore({
     ...options,
     kind: "image",
@@ -103,10 +118,13 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
   });
   const isThere = (id: string) => artifacts.list().some((row) => row.id === id);
   const tags = await ImageTags.open(paths.imageTagsFile, isThere, options.log);
-  const parts: StoreParts = { directory, artifacts, tags, table };
+  const insecureNames = await ImageTags.open(paths.insecureImagesFile, isThere, options.log);
+  const isInsecure = (name: string) => isThere(insecureNames.idOf(name) ?? "");
+  const limits = options.limits === undefined ? defaultLimits : limitsOf(options.limits);
+  const parts: StoreParts = { directory, artifacts, tags, table, limits };
   const blobs = await BlobStore.open(paths.blobsDir, options.log);
   const fetches = new BlobFetches(blobs);
-  const pulls = new SharedWork<ImageRecord>();
+  const pulls = new SharedWork<PulledImage>();
   const record = (row: ArtifactRow): ImageRecord =>
     toRecord(row, join(artifacts.directoryOf(row.id), "rootfs.ext4"), tags.of(row.id));
   const find = (reference: string) => resolveImageName(reference, { artifacts, tags, registries });
@@ -123,27 +141,45 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       const { id } = find(reference);
       await artifacts.delete(id);
       await tags.forget(id);
+      await insecureNames.forget(id);
     },
     async importFrom(request, progress) {
-      return record(await importImage({ ...parts, registries, stagingRoot: paths.cacheDir }, request, progress));
+      return record(await importImage({ ...parts, registries, stagingRoot: paths.imagesDir }, request, progress));
     },
     async pull(name, request, progress) {
       const recipe = recipes.find((entry) => entry.name === name);
       const force = request.force ?? false;
       if (recipe !== undefined) {
         artifacts.checkName(name, force);
-        return pulls.run(name, progress, async (inner) => record(await publishRecipe(parts, recipe, force, inner)));
+        return pulls.run(name, progress, async (inner) => ({
+          ...record(await publishRecipe(parts, recipe, force, inner)),
+          pulled: { outcome: "made", insecure: false },
+        }));
       }
       if (registries === undefined) {
         throw new BangerError("image.not-found", `the catalog has no image "${name}": it has ${names().join(", ")}`, {
           hint: "banger image catalog",
         });
       }
-      const normal = registries.normalize(name);
-      const key = JSON.stringify([normal, request.platform, request.insecure]);
-      return pulls.run(key, progress, async (inner) =>
-        record(await pullImage({ ...parts, registries, blobs, fetches }, normal, request, inner)),
-      );
+      const entry = pinned.find((other) => other.name === name);
+      const normal = entry === undefined ? registries.normalize(name) : name;
+      const insecure = request.insecure ?? isInsecure(normal);
+      const key = JSON.stringify([normal, request.platform, insecure, force]);
+      const how = { ...request, insecure };
+      return pulls.run(key, progress, async (inner) => {
+        const get = async (reference: string) => {
+          const row = await pullImage({ ...parts, registries, blobs, fetches }, reference, how, inner);
+          if (insecure) await insecureNames.set(reference, row.id);
+          else await insecureNames.remove(reference);
+          return row;
+        };
+        if (entry === undefined) {
+          const row = await get(normal);
+          return { ...record(row), pulled: { outcome: row.outcome, insecure } };
+        }
+        const { row, pulled } = await pullPinned({ ...parts, registries }, entry, how, get);
+        return { ...record(row), pulled: { outcome: pulled?.outcome ?? "present", insecure } };
+      });
     },
     async tag(reference, name, { force = false }) {
       const row = find(reference);
@@ -157,7 +193,8 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       return record(await addName(row, normal, parts));
     },
     async untag(name) {
-      const normal = normalName(name, registries);
+      // Names of the catalog may have dots, and are no references.
+      const normal = holderOf(name, artifacts, tags) === undefined ? normalName(name, registries) : name;
       const id = holderOf(normal, artifacts, tags);
       const row = artifacts.list().find((entry) => entry.id === id);
       if (row === undefined) {
@@ -177,7 +214,13 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
     },
     async export({ image, ...request }, progress) {
       const row = find(image);
-      return exportImage({ registries, blobs, fetches }, record(row), await documents(row), request, progress);
+      return exportImage(
+        { registries, blobs, fetches, isInsecure },
+        record(row),
+        await documents(row),
+        request,
+        progress,
+      );
     },
     async register(request, progress) {
       return record(await registerImage(parts, request, progress));
@@ -212,13 +255,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       return manifest.kind === "manifest" ? [...parseConfig(found.config, manifest, row.name).history] : [];
     },
     cache: blobs,
-    catalog: () =>
-      recipes.map(({ name, description, architecture }) => ({
-        name,
-        description,
-        architecture,
-        present: artifacts.list().some((row) => row.name === name),
-      })),
+    catalog: () => catalogEntries(recipes, pinned, artifacts.list(), (name) => holderOf(name, artifacts, tags)),
     inCatalog: (name) => names().includes(name) || (registries !== undefined && /[:/@]/.test(name)),
   };
 }

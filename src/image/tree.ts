@@ -47,32 +47,42 @@ export function resetAttributes(directory: DirectoryNode): void {
   Object.assign(directory, impliedAttributes);
 }
 
+/** Told where the data of a file lay that has no name any more. */
+export type Reclaim = (extents: readonly Extent[]) => void;
+
 /** Puts a node in the place of whatever has that name, with all that is in it. Throws TarError at too many hard links. */
-export function place(parent: DirectoryNode, name: string, node: TreeNode): void {
+export function place(parent: DirectoryNode, name: string, node: TreeNode, reclaim: Reclaim): void {
   const before = parent.children.get(name);
   if (before === node) return;
   if (node.type !== "directory") {
     if (node.links === maxLinks) throw new TarError(`what it links to has more than ${maxLinks} hard links`);
     node.links++;
   }
-  if (before !== undefined) release(before);
+  if (before !== undefined) release(before, reclaim);
   parent.children.set(name, node);
 }
 
 /** Takes a name, and all that is below it, out of a directory. */
-export function remove(parent: DirectoryNode, name: string): void {
+export function remove(parent: DirectoryNode, name: string, reclaim: Reclaim): void {
   const node = parent.children.get(name);
   if (node === undefined) return;
   parent.children.delete(name);
-  release(node);
+  release(node, reclaim);
 }
 
-function release(node: TreeNode): void {
+/** Takes the data of a file away that is about to be replaced, and has no other name. */
+export function vacate(node: TreeNode | undefined, reclaim: Reclaim): void {
+  if (node?.type !== "file" || node.links > 1) return;
+  reclaim(node.extents);
+  node.extents = [];
+}
+
+function release(node: TreeNode, reclaim: Reclaim): void {
   const todo = [node];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     if (next.type === "directory") {
       for (const child of next.children.values()) todo.push(child);
-    } else next.links--;
+    } else if (--next.links === 0 && next.type === "file") reclaim(next.extents);
   }
 }
 

@@ -1,5 +1,6 @@
 // Published, content-addressed directories with names: what the image store and the kernel store have in common.
 // The directory <root>/<id> with its manifest.json is the truth about content; the table's row gives the name.
+import { renameSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { BangerError } from "./errors.ts";
@@ -135,11 +136,40 @@ export class ArtifactStore {
     this.#options.table.rename(old.id, old.id.slice(0, 12));
   }
 
+  /**
+   * Puts a finished staging directory in the place of the one with the same id, which nothing uses: its `files` first, each at once,
+   * then its manifest. Refused with `in-use`, as a removal is. The rest of the staging directory is left.
+   */
+  async replace(staging: string, row: ArtifactRow, files: readonly string[]): Promise<ArtifactRow> {
+    const { table } = this.#options;
+    using _ = await this.#changes.acquire("all", neverAborted);
+    const directory = this.directoryOf(row.id);
+    await syncDirectory(staging);
+    const before = this.resolve(row.id);
+    this.checkUnused(before);
+    // In one turn of the event loop: whoever is recorded as a user after the check opens the new files.
+    for (const file of files) renameSync(join(staging, file), join(directory, file));
+    const after = { ...before, manifest: row.manifest };
+    if (after.manifest !== before.manifest) {
+      table.remove(before.id);
+      table.insert(after);
+      await writeFileAtomic(join(directory, "manifest.json"), after.manifest);
+    }
+    await syncDirectory(directory);
+    return after;
+  }
+
   /** Removes an artifact; refused while VMs use it. Idempotent only by reference: a second call finds nothing. */
   async delete(reference: string): Promise<void> {
-    const { kind } = this.#options;
     using _ = await this.#changes.acquire("all", neverAborted);
     const row = this.resolve(reference);
+    this.checkUnused(row);
+    await this.#remove(row.id);
+  }
+
+  /** Throws `in-use`, with the names of the VMs and snapshots that use it. */
+  checkUnused(row: ArtifactRow): void {
+    const { kind } = this.#options;
     const vms = this.#options.usedBy(row.id);
     const snapshots = this.#options.snapshotsOf?.(row.id) ?? [];
     const hints = [
@@ -156,7 +186,6 @@ export class ArtifactStore {
         hint: hints.join("; "),
       });
     }
-    await this.#remove(row.id);
   }
 
   /** The row goes first: a directory without a row is swept at the next open, a row without a directory is a lie. */

@@ -7,7 +7,10 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   internal: ["a bug of banger", "`banger daemon status` shows where the log is; report it with the operation's lines"],
   cancelled: ["interrupted, or the other side went away", "what was begun is undone: run it again"],
   timeout: ["something did not answer in its time", "try again; `banger doctor` when it stays"],
-  "config.invalid": ["`config.toml` has a line that is wrong", "mend the line that the message names"],
+  "config.invalid": [
+    "`config.toml`, or the list that its `image_catalog` names, has something that is wrong",
+    "mend what the message names",
+  ],
   "config.unreadable": ["`config.toml` is there and cannot be read", "check its owner and mode"],
   "daemon.unreachable": ["the daemon does not answer on its socket", "`banger daemon status`, then its log"],
   "daemon.start-failed": ["the daemon could not start", "the message has its last words"],

@@ -139,7 +139,7 @@ export function toBangerError(thrown: unknown): BangerError {
 export function diskFull(message: string, cause?: unknown): BangerError {
   return new BangerError("disk.full", message, {
     cause,
-    hint: "banger image list  # then: banger image delete <image>, or free space on the disk",
+    hint: "banger image list  # then: banger image delete <image>, banger image cache prune, or free space on the disk",
   });
 }
 

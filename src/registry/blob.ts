@@ -6,6 +6,7 @@ import { connectionFailure, isPassing, passingFailure, plainWords } from "./fail
 import { readErrorBody, type HttpAnswer } from "./http.ts";
 import type { RegistryLimits } from "./limits.ts";
 import { pauseBefore } from "./retry.ts";
+import { SpentBuffers } from "./spent-buffers.ts";
 
 export interface BlobRequest {
   sizeBytes: number;
@@ -20,7 +21,8 @@ export interface BlobRequest {
 
 /** Bytes after which attempts are counted anew. */
 const progressBytes = 256 * 1024;
-const bufferBytes = 1024 * 1024;
+/** Chunks as they come from the socket, of up to 64 KiB: none is copied to join others. */
+const bufferedChunks = 16;
 
 /**
  * Opens a blob: the first answer is there when this returns. Destroying the stream closes the connection. The stream fails with
@@ -35,7 +37,8 @@ export async function openBlob(request: BlobRequest): Promise<Readable> {
   const chunks = bytesFrom(request, first, life.signal);
   // Not Readable.from: it waits for the next chunk before it is destroyed, and that chunk may never come.
   const stream = new Readable({
-    highWaterMark: bufferBytes,
+    objectMode: true,
+    highWaterMark: bufferedChunks,
     read() {
       chunks.next().then(
         (step) => this.push(step.done === true ? null : step.value),
@@ -129,6 +132,7 @@ function isAway({ code, details }: BangerError): boolean {
 /** The chunks of a body. Only time of waiting for the server counts, not that of whoever reads. */
 async function* paced({ body, url }: HttpAnswer, limits: RegistryLimits): AsyncGenerator<Buffer> {
   const iterator = (body as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+  using spent = new SpentBuffers(body);
   let waitedMs = 0;
   let windowBytes = 0;
   for (;;) {
@@ -143,6 +147,7 @@ async function* paced({ body, url }: HttpAnswer, limits: RegistryLimits): AsyncG
       clearTimeout(timer);
     }
     if (step.done === true) return;
+    spent.look(step.value);
     waitedMs += performance.now() - startedMs;
     windowBytes += step.value.length;
     if (waitedMs >= limits.rateWindowMs) {

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseChallenges } from "./challenge.ts";
-import { randomNumbers } from "./testdata/servers.ts";
 
 const parse = (header: string | undefined) =>
   parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);
@@ -37,15 +36,4 @@ test("challenges are read as servers write them", () => {
   assert.deepEqual(parse('Bearer realm="never ends'), [["bearer", { realm: "" }]]);
   assert.deepEqual(parse(`Bearer realm="${"x".repeat(20_000)}"`), []);
   assert.equal(parse("a, b, c, d, e, f, g, h, i, j, k").length, 8);
-});
-
-test("any header ends in a list", () => {
-  const pieces = ["Bearer", "Basic", " ", ",", "=", '"', "\\", "realm", "service", "https://x/", "\t", "é", "==", ";"];
-  for (let seed = 1; seed <= 4000; seed++) {
-    const next = randomNumbers(seed);
-    const header = Array.from({ length: next(20) }, () => pieces[next(pieces.length)]).join("");
-    const challenges = parseChallenges(header);
-    assert.ok(challenges.length <= 8, `seed ${seed}`);
-    for (const { scheme } of challenges) assert.match(scheme, /^[^\s",=]+$/, `seed ${seed}: ${header}`);
-  }
 });

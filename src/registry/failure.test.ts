@@ -1,7 +1,11 @@
 // Words of strangers in our errors: bounded, and without what a terminal would act on.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { get } from "node:https";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { errorWords, plainWords } from "./failure.ts";
+import { connectionFailure, errorWords, plainWords } from "./failure.ts";
 import { retryAfterMs } from "./retry.ts";
 
 test("the error words of a registry are read, cleaned and bounded", () => {
@@ -14,6 +18,24 @@ test("the error words of a registry are read, cleaned and bounded", () => {
     assert.equal(words(body), undefined, body);
   }
   assert.equal(plainWords("a\0b"), "a b");
+});
+
+test("a server of plain HTTP is said to be one", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  try {
+    const [thrown] = (await once(get(`https://127.0.0.1:${(server.address() as AddressInfo).port}/`), "error")) as [
+      Error,
+    ];
+    const error = connectionFailure("plain:5000", thrown);
+    assert.deepEqual(
+      [error.code, error.message, error.cause],
+      ["registry.unreachable", 'cannot connect to "plain:5000": it does not speak HTTPS', undefined],
+    );
+    assert.match(error.hint ?? "", /--insecure/);
+  } finally {
+    server.close();
+  }
 });
 
 test("Retry-After is seconds or a date", () => {

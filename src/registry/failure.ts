@@ -66,14 +66,24 @@ export function connectionFailure(host: string, thrown: unknown): BangerError {
   if (passing.has(code)) {
     return passingFailure(host, code === "ECONNRESET" ? "the connection was cut" : message, thrown);
   }
+  const hint = hintFor(code, message);
   return new BangerError("registry.unreachable", `cannot connect to "${host}": ${explain(code, message)}`, {
-    cause: thrown,
-    ...(isCertificate(code)
-      ? { hint: "banger daemon stop; export NODE_EXTRA_CA_CERTS=/path/to/ca.pem  # then try again" }
-      : {}),
+    // The words of the TLS library say the same, in a way that only its authors read.
+    ...(isPlain(code, message) ? {} : { cause: thrown }),
+    ...(hint === undefined ? {} : { hint }),
     details: { host, code },
   });
 }
+
+function hintFor(code: string, message: string): string | undefined {
+  if (isCertificate(code)) return "banger daemon stop; export NODE_EXTRA_CA_CERTS=/path/to/ca.pem  # then try again";
+  if (isPlain(code, message)) return "repeat with --insecure  # it allows plain HTTP: in networks that you trust";
+  return undefined;
+}
+
+/** Something that is no TLS came in answer to a TLS greeting. */
+const isPlain = (code: string, message: string) =>
+  code === "ERR_SSL_WRONG_VERSION_NUMBER" || (code === "EPROTO" && /wrong version number|packet length/.test(message));
 
 const isCertificate = (code: string) => /CERT|ISSUER|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code);
 
@@ -81,5 +91,6 @@ function explain(code: string, message: string): string {
   if (code === "ECONNREFUSED") return "nothing listens there";
   if (code === "ENOTFOUND") return "there is no host of that name";
   if (isCertificate(code)) return `its certificate is not trusted (${message})`;
+  if (isPlain(code, message)) return "it does not speak HTTPS";
   return message;
 }

@@ -94,12 +94,20 @@ async function send(policy: ConnectPolicy, limits: RegistryLimits, request: Http
   // The signal ends the body too: it is listened to until the connection has done its work.
   const onAbort = () => outgoing.destroy(abortReason(signal));
   signal.addEventListener("abort", onAbort, { once: true });
-  outgoing.once("close", () => signal.removeEventListener("abort", onAbort));
+  outgoing.once("close", () => {
+    signal.removeEventListener("abort", onAbort);
+    // Not every end of a connection is an error to the HTTP client.
+    reject(passingFailure(url.host, "the connection was closed without an answer"));
+  });
   const timer = setTimeout(() => {
     outgoing.destroy(passingFailure(url.host, `no answer within ${limits.answerTimeoutMs / 1000} s`));
   }, limits.answerTimeoutMs);
   outgoing.on("error", reject);
   outgoing.once("response", resolve);
+  outgoing.once("upgrade", (_response, socket) => {
+    socket.destroy();
+    reject(new BangerError("registry.failed", `"${url.host}" wants to speak another protocol`));
+  });
   outgoing.end(request.body);
   try {
     const body = await promise;

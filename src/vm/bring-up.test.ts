@@ -54,7 +54,7 @@ function setUp(restored: Restored | "none", options: { cannotBoot?: boolean; boo
           throw new BangerError("guest.failed", "guest is in phase RUNNING");
         if (kind === "booted" && options.cannotBoot) throw new BangerError("guest.failed", "no root");
         events.push(`configure ${kind}`);
-        return [{ name: "bind-disks", durationMs: 1 }];
+        return [{ name: "mount-disks", durationMs: 1 }];
       },
       [Symbol.asyncDispose]: async () => void events.push(`close ${kind}`),
     }) as unknown as GuestAgent;

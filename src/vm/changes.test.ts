@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import type { VmEvent } from "../api/vm-record-methods.ts";
 import { openState, type State } from "../state/open.ts";
 import { addParts, exampleVm } from "../state/testdata/rows.ts";
 import { VmChanges } from "./changes.ts";
@@ -69,11 +70,11 @@ test("a watch begins with a line of its own, sees its VM only, and ends with its
   await nextTurn();
   const client = new AbortController();
   const watch = changes.watch(exampleVm().id, client.signal);
-  assert.equal((await watch.next()).value?.kind, "subscribed");
+  const next = async () => (await watch.next()).value as VmEvent | undefined;
+  assert.equal((await next())?.kind, "subscribed");
   vms.update("ba9876543210", { state: "running" });
   vms.update(exampleVm().id, { state: "stopped", reason: "the VMM was killed" });
-  const { value } = await watch.next();
-  assert.deepEqual(value?.vm, {
+  assert.deepEqual((await next())?.vm, {
     id: exampleVm().id,
     name: "swift-otter",
     state: "stopped",

@@ -31,6 +31,9 @@ export function newIdentity(row: Pick<VmRow, "id" | "name" | "hostKeyPem">, keys
   };
 }
 
+/** As many as the agent takes. */
+const maxDirectories = 1024;
+
 /** All that a fresh guest is given. */
 export function guestConfig(
   identity: GuestIdentity,
@@ -44,5 +47,12 @@ export function guestConfig(
     environment: config.environment,
     defaultUser: config.user,
     defaultWorkdir: config.workdir,
+    directories: directoriesOf(config),
   };
+}
+
+/** What an image takes for granted: docker makes its working directory, and its volumes would be mounted. */
+function directoriesOf({ workdir, volumes }: ImageRecord["config"]): string[] {
+  const wanted = [workdir, ...volumes].filter((path) => path.startsWith("/") && path !== "/");
+  return [...new Set(wanted)].slice(0, maxDirectories);
 }

@@ -94,7 +94,7 @@ function daemon(): Vms {
     machine = new FakeMachine(vmId, step, activeDisks);
     return machine as unknown as Machine;
   };
-  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {} };
+  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {}, volumes: [] };
   const driver: Partial<Driver> = {
     launch: async ({ vmId }) => made(vmId),
     restore: async ({ vmId }, { memoryFile, stateFile }) => {

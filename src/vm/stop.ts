@@ -10,6 +10,9 @@ import { resumeVm } from "./resume.ts";
 /** What still runs in the guest gets TERM, and KILL after this. */
 const processGraceMs = 2000;
 
+/** What "vm run" runs is asked first, by the image's stop signal, and gets this share of the stop timeout. */
+const mainShare = 0.5;
+
 /** The image's init ends its services one after the other: it gets that many stop timeouts for it, and the agent one more for the rest. */
 const initShare = 2;
 
@@ -27,6 +30,7 @@ export async function stopVm(context: VmContext, row: VmRow, progress: Progress)
     session.ending = true;
     context.state.vms.update(row.id, { state: "stopping" });
     const [graceMs, stopTimeoutMs] = limits(context, row);
+    const mainGraceMs = mainShare * context.settings.stopTimeoutMs;
     using limit = deadline(
       neverAborted,
       stopTimeoutMs,
@@ -34,7 +38,7 @@ export async function stopVm(context: VmContext, row: VmRow, progress: Progress)
     );
     try {
       const agent = await orAborted(session.agent, limit.signal);
-      await agent.shutdown({ graceMs, signal: limit.signal });
+      await agent.shutdown({ graceMs, mainGraceMs, signal: limit.signal });
       await orAborted(session.machine.exited, limit.signal);
     } catch (error) {
       context.log.warn("clean shutdown failed; ending the VMM", { vm: row.id, error: toBangerError(error).message });

@@ -68,7 +68,7 @@ beforeEach(async () => {
     inCatalog: () => false,
     pull: () => Promise.reject(new Error("not asked for")),
   });
-  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {} };
+  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {}, volumes: [] };
   vms = new Vms({
     paths,
     state,

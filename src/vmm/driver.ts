@@ -88,6 +88,11 @@ export interface Machine extends AsyncDisposable {
    * at once. Resolves with the size that it then has; it never gets smaller. Throws `vmm.failed` with the VMM's own words.
    */
   growDisk(serial: string, sizeBytes: number): Promise<number>;
+  /**
+   * Makes the guest of a paused machine ask for the sizes of all its disks as soon as it runs on: for a capture that is restored with
+   * other disks. Changes the sizes of the files, also of those that are only read. Throws `vmm.failed`.
+   */
+  announceDisks(): Promise<void>;
   stats(): Promise<MachineStats>;
 }
 
@@ -95,7 +100,10 @@ export interface Machine extends AsyncDisposable {
 export interface Capture extends AsyncDisposable {
   /** The memory file that the machine was restored from, when the next capture could use a spare copy of it. */
   readonly spareBase?: string | undefined;
-  /** The rest, while the machine is paused: when it resolves, both files are complete, but not flushed to the disk. */
+  /**
+   * The rest, while the machine is paused: when it resolves, both files are complete, but not flushed to the disk. Says how much was
+   * copied.
+   */
   finish(options: { signal: AbortSignal }): Promise<{ copiedBytes: number }>;
 }
 
@@ -103,6 +111,8 @@ export interface Capture extends AsyncDisposable {
 export interface RestoreTimings {
   /** The VMM answers. */
   spawnMs: number;
+  /** The capture is complete; only when it was not at the start. */
+  completeMs?: number;
   /** Device state is in place. */
   loadMs: number;
 }
@@ -126,11 +136,13 @@ export interface Driver {
    * Starts a machine from a capture instead of a boot; its CPUs stand still until `resume`. Memory is shared with all machines of
    * the capture until it is written to. `spec` must have the shape that the captured one had (`shape`), but may name
    * other disks. Throws as `launch` does, or `snapshot.incompatible` when the VMM refuses the state; then nothing is left running.
+   * `complete`: the capture has begun (`beginCapture`), and is finished when this resolves; the VMM starts meanwhile. When it rejects,
+   * that is thrown, and nothing is left running.
    */
   restore(
     spec: MachineSpec,
     capture: MachineCapture,
-    options: { signal: AbortSignal },
+    options: { signal: AbortSignal; complete?: Promise<void> },
   ): Promise<{ machine: Machine; timings: RestoreTimings }>;
   /**
    * Text that is equal for two machines exactly when a capture of one can be restored as the other: VMM and its version,

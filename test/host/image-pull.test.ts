@@ -1,4 +1,4 @@
-// Pulls from a real registry: several at once, a prune in between, and a daemon that is killed in the middle of them.
+// Pulls from a real registry: several at once, and a prune in between.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -9,10 +9,9 @@ import { after, before, describe, test } from "node:test";
 import type { ImageRecord } from "../../src/api/records.ts";
 import { makeImage, type TestImage, writeLayoutFiles } from "../../src/image/oci/testdata/layout.ts";
 import { type RealRegistry, startRegistry } from "../../src/registry/testdata/docker-registry.ts";
-import { finished, Home } from "../support/home.ts";
+import { Home } from "../support/home.ts";
 
 const mib = 1024 ** 2;
-const rounds = 12;
 
 describe("pulls from a registry", { concurrency: false }, () => {
   let directory: string;
@@ -63,25 +62,5 @@ describe("pulls from a registry", { concurrency: false }, () => {
     const left = readdirSync(join(home.files, "cache")).filter((name) => /pruned|new-/.test(name));
     assert.deepEqual(left, []);
     await forget();
-  });
-
-  test(`a daemon that is killed ${rounds} times during pulls leaves nothing half made, and the next pull succeeds`, async () => {
-    for (let round = 0; round < rounds; round++) {
-      const { pid } = await home.json<{ pid: number }>(["daemon", "status"]);
-      const pulls = [1, 2].map((tag) => home.start(["image", "pull", reference(tag)]));
-      const outcomes = Promise.all(pulls.map((pull) => finished(pull)));
-      // At another point each time: after a share of the time that both take together.
-      await new Promise((resolve) => setTimeout(resolve, 60 + round * 90));
-      process.kill(pid, "SIGKILL");
-      for (const ran of await outcomes)
-        assert.ok(ran.code === 0 || /interrupted|unreachable/.test(ran.stderr), ran.stderr);
-      const ids = (await home.json<ImageRecord[]>(["image", "list"])).map((record) => record.id);
-      assert.deepEqual(readdirSync(join(home.files, "state/images")).toSorted(), ids.toSorted(), `round ${round}`);
-      const { bad } = await home.json<{ bad: string[] }>(["image", "cache", "verify"]);
-      assert.deepEqual(bad, [], `round ${round}`);
-      for (const tag of [1, 2]) await home.ok(["image", "pull", reference(tag)]);
-      assert.deepEqual(await digestsOf(), images.map((image) => image.digest).toSorted());
-      await forget();
-    }
   });
 });

@@ -12,8 +12,9 @@ import { archive, everything, netRawCapability } from "../../src/image/testdata/
 import type { TestEntry } from "../../src/image/testdata/archive.ts";
 import { assertSound } from "../../src/image/testdata/ext4.ts";
 import { quietProgress } from "../../src/lib/progress.ts";
+import { differences, factsOfImage, factsOfTree } from "../support/image-facts.ts";
+import { unpackWithUmoci } from "../support/umoci.ts";
 
-const startedAt = Math.floor(Date.now() / 1000);
 const directory = mkdtempSync(join(tmpdir(), "banger-umoci-"));
 after(() => rmSync(directory, { recursive: true }));
 
@@ -24,64 +25,10 @@ function sh(file: string, args: readonly string[], cwd = directory): Buffer {
   return ran.stdout;
 }
 
-/** What umoci makes of layers; the directory of its root file system. */
-function unpackWithUmoci(name: string, layers: readonly Buffer[]): string {
-  const layout = join(directory, `${name}-layout`);
-  for (const kind of ["blobs/sha256"]) mkdirSync(join(layout, kind), { recursive: true });
-  const blob = (bytes: Buffer) => {
-    const digest = createHash("sha256").update(bytes).digest("hex");
-    writeFileSync(join(layout, "blobs/sha256", digest), bytes);
-    return { digest: `sha256:${digest}`, size: bytes.length };
-  };
-  const json = (value: unknown) => blob(Buffer.from(JSON.stringify(value)));
-  const diffIds = layers.map((bytes) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`);
-  const type = (kind: string) => `application/vnd.oci.image.${kind}`;
-  const config = json({
-    created: "2026-01-01T00:00:00Z",
-    architecture: "amd64",
-    os: "linux",
-    config: {},
-    rootfs: { type: "layers", diff_ids: diffIds },
-    history: diffIds.map(() => ({ created: "2026-01-01T00:00:00Z" })),
-  });
-  const manifest = json({
-    schemaVersion: 2,
-    mediaType: type("manifest.v1+json"),
-    config: { mediaType: type("config.v1+json"), ...config },
-    layers: layers.map((bytes) => ({ mediaType: type("layer.v1.tar+gzip"), ...blob(gzipSync(bytes, { level: 1 })) })),
-  });
-  const annotations = { "org.opencontainers.image.ref.name": "x" };
-  const index = { schemaVersion: 2, manifests: [{ mediaType: type("manifest.v1+json"), ...manifest, annotations }] };
-  writeFileSync(join(layout, "index.json"), JSON.stringify(index));
-  writeFileSync(join(layout, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
-  const bundle = join(directory, `${name}-bundle`);
-  sh("umoci", ["unpack", "--image", `${layout}:x`, bundle]);
-  return join(bundle, "rootfs");
-}
-
-/** Every entry of a tree with all that can be seen of it. */
-function factsOf(root: string): string[] {
-  // Directories have the time when they were unpacked if nothing says one.
-  const now = (_: string, seconds: string) => (Number(seconds) >= startedAt ? "|0.0000000000|" : `|${seconds}|`);
-  const format = String.raw`%p|%y|%m|%U|%G|%T@|%n|%l|`;
-  const entries = sh("find", [".", "-type", "d", "-printf", `${format}\\0`, "-o", "-printf", `${format}%s\\0`], root);
-  const contents = sh("sh", ["-c", "find . -type f -print0 | xargs -0r sha256sum -z"], root);
-  const devices = sh("sh", ["-c", "find . -type b -o -type c | sort | xargs -r -d '\\n' stat -c '%n %t:%T'"], root);
-  const xattrs = sh("getfattr", ["-R", "-P", "-h", "-d", "-m", "-", "-e", "hex", "."], root);
-  return [
-    ...entries
-      .toString("latin1")
-      .split("\0")
-      .map((line) => line.replace(/\|(\d+\.\d{10})\|/, now))
-      .toSorted(),
-    ...contents.toString("latin1").split("\0").toSorted(),
-    ...devices.toString("latin1").split("\n"),
-    ...xattrs.toString("latin1").split("\n\n").toSorted(),
-  ];
-}
-
 async function compare(name: string, layers: readonly Buffer[]): Promise<void> {
-  const wanted = factsOf(unpackWithUmoci(name, layers));
+  const { root, said } = unpackWithUmoci(join(directory, name), layers);
+  assert.ok(root !== undefined, said);
+  const wanted = factsOfTree(root);
   const image = join(directory, `${name}.ext4`);
   const mediaType = "application/vnd.oci.image.layer.v1.tar+gzip";
   const sources = layers.map((bytes, index) => {
@@ -94,19 +41,9 @@ async function compare(name: string, layers: readonly Buffer[]): Promise<void> {
   assertSound(image);
   const mounted = join(directory, `${name}-mounted`);
   mkdirSync(mounted);
-  sh("mount", ["-o", "ro,loop", image, mounted]);
-  try {
-    const found = factsOf(mounted);
-    const [here, there] = [new Set(found), new Set(wanted)];
-    const differences = [
-      ...found.filter((fact) => !there.has(fact)).map((fact) => `banger: ${fact}`),
-      ...wanted.filter((fact) => !here.has(fact)).map((fact) => `umoci:  ${fact}`),
-    ];
-    assert.deepEqual(differences.toSorted().slice(0, 40), []);
-    assert.equal(found.length, wanted.length);
-  } finally {
-    sh("umount", [mounted]);
-  }
+  const found = factsOfImage(image, mounted);
+  assert.deepEqual(differences(found, wanted), []);
+  assert.equal(found.length, wanted.length);
 }
 
 const acl = Buffer.from(

@@ -11,12 +11,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe } from "node:test";
 import { createLayer } from "../../src/disk/layer.ts";
 import { BangerError } from "../../src/lib/errors.ts";
 import type { Machine, MachineCapture } from "../../src/vmm/driver.ts";
+import { isUntouched } from "../../src/vmm/qemu/capture/guest-ram.ts";
 import { QemuMachine } from "../../src/vmm/qemu/machine.ts";
-import { QemuBench, counted, countsTo, failure, runtimeFiles } from "../support/qemu-bench.ts";
+import { type QemuBench, benchTest, counted, countsTo, failure, runtimeFiles } from "../support/qemu-bench.ts";
+import { until } from "../support/until.ts";
 
 const signal = new AbortController().signal;
 const mib = 1024 * 1024;
@@ -37,10 +39,9 @@ async function capture(bench: QemuBench, machine: Machine, name: string): Promis
 }
 
 describe("captures", { concurrency: false }, () => {
-  test("a machine is captured while it runs, and two others go on from there", async () => {
-    await using bench = new QemuBench();
+  benchTest("a machine is captured while it runs, and two others go on from there", async (bench) => {
     const spec = bench.spec("count", { vcpus: 2 });
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     await countsTo(spec, 30);
     const files = filesOf(bench, "first");
     await using begun = await source.beginCapture(files, { signal });
@@ -85,30 +86,31 @@ describe("captures", { concurrency: false }, () => {
     await source.kill();
   });
 
-  test("a capture of a machine that came from a capture is whole, also when the former one is gone", async () => {
-    await using bench = new QemuBench();
-    let spec = bench.spec("count");
-    let machine: Machine = await bench.driver.launch(spec, { signal });
-    for (let round = 1; round <= 3; round++) {
-      const last = (await countsTo(spec, 30)).at(-1) ?? 0;
-      const files = await capture(bench, machine, `round${round}`);
+  benchTest(
+    "a capture of a machine that came from a capture is whole, also when the former one is gone",
+    async (bench) => {
+      let spec = bench.spec("count");
+      let machine: Machine = await bench.launchCounting(spec);
+      for (let round = 1; round <= 3; round++) {
+        const last = (await countsTo(spec, 30)).at(-1) ?? 0;
+        const files = await capture(bench, machine, `round${round}`);
+        await machine.kill();
+        await machine[Symbol.asyncDispose]();
+        spec = bench.spec("count", { vmId: `vm${round}` });
+        ({ machine } = await bench.driver.restore(spec, files, { signal }));
+        for (const file of [files.memoryFile, files.stateFile]) rmSync(file);
+        await machine.resume();
+        const [next = 0] = await countsTo(spec, 1);
+        assert.ok(next > last, `${next} after ${last}`);
+      }
       await machine.kill();
       await machine[Symbol.asyncDispose]();
-      spec = bench.spec("count", { vmId: `vm${round}` });
-      ({ machine } = await bench.driver.restore(spec, files, { signal }));
-      for (const file of [files.memoryFile, files.stateFile]) rmSync(file);
-      await machine.resume();
-      const [next = 0] = await countsTo(spec, 1);
-      assert.ok(next > last, `${next} after ${last}`);
-    }
-    await machine.kill();
-    await machine[Symbol.asyncDispose]();
-  });
+    },
+  );
 
-  test("memory beyond the hole below 4 GiB is captured, too", async () => {
-    await using bench = new QemuBench();
+  benchTest("memory beyond the hole below 4 GiB is captured, too", async (bench) => {
     const spec = bench.spec("count", { memoryMib: 4096 });
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     const [, before = 0] = await countsTo(spec, 30);
     const files = await capture(bench, source, "large");
     await source.kill();
@@ -122,10 +124,9 @@ describe("captures", { concurrency: false }, () => {
     await machine.kill();
   });
 
-  test("what is no capture of this machine is refused with the reason, and nothing is left", async () => {
-    await using bench = new QemuBench();
+  benchTest("what is no capture of this machine is refused with the reason, and nothing is left", async (bench) => {
     const spec = bench.spec("count");
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     await countsTo(spec, 1);
     const good = await capture(bench, source, "good");
     await source.kill();
@@ -155,10 +156,67 @@ describe("captures", { concurrency: false }, () => {
     }
   });
 
-  test("an abort of a restore throws its reason and leaves nothing", async () => {
-    await using bench = new QemuBench();
+  benchTest(
+    "a machine starts while its capture is under way, and has changed nothing until that is finished",
+    async (bench) => {
+      const spec = bench.spec("count");
+      await using source = await bench.launchCounting(spec);
+      await countsTo(spec, 30);
+      const files = filesOf(bench, "early");
+      await using begun = await source.beginCapture(files, { signal });
+      await source.pause();
+      const finished = Promise.withResolvers<void>();
+      const again = bench.spec("count", { vmId: "again" });
+      const restoring = bench.driver.restore(again, files, { signal, complete: finished.promise });
+      const pid = await until("the VMM to map its memory", async () => {
+        const found = (await bench.driver.list(bench.homeId)).get("again");
+        return found !== undefined && (await isUntouched(found, files.memoryFile)) ? found : undefined;
+      });
+      await begun.finish({ signal });
+      const at = counted(spec).at(-1) ?? 0;
+      finished.resolve();
+      const { machine, timings } = await restoring;
+      await using _ = machine;
+      assert.equal(machine.pid, pid);
+      const { spawnMs, completeMs = 0, loadMs } = timings;
+      assert.ok(spawnMs > 0 && completeMs >= spawnMs && loadMs >= completeMs, JSON.stringify(timings));
+      await machine.resume();
+      const numbers = await countsTo(again, 30);
+      assert.ok([at + 1, at + 2].includes(numbers[0] ?? 0), `${numbers[0]} does not follow ${at}`);
+      assert.equal(await isUntouched(pid, files.memoryFile), false);
+      assert.equal(await isUntouched(pid, files.stateFile), false);
+      await Promise.all([machine.kill(), source.kill()]);
+    },
+  );
+
+  benchTest("a machine that waits for a capture goes with it", async (bench) => {
     const spec = bench.spec("count");
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
+    await countsTo(spec, 1);
+    const files = filesOf(bench, "early");
+    await using _begun = await source.beginCapture(files, { signal });
+    const again = bench.spec("count", { vmId: "again" });
+    const reason = new BangerError("snapshot.failed", "it was not captured");
+    const cancel = new AbortController();
+    for (const [options, fail] of [
+      [{ signal }, (gate: PromiseWithResolvers<void>) => gate.reject(reason)],
+      [{ signal: cancel.signal }, () => cancel.abort(reason)],
+    ] as const) {
+      const gate = Promise.withResolvers<void>();
+      const restoring = bench.driver.restore(again, files, { ...options, complete: gate.promise });
+      restoring.catch(() => {});
+      await until("the VMM to start", async () => (await bench.driver.list(bench.homeId)).get("again"));
+      fail(gate);
+      assert.equal(await failure(restoring), reason);
+      assert.equal((await bench.driver.list(bench.homeId)).get("again"), undefined);
+      assert.deepEqual(runtimeFiles(again.dir), []);
+    }
+    await source.kill();
+  });
+
+  benchTest("an abort of a restore throws its reason and leaves nothing", async (bench) => {
+    const spec = bench.spec("count");
+    await using source = await bench.launchCounting(spec);
     await countsTo(spec, 1);
     const files = await capture(bench, source, "good");
     await source.kill();
@@ -170,10 +228,9 @@ describe("captures", { concurrency: false }, () => {
     assert.deepEqual(await bench.driver.list(bench.homeId), new Map());
   });
 
-  test("a machine that ends while it is captured, and a capture that is given up", async () => {
-    await using bench = new QemuBench();
+  benchTest("a machine that ends while it is captured, and a capture that is given up", async (bench) => {
     const spec = bench.spec("count");
-    await using source = await bench.driver.launch(spec, { signal });
+    await using source = await bench.launchCounting(spec);
     await countsTo(spec, 1);
     const reason = new BangerError("cancelled", "no longer wanted");
     const cancel = new AbortController();
@@ -196,10 +253,9 @@ describe("captures", { concurrency: false }, () => {
     assert.equal((await failure(source.beginCapture(filesOf(bench, "late"), { signal }))).code, "snapshot.failed");
   });
 
-  test("a machine that was paused is still paused for the next daemon, and captured by it", async () => {
-    await using bench = new QemuBench();
+  benchTest("a machine that was paused is still paused for the next daemon, and captured by it", async (bench) => {
     const spec = bench.spec("count");
-    const first = await bench.driver.launch(spec, { signal });
+    const first = await bench.launchCounting(spec);
     const last = (await countsTo(spec, 30)).length;
     await first.pause();
     await first[Symbol.asyncDispose]();
@@ -215,8 +271,7 @@ describe("captures", { concurrency: false }, () => {
 });
 
 describe("disks of a running machine", { concurrency: false }, () => {
-  test("get new layers at one instant; a later daemon sees which", async () => {
-    await using bench = new QemuBench();
+  benchTest("get new layers at one instant; a later daemon sees which", async (bench) => {
     const disk = (serial: string, readOnly: boolean) => {
       const path = join(bench.root, `${serial},1.ext4`);
       writeFileSync(path, "");
@@ -282,8 +337,7 @@ describe("disks of a running machine", { concurrency: false }, () => {
 });
 
 describe("a long chain of layers", () => {
-  test("whose lower layers have other names than QEMU knew is still told apart", async () => {
-    await using bench = new QemuBench();
+  benchTest("whose lower layers have other names than QEMU knew is still told apart", async (bench) => {
     let below = { path: join(bench.root, "work.ext4"), format: "raw" as "raw" | "qcow2" };
     writeFileSync(below.path, "");
     truncateSync(below.path, mib);
@@ -304,8 +358,7 @@ describe("a long chain of layers", () => {
 });
 
 describe("shapes", () => {
-  test("are equal for what can be restored as each other, and only then", async () => {
-    await using bench = new QemuBench();
+  benchTest("are equal for what can be restored as each other, and only then", async (bench) => {
     const disk = (serial: string, path = "/d", readOnly = false) => ({
       serial,
       path,

@@ -12,10 +12,10 @@ import {
 } from "node:fs";
 import { getPriority } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe } from "node:test";
 import { BangerError } from "../../src/lib/errors.ts";
 import { createLogger } from "../../src/lib/log.ts";
-import { QemuBench, booted, failure, runtimeFiles } from "../support/qemu-bench.ts";
+import { benchTest, booted, failure, runtimeFiles } from "../support/qemu-bench.ts";
 
 const signal = new AbortController().signal;
 
@@ -23,8 +23,7 @@ const signal = new AbortController().signal;
 const schedIdle = 5;
 
 describe("the QEMU driver", { concurrency: false }, () => {
-  test("starts a machine that boots, with private files, and ends it", async () => {
-    await using bench = new QemuBench();
+  benchTest("starts a machine that boots, with private files, and ends it", async (bench) => {
     const spec = bench.spec("wait", { vcpus: 2 });
     const machine = await bench.driver.launch(spec, { signal });
     await using _ = machine;
@@ -51,8 +50,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     assert.equal((await failure(machine.pause())).code, "vmm.failed");
   });
 
-  test("a guest that powers off, and one whose kernel panics, end with their reasons", async () => {
-    await using bench = new QemuBench();
+  benchTest("a guest that powers off, and one whose kernel panics, end with their reasons", async (bench) => {
     for (const [init, expected] of [
       ["power-off", { reason: "the guest powered off", expected: true }],
       ["none", { reason: "the guest restarted: a reboot or a kernel panic, see its console", expected: false }],
@@ -68,15 +66,13 @@ describe("the QEMU driver", { concurrency: false }, () => {
     }
   });
 
-  test("a VMM that is killed from outside ends with that reason", async () => {
-    await using bench = new QemuBench();
+  benchTest("a VMM that is killed from outside ends with that reason", async (bench) => {
     await using machine = await bench.driver.launch(bench.spec("wait"), { signal });
     process.kill(machine.pid, "SIGKILL");
     assert.deepEqual(await machine.exited, { reason: "the VMM was killed by SIGKILL", expected: false });
   });
 
-  test("a new driver finds the machine of a former one, follows and ends it", async () => {
-    await using bench = new QemuBench();
+  benchTest("a new driver finds the machine of a former one, follows and ends it", async (bench) => {
     const spec = bench.spec("wait");
     const first = await bench.driver.launch(spec, { signal });
     const { pid } = first;
@@ -96,8 +92,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     assert.equal(await bench.driver.find(spec.vmId, spec.dir, { signal }), undefined);
   });
 
-  test("a found machine whose guest powers off says so", async () => {
-    await using bench = new QemuBench();
+  benchTest("a found machine whose guest powers off says so", async (bench) => {
     const spec = bench.spec("power-off");
     const first = await bench.driver.launch(spec, { signal });
     await first.pause();
@@ -107,8 +102,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     assert.deepEqual(await found?.exited, { reason: "the guest powered off", expected: true });
   });
 
-  test("a machine that stands still is found, killed and gone", async () => {
-    await using bench = new QemuBench();
+  benchTest("a machine that stands still is found, killed and gone", async (bench) => {
     const spec = bench.spec("wait");
     const first = await bench.driver.launch(spec, { signal });
     await first[Symbol.asyncDispose]();
@@ -120,31 +114,32 @@ describe("the QEMU driver", { concurrency: false }, () => {
     assert.deepEqual(runtimeFiles(spec.dir), []);
   });
 
-  test("files of a machine that is gone, of another boot or of another process are not believed, and removed", async () => {
-    await using bench = new QemuBench();
-    const spec = bench.spec("wait");
-    await using machine = await bench.driver.launch(spec, { signal });
-    const truth = JSON.parse(readFileSync(join(spec.dir, "vmm.json"), "utf8")) as Record<string, unknown>;
-    for (const lie of [
-      { hostBootId: "00000000-0000-0000-0000-000000000000" },
-      { startTicks: 1 },
-      { pid: process.pid },
-      { marker: `banger-${bench.homeId}-ffffffffffff` },
-    ]) {
-      const other = join(bench.root, "other");
-      mkdirSync(other, { mode: 0o700 });
-      writeFileSync(join(other, "vmm.json"), JSON.stringify({ ...truth, ...lie }));
-      writeFileSync(join(other, "qmp.sock"), "");
-      assert.equal(await bench.driver.find(spec.vmId, other, { signal }), undefined, JSON.stringify(lie));
-      assert.deepEqual(runtimeFiles(other), []);
-      rmSync(other, { recursive: true });
-    }
-    assert.equal(existsSync(`/proc/${machine.pid}`), true);
-    await machine.kill();
-  });
+  benchTest(
+    "files of a machine that is gone, of another boot or of another process are not believed, and removed",
+    async (bench) => {
+      const spec = bench.spec("wait");
+      await using machine = await bench.driver.launch(spec, { signal });
+      const truth = JSON.parse(readFileSync(join(spec.dir, "vmm.json"), "utf8")) as Record<string, unknown>;
+      for (const lie of [
+        { hostBootId: "00000000-0000-0000-0000-000000000000" },
+        { startTicks: 1 },
+        { pid: process.pid },
+        { marker: `banger-${bench.homeId}-ffffffffffff` },
+      ]) {
+        const other = join(bench.root, "other");
+        mkdirSync(other, { mode: 0o700 });
+        writeFileSync(join(other, "vmm.json"), JSON.stringify({ ...truth, ...lie }));
+        writeFileSync(join(other, "qmp.sock"), "");
+        assert.equal(await bench.driver.find(spec.vmId, other, { signal }), undefined, JSON.stringify(lie));
+        assert.deepEqual(runtimeFiles(other), []);
+        rmSync(other, { recursive: true });
+      }
+      assert.equal(existsSync(`/proc/${machine.pid}`), true);
+      await machine.kill();
+    },
+  );
 
-  test("a machine whose files are gone is listed and ended by its pid, and no other process is", async () => {
-    await using bench = new QemuBench();
+  benchTest("a machine whose files are gone is listed and ended by its pid, and no other process is", async (bench) => {
     const spec = bench.spec("wait");
     const machine = await bench.driver.launch(spec, { signal });
     await machine[Symbol.asyncDispose]();
@@ -160,8 +155,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     assert.equal((await bench.driver.list(bench.homeId)).size, 0);
   });
 
-  test("runs in a directory far longer than a socket address, with commas in its name", async () => {
-    await using bench = new QemuBench();
+  benchTest("runs in a directory far longer than a socket address, with commas in its name", async (bench) => {
     const dir = join(bench.root, "a,b".repeat(60), "c".repeat(120));
     const disk = join(dir, "work,1.ext4");
     const spec = bench.spec("wait", { dir, disks: [{ serial: "work", path: disk, readOnly: false, format: "raw" }] });
@@ -175,8 +169,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     await found.kill();
   });
 
-  test("a second machine of the same VM is refused, and the first one stays", async () => {
-    await using bench = new QemuBench();
+  benchTest("a second machine of the same VM is refused, and the first one stays", async (bench) => {
     const spec = bench.spec("wait");
     await using machine = await bench.driver.launch(spec, { signal });
     const error = await failure(bench.driver.launch(spec, { signal }));
@@ -186,8 +179,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     await machine.kill();
   });
 
-  test("a kernel that is not there: the error has the VMM's words, and nothing is left", async () => {
-    await using bench = new QemuBench();
+  benchTest("a kernel that is not there: the error has the VMM's words, and nothing is left", async (bench) => {
     const spec = bench.spec("wait", { kernel: "/nonexistent/kernel" });
     const error = await failure(bench.driver.launch(spec, { signal }));
     assert.equal(error.code, "vmm.failed");
@@ -195,8 +187,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     assert.deepEqual(runtimeFiles(spec.dir), []);
   });
 
-  test("an abort during the start throws its reason and leaves nothing", async () => {
-    await using bench = new QemuBench();
+  benchTest("an abort during the start throws its reason and leaves nothing", async (bench) => {
     const spec = bench.spec("wait");
     const reason = new BangerError("cancelled", "no longer wanted");
     const cancel = new AbortController();
@@ -210,8 +201,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     assert.equal((await bench.driver.list(bench.homeId)).size, 0);
   });
 
-  test("a machine in the background leaves the processors to others, and no other machine does", async () => {
-    await using bench = new QemuBench();
+  benchTest("a machine in the background leaves the processors to others, and no other machine does", async (bench) => {
     await using first = await bench.driver.launch(bench.spec("wait"), { signal, background: true });
     await using second = await bench.driver.launch(bench.spec("wait", { vmId: "second" }), { signal });
     const niceness = ({ pid }: { pid: number }) =>
@@ -229,8 +219,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     await second.kill();
   });
 
-  test("says which accelerator it uses", async () => {
-    await using bench = new QemuBench();
+  benchTest("says which accelerator it uses", async (bench) => {
     const { accelerator, snapshots } = await bench.driver.features({ signal });
     assert.match(accelerator, /^(kvm|tcg)$/);
     assert.equal(snapshots, true);

@@ -118,6 +118,23 @@ describe("starts from templates", { concurrency: false }, () => {
     assert.ok(Math.abs(now - Date.now() / 1000) < 30, `the guest's clock is off: ${now}`);
   });
 
+  test("VMs of one template see the sizes of their own disks", async () => {
+    const sizes = ["--disk-size", "320M", "--system-overlay-size", "288M"];
+    await home.ok(["vm", "create", "--name", "sized", ...smallMachine, ...sizes]);
+    const { dir, lastStart } = await show(home, "sized");
+    assert.equal(lastStart?.kind, "template");
+    const [image] = readdirSync(join(home.path, "state/images"));
+    const files = [
+      join(home.path, "state/images", image ?? "", "rootfs.ext4"),
+      join(dir, "overlay.ext4"),
+      join(dir, "work.ext4"),
+    ];
+    const seen = await inGuest(home, "sized", "cd /sys/block; for d in vd?; do echo $(cat $d/size $d/ro); done");
+    const wanted = files.map((file, index) => `${statSync(file).size / 512} ${index === 0 ? 1 : 0}`);
+    assert.deepEqual(seen.trim().split("\n"), wanted);
+    await home.ok(["vm", "delete", "sized"]);
+  });
+
   test("nothing of a VM is in a template", async () => {
     const { id } = (await templatesOf(home))[0] ?? assert.fail("no template");
     const files = ["memory.img", "state.bin"].map((name) => join(home.path, "cache/templates", id, name));

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 
 	"banger.dev/banger/internal/files"
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
@@ -34,6 +35,13 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 	mux.Handle(agentv1connect.NewAgentServiceHandler(service, options))
 	processes := process.NewService(state)
 	service.EndBeforeThaw(processes.EndAbandoned)
+	if runtime.NumCPU() > 1 {
+		service.RehearseBesideThaw(func() {
+			process.RehearseFrozen()
+			refuseExec(mux)
+		})
+	}
+	service.EndBeforeOthers(processes.StopMain)
 	mux.Handle(agentv1connect.NewProcessServiceHandler(processes, options))
 	mux.Handle(agentv1connect.NewFileServiceHandler(files.NewService(), options))
 	mux.Handle(agentv1connect.NewPortServiceHandler(ports.NewService(services), options))

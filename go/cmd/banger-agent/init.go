@@ -98,7 +98,7 @@ func prepare(deviceModules []string) error {
 		identity.CoverBootID("/.banger"),
 		boot.Limits(),
 		network.Loopback(),
-		surveyDevices(),
+		bindDisks(),
 	)
 }
 
@@ -116,8 +116,8 @@ func obeySignals(service *life.Service) {
 	}
 }
 
-// surveyDevices only has them looked for.
-func surveyDevices() error {
-	_, err := virtio.Devices(virtio.Block)
+// bindDisks has the drivers take them.
+func bindDisks() error {
+	_, err := virtio.Disks()
 	return err
 }

@@ -25,6 +25,8 @@ func (s *Service) Freeze(ctx context.Context, request *connect.Request[agentv1.F
 	}
 	s.freezing.Lock()
 	defer s.freezing.Unlock()
+	// A child of the agent would be taken for one of the guest's processes.
+	s.rehearsing.Wait()
 	// Who came after a host that is gone has seen a guest that runs, and would not thaw it.
 	if err := ctx.Err(); err != nil {
 		return nil, connect.NewError(connect.CodeCanceled, err)
@@ -50,6 +52,9 @@ func (s *Service) Thaw(_ context.Context, request *connect.Request[agentv1.ThawR
 	defer s.freezing.Unlock()
 	if err := s.state.CheckFrozen(); err != nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+	if plan.Identity != nil {
+		s.rehearsing.Go(s.rehearse)
 	}
 	log := &step.Log{}
 	// Before anything of this machine's past can go on.

@@ -209,3 +209,34 @@ func TestFreezeOutsideOfPhaseRunning(t *testing.T) {
 	}
 	wantPhase(t, state, agentv1.Phase_PHASE_WAITING)
 }
+
+func TestAThawDoesNotWaitForARehearsalButTheNextFreezeDoes(t *testing.T) {
+	service, _, machine := newRecorded()
+	release := make(chan struct{})
+	service.RehearseBesideThaw(func() {
+		<-release
+		_ = machine.do("rehearse")
+	})
+	if err := freeze(service, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := thaw(service, thawRequest()); err != nil {
+		t.Fatal(err)
+	}
+	frozen := make(chan error)
+	go func() { frozen <- freeze(service, false) }()
+	close(release)
+	if err := <-frozen; err != nil {
+		t.Fatal(err)
+	}
+	// Nothing new will be called in the same machine.
+	same := thawRequest()
+	same.Identity = nil
+	if err := thaw(service, same); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"freeze", "end", "prepare", "thaw", "rehearse", "freeze", "end", "prepare", "thaw"}
+	if !slices.Equal(machine.did, want) {
+		t.Fatalf("did %v, want %v", machine.did, want)
+	}
+}

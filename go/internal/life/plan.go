@@ -30,12 +30,15 @@ type Plan struct {
 	WarmUp bool
 	// Git is who commits are by; zero when that is left to the guest.
 	Git identity.GitUser
+	// Directories are made where nothing has their names.
+	Directories []string
 }
 
 const (
 	minEntropyBytes = 32
 	maxEntropyBytes = 4096
 	maxEnvironment  = 4096
+	maxDirectories  = 1024
 )
 
 // ParsePlan checks everything that can be checked before a device is touched. The plan is never nil.
@@ -55,6 +58,7 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 		Init:           request.Init,
 		WarmUp:         request.WarmUp,
 		Git:            identity.GitUser{Name: request.GitIdentity.GetName(), Email: request.GitIdentity.GetEmail()},
+		Directories:    request.Directories,
 	}
 	if plan.Init != "" && (!path.IsAbs(plan.Init) || strings.ContainsRune(plan.Init, 0)) {
 		return plan, fmt.Errorf("init: %q is no absolute path", plan.Init)
@@ -73,6 +77,9 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 	}
 	if workdir := plan.Guest.DefaultWorkdir; workdir != "" && !path.IsAbs(workdir) {
 		return plan, fmt.Errorf("default_workdir: %q is not absolute", workdir)
+	}
+	if err := checkDirectories(plan.Directories); err != nil {
+		return plan, err
 	}
 	if request.Network != nil {
 		wanted, err := network.Parse(request.Network)
@@ -101,6 +108,18 @@ func checkMoment(wallClockNanos int64, entropy []byte) error {
 	}
 	if n := len(entropy); n < minEntropyBytes || n > maxEntropyBytes {
 		return fmt.Errorf("entropy: %d bytes, want %d to %d", n, minEntropyBytes, maxEntropyBytes)
+	}
+	return nil
+}
+
+func checkDirectories(directories []string) error {
+	if len(directories) > maxDirectories {
+		return fmt.Errorf("directories: %d, at most %d can be given", len(directories), maxDirectories)
+	}
+	for _, directory := range directories {
+		if !path.IsAbs(directory) || strings.ContainsRune(directory, 0) {
+			return fmt.Errorf("directories: %q is no absolute path", directory)
+		}
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ func TestParsePlanRefuses(t *testing.T) {
 		"entropy":         func(r *agentv1.ConfigureRequest) { r.Entropy = make([]byte, 8) },
 		"environment":     func(r *agentv1.ConfigureRequest) { r.Environment = []string{"=x"} },
 		"default_workdir": func(r *agentv1.ConfigureRequest) { r.DefaultWorkdir = "app" },
+		"directories":     func(r *agentv1.ConfigureRequest) { r.Directories = []string{"/data", "data"} },
 		"network":         func(r *agentv1.ConfigureRequest) { r.Network.AddressCidr = "10.0.2.15" },
 	}
 	for want, spoil := range cases {

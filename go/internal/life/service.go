@@ -59,12 +59,19 @@ type Service struct {
 	freezing sync.Mutex
 	// endAbandoned ends what runs for callers of sessions that are over.
 	endAbandoned func(limit time.Duration) error
+	// rehearse does beside a thaw what the first call after it will need; rehearsing counts those under way.
+	rehearse   func()
+	rehearsing sync.WaitGroup
+	// stopMain asks the processes that are to end before all others.
+	stopMain func(limit time.Duration)
 }
 
 // NewService makes the service. Hello waits for prepared: a host may take a template as soon as Hello is answered.
 func NewService(state *guest.State, machine Machine, version string, prepared <-chan struct{}) *Service {
 	s := &Service{state: state, machine: machine, version: version, prepared: prepared}
 	s.endAbandoned = func(time.Duration) error { return nil }
+	s.stopMain = func(time.Duration) {}
+	s.rehearse = func() {}
 	// Read once: while the root is being entered, /proc has no path.
 	s.bootID = identity.BootID()
 	_ = unix.Uname(&s.uname)
@@ -74,6 +81,17 @@ func NewService(state *guest.State, machine Machine, version string, prepared <-
 // EndBeforeThaw sets what ends the processes of callers that are gone. Set it before the first call is served.
 func (s *Service) EndBeforeThaw(endAbandoned func(limit time.Duration) error) {
 	s.endAbandoned = endAbandoned
+}
+
+// RehearseBesideThaw sets what is done beside the thaw of a guest that becomes another machine. It must run nothing of the guest's
+// users: those are not to see the guest before it is that machine. Set it before the first call is served.
+func (s *Service) RehearseBesideThaw(rehearse func()) {
+	s.rehearse = rehearse
+}
+
+// EndBeforeOthers sets what asks the main processes to end, and waits for them. Set it before the first call is served.
+func (s *Service) EndBeforeOthers(stopMain func(limit time.Duration)) {
+	s.stopMain = stopMain
 }
 
 // Listening notes the moment at which the guest can take calls.
@@ -159,6 +177,8 @@ func (s *Service) Shutdown(ctx context.Context, request *connect.Request[agentv1
 	if frozen {
 		// They cannot be asked, and must not run in a guest that is not thawed.
 		s.machine.Kill()
+	} else if limit := time.Duration(request.Msg.MainGraceMs) * time.Millisecond; limit > 0 {
+		s.stopMain(min(limit, maxGrace))
 	}
 	s.machine.Stop(min(grace, maxGrace))
 	channel.AfterReply(ctx, replyLimit, s.machine.End)

@@ -94,6 +94,7 @@ func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
 				return err
 			}
 			introduceToGit(plan.Git)
+			makeDirectories(plan.Directories)
 			return nil
 		},
 		func() error {
@@ -102,6 +103,15 @@ func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
 			})
 		},
 	)
+}
+
+// makeDirectories goes on when one cannot be made: a machine is of use without it, and commands say what they miss.
+func makeDirectories(directories []string) {
+	for _, directory := range directories {
+		if err := os.MkdirAll(directory, 0o755); err != nil {
+			fmt.Fprintf(os.Stderr, "banger-agent: a directory of the image: %v\n", err)
+		}
+	}
 }
 
 // startFirstProcess runs "true" and asks for nothing. The first process of a guest takes many times as long as later ones:

@@ -17,12 +17,12 @@ func TestEndAbandonedReturnsWhenTheyAreDead(t *testing.T) {
 	service := NewService(guest.NewRunning(guest.Config{}))
 	pidFile := t.TempDir() + "/pid"
 	gone, leave := context.WithCancel(context.Background())
-	abandoned, err := service.start(gone, Command{Argv: []string{"sh", "-c", "(sleep 600 & echo $! > " + pidFile + "; kill -STOP $!); kill -STOP $$"}})
+	abandoned, err := service.start(Command{Argv: []string{"sh", "-c", "(sleep 600 & echo $! > " + pidFile + "; kill -STOP $!); kill -STOP $$"}}, caller{ctx: gone})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer abandoned.Close()
-	kept, err := service.start(context.Background(), Command{Argv: []string{"sleep", "600"}})
+	kept, err := service.start(Command{Argv: []string{"sleep", "600"}}, caller{ctx: context.Background()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestFrozenGuestsStartNothing(t *testing.T) {
 	if err := state.BeginFreeze(time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if running, err := NewService(state).start(context.Background(), Command{Argv: []string{"true"}}); err == nil {
+	if running, err := NewService(state).start(Command{Argv: []string{"true"}}, caller{ctx: context.Background()}); err == nil {
 		running.Close()
 		t.Fatal("a process was started in a frozen guest")
 	}
@@ -87,4 +87,40 @@ func stateOf(pid int) string {
 		return ""
 	}
 	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[0]
+}
+
+func TestStopMainAsksWhatHasAStopSignal(t *testing.T) {
+	service := NewService(guest.NewRunning(guest.Config{}))
+	start := func(script string, signal syscall.Signal) *Running {
+		t.Helper()
+		running, err := service.start(Command{Argv: []string{"sh", "-c", script}}, caller{ctx: t.Context(), stopSignal: signal})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			running.Kill()
+			running.Close()
+		})
+		// It says so when its trap is set.
+		if _, err := running.stdout.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		return running
+	}
+	const loop = "; echo; while :; do sleep 600 & wait $!; done"
+	asked := start("trap 'kill -9 $!; exit 42' QUIT; trap '' TERM"+loop, syscall.SIGQUIT)
+	other := start("trap 'exit 43' QUIT"+loop, 0)
+	service.StopMain(patience)
+	if status := asked.child.Wait(); status.ExitStatus() != 42 {
+		t.Errorf("the process with a stop signal ended with %v", status)
+	}
+	deaf := start("trap '' USR1"+loop, syscall.SIGUSR1)
+	service.StopMain(time.Millisecond)
+	for _, running := range []*Running{other, deaf} {
+		select {
+		case <-running.Done():
+			t.Errorf("process %d ended, which was not asked or does not listen", running.PID())
+		default:
+		}
+	}
 }

@@ -47,7 +47,7 @@ func (s *Service) Exec(ctx context.Context, stream *execStream) error {
 	if phase := s.state.Phase(); phase != agentv1.Phase_PHASE_RUNNING {
 		return connect.NewError(connect.CodeFailedPrecondition, errors.New("guest is in phase "+guest.PhaseName(phase)+", not running"))
 	}
-	running, err := s.start(ctx, commandOf(start))
+	running, err := s.start(commandOf(start), caller{ctx: ctx, stopSignal: stopSignalOf(start)})
 	if err != nil {
 		return err
 	}
@@ -87,8 +87,8 @@ func (s *Service) Exec(ctx context.Context, stream *execStream) error {
 	}})
 }
 
-// start starts the command of a call that lasts as long as ctx. The caller removes it from the calls.
-func (s *Service) start(ctx context.Context, command Command) (*Running, error) {
+// start starts the command of a call that lasts as long as the caller's ctx. The caller removes it from the calls.
+func (s *Service) start(command Command, by caller) (*Running, error) {
 	started, err := s.state.Starting()
 	if err != nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
@@ -96,7 +96,7 @@ func (s *Service) start(ctx context.Context, command Command) (*Running, error) 
 	defer started()
 	running, err := Start(s.state.Config(), command)
 	if err == nil {
-		s.calls.add(running, ctx)
+		s.calls.add(running, by)
 	}
 	return running, err
 }
@@ -135,7 +135,7 @@ func receive(stream *execStream, running *Running, withStdin bool, cancel func()
 		case *agentv1.ExecRequest_Resize:
 			running.Resize(sizeOf(message.Resize))
 		case *agentv1.ExecRequest_Signal:
-			if message.Signal > 0 && message.Signal <= 64 {
+			if isSignal(message.Signal) {
 				running.Signal(syscall.Signal(message.Signal))
 			}
 		}
@@ -176,6 +176,16 @@ func commandOf(start *agentv1.ExecStart) Command {
 	}
 	return command
 }
+
+// stopSignalOf is 0 when there is none.
+func stopSignalOf(start *agentv1.ExecStart) syscall.Signal {
+	if number := start.GetStopSignal(); isSignal(number) {
+		return syscall.Signal(number)
+	}
+	return 0
+}
+
+func isSignal(number int32) bool { return number > 0 && number <= 64 }
 
 func sizeOf(size *agentv1.TerminalSize) terminal.Size {
 	return terminal.Size{Columns: size.GetColumns(), Rows: size.GetRows()}

@@ -46,83 +46,54 @@ func (s Serials) check() error {
 	return nil
 }
 
-// mountDisks binds all disks at the same time, because a serial can be read only from a bound disk, and mounts each
-// known one on stage/<role>.
+// mountDisks mounts each known disk on stage/<role>, all at the same time.
 func mountDisks(serials Serials, log *step.Log) error {
 	if err := serials.check(); err != nil {
 		return err
 	}
-	devices, err := virtio.Devices(virtio.Block)
+	disks, err := virtio.Disks()
 	if err != nil {
 		return err
 	}
-	var (
-		group   sync.WaitGroup
-		mu      sync.Mutex
-		mounted = map[string]bool{}
-		found   []string
-		failure error
-	)
-	for _, device := range devices {
+	present, found := map[string]virtio.Disk{}, []string{}
+	for _, disk := range disks {
+		present[disk.Serial] = disk
+		found = append(found, fmt.Sprintf("%q", disk.Serial))
+	}
+	wanted := serials.disks()
+	var group sync.WaitGroup
+	errs := make([]error, len(wanted))
+	for i, disk := range wanted {
+		device, ok := present[disk.serial]
+		if !ok {
+			errs[i] = fmt.Errorf("no disk with the serial %q for the %s disk (found: %v)", disk.serial, disk.role, found)
+			continue
+		}
 		group.Go(func() {
-			serial, role, err := mountDisk(device, serials.disks(), log)
-			mu.Lock()
-			defer mu.Unlock()
-			failure = errors.Join(failure, err)
-			found = append(found, fmt.Sprintf("%q", serial))
-			mounted[role] = true
+			errs[i] = log.Run("mount-"+disk.role, func() error { return mountDisk(device, disk) })
 		})
 	}
 	group.Wait()
-	if failure != nil {
-		return failure
-	}
-	for _, disk := range serials.disks() {
-		if !mounted[disk.role] {
-			return fmt.Errorf("no disk with the serial %q for the %s disk (found: %v)", disk.serial, disk.role, found)
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// mountDisk binds one disk and mounts it when its serial has a role; a disk without one stays as it is.
-func mountDisk(device string, disks []disk, log *step.Log) (serial, role string, err error) {
-	var name string
-	err = log.Run("bind-"+device, func() error {
-		if err := virtio.Bind(device); err != nil {
-			return err
-		}
-		name, err = virtio.Disk(device)
-		if err != nil {
-			return err
-		}
-		serial, err = virtio.BlockSerial(name)
+func mountDisk(device virtio.Disk, disk disk) error {
+	if err := device.Await(); err != nil {
 		return err
-	})
-	if err != nil {
-		return serial, "", err
 	}
-	for _, disk := range disks {
-		if disk.serial != serial {
-			continue
-		}
-		return serial, disk.role, log.Run("mount-"+disk.role, func() error {
-			target := stage + "/" + disk.role
-			if err := os.MkdirAll(target, 0o755); err != nil {
-				return err
-			}
-			if err := unix.Mount("/dev/"+name, target, "ext4", disk.flags, disk.data); err != nil {
-				return fmt.Errorf("mount /dev/%s (serial %q) as ext4: %w", name, serial, err)
-			}
-			if disk.flags&unix.MS_RDONLY != 0 {
-				return nil
-			}
-			// The guest is as usable as before when it does not grow.
-			if err := growOnMount("/dev/"+name, target); err != nil {
-				fmt.Fprintf(os.Stderr, "banger-agent: grow the %s disk: %v\n", disk.role, err)
-			}
-			return nil
-		})
+	target := stage + "/" + disk.role
+	if err := os.MkdirAll(target, 0o755); err != nil {
+		return err
 	}
-	return serial, "", nil
+	if err := unix.Mount("/dev/"+device.Name, target, "ext4", disk.flags, disk.data); err != nil {
+		return fmt.Errorf("mount /dev/%s (serial %q) as ext4: %w", device.Name, disk.serial, err)
+	}
+	if disk.flags&unix.MS_RDONLY != 0 {
+		return nil
+	}
+	// The guest is as usable as before when it does not grow.
+	if err := growOnMount("/dev/"+device.Name, target); err != nil {
+		fmt.Fprintf(os.Stderr, "banger-agent: grow the %s disk: %v\n", disk.role, err)
+	}
+	return nil
 }

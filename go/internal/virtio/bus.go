@@ -1,4 +1,5 @@
-// Package virtio binds the devices of the virtio bus to their drivers when the guest is told to use them.
+// Package virtio binds the devices of the virtio bus to their drivers: disks before the host is awaited, the network when the guest is
+// told to use it.
 package virtio
 
 import (
@@ -84,26 +85,6 @@ func Child(name, class string) (string, error) {
 		return "", fmt.Errorf("device %s has no %s", name, class)
 	}
 	return entries[0].Name(), nil
-}
-
-// Disk names the disk that a bound block device became: Disk("virtio2") is "vda". A directory would have to be read by code
-// that nothing else of a start needs, so all disks are asked whose they are.
-func Disk(name string) (string, error) {
-	for letter := 'a'; letter <= 'z'; letter++ {
-		disk := "vd" + string(letter)
-		// Named by several at a time, so there may be gaps.
-		path, err := os.Readlink("/sys/block/" + disk)
-		if err == nil && strings.Contains(path, "/"+name+"/") {
-			return disk, nil
-		}
-	}
-	return "", fmt.Errorf("device %s has no disk", name)
-}
-
-// BlockSerial reads the serial of a bound disk ("vda").
-func BlockSerial(disk string) (string, error) {
-	serial, err := os.ReadFile("/sys/block/" + disk + "/serial")
-	return strings.TrimSpace(string(serial)), err
 }
 
 func devicePath(name, attribute string) string {

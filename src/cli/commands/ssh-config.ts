@@ -54,7 +54,8 @@ at the top of ~/.ssh/config; --uninstall takes it away again. Nothing else in th
 });
 
 function userFile(home: string | undefined): string {
-  if (home === undefined || home === "") throw new BangerError("usage", "HOME is not set");
+  if (home === undefined || home === "")
+    throw new BangerError("config.unreadable", "HOME is not set: there is no ~/.ssh/config");
   const file = join(home, ".ssh/config");
   try {
     // People keep it elsewhere and link to it: the link stays.

@@ -83,6 +83,14 @@ test("on a terminal the lines are drawn in one piece, and erased before anything
   assert.equal(written.at(-1), "\r\x1b[4A\x1b[J");
 });
 
+test("a terminal that can do nothing gets plain lines", () => {
+  let written = "";
+  const stream = { isTTY: true, write: (data: string | Uint8Array) => (written += String(data)) };
+  using view = new ProgressView(new Terminal(stream, stream, { TERM: "dumb" }));
+  view.update(downloading(four, 9, 27));
+  assert.equal(written, "alpine:3.20: download 4 layers, 27.0 MiB\n");
+});
+
 test("without a terminal: one line, and one for each quarter of a long download", () => {
   let written = "";
   const stream = { write: (data: string | Uint8Array) => (written += String(data)) };

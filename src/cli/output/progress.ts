@@ -108,7 +108,8 @@ function quartersOf({ progress }: Operation): number {
 function plainDetail({ detail, target, progress }: Operation, quarter: number): string {
   const total = formatBytes(progress?.totalBytes ?? 0);
   if (quarter > 0) return ` ${quarter * 25}% of ${total}`;
-  if (progress?.parts !== undefined) return ` ${progress.parts.length} layers, ${total}`;
+  const count = progress?.parts?.length;
+  if (count !== undefined) return ` ${count === 1 ? "1 layer" : `${count} layers`}, ${total}`;
   return ["", target].includes(detail) ? "" : ` ${detail}`;
 }
 

@@ -25,6 +25,7 @@ export class Terminal {
   json = false;
   quiet = false;
   #color: boolean;
+  readonly #isDumb: boolean;
   /** Erases and redraws the progress line around other output: both streams may be the same terminal. */
   #live: { erase(): void; draw(): void } | undefined;
 
@@ -34,7 +35,8 @@ export class Terminal {
     this.unicode = /utf-?8/i.test(
       [env["LC_ALL"], env["LC_CTYPE"], env["LANG"]].find((name) => (name ?? "") !== "") ?? "",
     );
-    this.#color = stderr.isTTY === true && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
+    this.#isDumb = env["TERM"] === "dumb";
+    this.#color = stderr.isTTY === true && (env["NO_COLOR"] ?? "") === "" && !this.#isDumb;
   }
 
   configure(mode: OutputMode): void {
@@ -45,7 +47,7 @@ export class Terminal {
 
   /** Whether stderr takes a line that is redrawn. */
   get animated(): boolean {
-    return this.stderr.isTTY === true && !this.quiet && !this.json;
+    return this.stderr.isTTY === true && !this.#isDumb && !this.quiet && !this.json;
   }
 
   /** Text of ours and of others on stdout: sanitised, one newline at the end. */

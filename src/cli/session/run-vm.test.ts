@@ -31,7 +31,7 @@ const replies = {
   "vm.show": () => fakeVm("box"),
   "vm.hold": () => ({ held: true }),
   "vm.delete": () => ({}),
-  "image.show": () => ({ config: { entrypoint: [], command: ["/bin/sh"] } }),
+  "image.show": () => ({ config: { entrypoint: [], command: ["/bin/sh"], stopSignal: "" } }),
   "vm.exec": session(42),
   "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "sub", files: 3, untracked: 1 }),
   "workspace.prepare": () => prepared,
@@ -56,7 +56,10 @@ describe("vm run", () => {
     const params = (name: string) => ran.calls.find((call) => call.name === name)?.params;
     assert.deepEqual(params("workspace.inspect"), { path: "/work dir/sub" });
     assert.deepEqual(params("vm.create"), { autoRemove: true });
-    assert.deepEqual(params("vm.exec"), { vm: "id-box", argv: ["make", "test"], cwd: "/root/repo/sub", stdin: true });
+    assert.deepEqual(params("vm.exec"), {
+      ...{ vm: "id-box", argv: ["make", "test"], cwd: "/root/repo/sub", stdin: true },
+      stopSignal: 15,
+    });
     assert.equal(ran.stdout, "o\0\x1b", "a command's output is passed on byte for byte");
     assert.match(ran.stderr, /1 untracked file is not shipped/);
     assert.doesNotMatch(ran.stderr, /still running/);
@@ -89,8 +92,8 @@ describe("vm run", () => {
     assert.doesNotMatch((await run(["--", "true"])).stderr, /timings/);
   });
 
-  test("what the image says is run; --entrypoint asks it nothing", async () => {
-    const image = () => ({ config: { entrypoint: ["/run"], command: ["serve"] } });
+  test("what the image says is run, and with which signal it is stopped", async () => {
+    const image = () => ({ config: { entrypoint: ["/run"], command: ["serve"], stopSignal: "SIGQUIT" } });
     const sent = async (...words: string[]) => {
       const { calls } = await run(words, { replies: { "image.show": image } });
       return calls.find((call) => call.name === "vm.exec")?.params["argv"];
@@ -98,9 +101,17 @@ describe("vm run", () => {
     assert.deepEqual(await sent(), ["/run", "serve"]);
     assert.deepEqual(await sent("--", "a"), ["/run", "a"]);
     assert.deepEqual(await sent("sub"), []);
-    const other = await run(["--entrypoint", "/x", "--", "a"]);
-    assert.deepEqual(other.calls.find((call) => call.name === "vm.exec")?.params["argv"], ["/x", "a"]);
-    assert.ok(!other.calls.some((call) => call.name === "image.show"));
+    assert.deepEqual(await sent("--entrypoint", "/x", "--", "a"), ["/x", "a"]);
+    const signal = async (words: string[], stopSignal: string) => {
+      const reply = { config: { ...image().config, stopSignal } };
+      const { calls } = await run(words, { replies: { "image.show": () => reply } });
+      return calls.find((call) => call.name === "vm.exec")?.params["stopSignal"];
+    };
+    assert.equal(await signal([], "SIGQUIT"), 3);
+    assert.equal(await signal(["--entrypoint", "/x"], "SIGRTMIN+3"), 37);
+    assert.equal(await signal(["--", "a"], ""), 15);
+    assert.equal(await signal([], "SIGNONE"), 15);
+    assert.equal(await signal(["sub"], "SIGQUIT"), undefined, "a login shell");
   });
 
   test("--cold and --warm-from reach the daemon", async () => {

@@ -1,8 +1,9 @@
 // The steps of "vm run": look at the repository, make the VM, ship the repository, run, and with --rm remove the VM.
 import { resolve } from "node:path";
 import type { ParamsOf } from "../../api/methods.ts";
-import type { VmRecord } from "../../api/records.ts";
+import type { ImageRecord, VmRecord } from "../../api/records.ts";
 import { BangerError } from "../../lib/errors.ts";
+import { signalNumber } from "../../lib/signals.ts";
 import type { Client } from "../../sdk/client.ts";
 import type { CliContext } from "../context.ts";
 import { createVm } from "../create-vm.ts";
@@ -24,6 +25,9 @@ export interface RunRequest {
   /** Told what takes how long, and printed at the end. Absent: nobody asked. */
   timings?: Timings | undefined;
 }
+
+/** TERM, as for containers. */
+const defaultStopSignal = 15;
 
 /** Refuses combinations that make no sense, before anything is made or started. */
 export function checkRunRequest(request: RunRequest): void {
@@ -93,11 +97,13 @@ async function session(
   workdir: string | undefined,
 ): Promise<void> {
   const { timings } = request;
-  const argv = await imageCommand(client, record, request);
+  const { config } = await client.call("image.show", { image: record.image.id });
+  const { argv, stopSignal } = mainProcess(config, request);
   context.exitCode = await runSession(context, client, {
     ...request.session,
     vm: record.id,
     argv,
+    stopSignal,
     cwd: request.session.cwd ?? workdir,
     onStarted: () => timings?.mark("exec"),
   });
@@ -111,12 +117,11 @@ async function session(
   );
 }
 
-async function imageCommand(client: Client, record: VmRecord, request: RunRequest): Promise<readonly string[]> {
-  const { argv, entrypoint, path } = request;
-  const withoutPath = path === undefined;
-  if (entrypoint !== undefined) return commandOf({ entrypoint: [], command: [] }, { argv, entrypoint, withoutPath });
-  const { config } = await client.call("image.show", { image: record.image.id });
-  return commandOf(config, { argv, entrypoint, withoutPath });
+/** What is run, and how it is asked to end; a login shell is asked with everything else. */
+function mainProcess(config: ImageRecord["config"], { argv: words, entrypoint, path }: RunRequest) {
+  const argv = commandOf(config, { argv: words, entrypoint, withoutPath: path === undefined });
+  const stopSignal = argv.length === 0 ? undefined : (signalNumber(config.stopSignal) ?? defaultStopSignal);
+  return { argv, stopSignal };
 }
 
 /** Deletes the VM and waits for it, also after an interrupt. A VM that is gone already is what was wanted. */

@@ -16,6 +16,8 @@ export interface SessionRequest {
   tty?: boolean | undefined;
   /** `-i`: forward stdin although it is a terminal. */
   interactive?: boolean | undefined;
+  /** Signal, by number, that "vm stop" sends it before it asks all other processes. Absent: it is asked with them. */
+  stopSignal?: number | undefined;
   /** Called once the command runs. */
   onStarted?: (() => void) | undefined;
 }
@@ -71,6 +73,7 @@ function execParams(
     ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
     ...(request.user === undefined ? {} : { user: request.user }),
     ...(terminal === undefined ? {} : { terminal }),
+    ...(request.stopSignal === undefined ? {} : { stopSignal: request.stopSignal }),
   };
 }
 

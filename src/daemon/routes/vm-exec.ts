@@ -18,7 +18,7 @@ export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec
     const { agent, record } = await vms.agent(params.vm);
     using _activity = vms.activity.begin(record.id);
     const stdin = params.stdin === true ? new PassThrough() : undefined;
-    const { argv, environment, user, terminal } = params;
+    const { argv, environment, user, terminal, stopSignal } = params;
     // Root works where the repository was put; another user may not be able to go there.
     const cwd = params.cwd ?? (user === undefined ? record.workspace?.guestPath : undefined);
     const spec: ExecSpec = {
@@ -27,6 +27,7 @@ export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec
       ...(cwd === undefined ? {} : { cwd }),
       ...(user === undefined ? {} : { user }),
       ...(terminal === undefined ? {} : { terminal }),
+      ...(stopSignal === undefined ? {} : { stopSignal }),
       ...(stdin === undefined ? {} : { stdin }),
       stdout: socket.writer(frameType.output),
       stderr: socket.writer(frameType.errorOutput),

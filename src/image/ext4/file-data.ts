@@ -1,21 +1,51 @@
-// Lays the contents of files into an image, one after the other, and says where they are. Stretches of zeros take no blocks.
+// Lays the contents of files into an image, one after the other, and says where they are: into blocks that were freed, or at
+// the end. Stretches of zeros take no blocks.
 import { blockBytes, isZero } from "./block-output.ts";
 import type { BlockOutput } from "./block-output.ts";
 import type { Extent } from "./extents.ts";
+import { FreeRuns } from "./free-runs.ts";
 
 /** Zeros are looked for in pieces of this size: smaller ones would cut files into many extents. */
 const windowBytes = 64 * 1024;
+/** A file that fits no free run as a whole is laid into several, if they are at least this long. */
+const leastPartBlocks = 256;
 
-/** One file at a time: `write` and `skip` in any order, then `end`. */
+/** One file at a time: `begin`, `write` and `skip` in any order, then `end`. */
 export class FileData {
   readonly #output: BlockOutput;
   readonly #window = Buffer.alloc(windowBytes);
   #filled = 0;
   #logicalBlock = 0;
   #extents: Extent[] = [];
+  readonly #free = new FreeRuns();
+  /** Blocks that the file was promised and has not used. */
+  #promised = { first: 0, blocks: 0 };
+  /** Blocks that it may need besides them. */
+  #wanted = 0;
 
   constructor(output: BlockOutput) {
     this.#output = output;
+  }
+
+  /** `dataBytes`: how much of it is no hole; the worse it is guessed, the worse is the place. */
+  begin(dataBytes: number): void {
+    const blocks = Math.ceil(dataBytes / blockBytes);
+    const first = blocks === 0 || blocks >= 2 ** 31 ? undefined : this.#free.take(blocks);
+    if (first === undefined) this.#wanted = blocks;
+    else this.#promised = { first, blocks };
+  }
+
+  /** Says that nothing uses these blocks of a file any more. */
+  reclaim(extents: readonly Extent[]): void {
+    for (const { physical, blocks } of extents) this.#free.add(physical, blocks);
+  }
+
+  /** Stores whole blocks that belong to no file's contents, in one piece; returns the first one's number. */
+  store(blocks: Buffer): number {
+    const first = this.#free.take(blocks.length / blockBytes);
+    if (first === undefined) return this.#output.append(blocks);
+    this.#output.overwrite(first, blocks);
+    return first;
   }
 
   write(data: Buffer): void {
@@ -55,6 +85,9 @@ export class FileData {
     const extents = this.#extents;
     this.#extents = [];
     this.#logicalBlock = 0;
+    this.#free.add(this.#promised.first, this.#promised.blocks);
+    this.#promised = { first: 0, blocks: 0 };
+    this.#wanted = 0;
     return extents;
   }
 
@@ -68,10 +101,41 @@ export class FileData {
     const logical = this.#logicalBlock;
     this.#logicalBlock += blocks;
     if (isZero(data)) return;
-    const physical = this.#output.append(data);
+    for (let done = 0; done < blocks;) {
+      const promised = this.#promise();
+      const count = promised === undefined ? blocks - done : Math.min(promised.blocks, blocks - done);
+      const part = data.subarray(done * blockBytes, (done + count) * blockBytes);
+      let physical: number;
+      if (promised === undefined) physical = this.#output.append(part);
+      else {
+        physical = promised.first;
+        this.#output.overwrite(physical, part);
+        promised.first += count;
+        promised.blocks -= count;
+      }
+      this.#extend({ logical: logical + done, physical, blocks: count });
+      done += count;
+    }
+  }
+
+  /** Free blocks for what comes next; undefined when it belongs at the end. */
+  #promise(): { first: number; blocks: number } | undefined {
+    if (this.#promised.blocks > 0) return this.#promised;
+    if (this.#wanted < leastPartBlocks) return undefined;
+    const part = this.#free.takeLargest(leastPartBlocks, this.#wanted);
+    this.#wanted = part === undefined ? 0 : this.#wanted - part.blocks;
+    if (part !== undefined) this.#promised = part;
+    return part;
+  }
+
+  #extend(run: Extent): void {
     const last = this.#extents.at(-1);
-    if (last !== undefined && last.logical + last.blocks === logical && last.physical + last.blocks === physical) {
-      last.blocks += blocks;
-    } else this.#extents.push({ logical, physical, blocks });
+    if (
+      last !== undefined &&
+      last.logical + last.blocks === run.logical &&
+      last.physical + last.blocks === run.physical
+    ) {
+      last.blocks += run.blocks;
+    } else this.#extents.push(run);
   }
 }

@@ -43,7 +43,7 @@ export class Ext4Writer {
   finish(root: DirectoryNode, uuid: Buffer): number {
     const { nodes, numbers } = numberInodes(root);
     const checksums = new Checksums(uuid);
-    const contents = new Contents(this.#output, checksums, numbers, hashSeed(uuid));
+    const contents = new Contents(this.data, checksums, numbers, hashSeed(uuid));
     for (const { node } of nodes) contents.xattrs.add(node.xattrs);
     const xattrBlocks = this.#output.pad();
     contents.used.push({
@@ -126,13 +126,13 @@ class Contents {
   readonly xattrs = new XattrStore();
   /** Every run of blocks that the tree uses. */
   readonly used: Extent[] = [];
-  readonly #output: BlockOutput;
+  readonly #data: FileData;
   readonly #checksums: Checksums;
   readonly #numbers: ReadonlyMap<TreeNode, number>;
   readonly #hashSeed: Uint32Array;
 
-  constructor(output: BlockOutput, checksums: Checksums, numbers: ReadonlyMap<TreeNode, number>, seed: Uint32Array) {
-    this.#output = output;
+  constructor(data: FileData, checksums: Checksums, numbers: ReadonlyMap<TreeNode, number>, seed: Uint32Array) {
+    this.#data = data;
     this.#checksums = checksums;
     this.#numbers = numbers;
     this.#hashSeed = seed;
@@ -182,7 +182,7 @@ class Contents {
   }
 
   #append(bytes: Buffer): Extent {
-    const run = { logical: 0, physical: this.#output.append(bytes), blocks: bytes.length / blockBytes };
+    const run = { logical: 0, physical: this.#data.store(bytes), blocks: bytes.length / blockBytes };
     this.used.push(run);
     return run;
   }

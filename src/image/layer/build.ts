@@ -26,6 +26,7 @@ export interface BuildLayer {
   label: string;
   /** Digest of the plain bytes ("sha256:..." or "sha512:..."), checked when it is given. */
   diffId: string | undefined;
+  /** Whoever opens it has no further use for the chunks: they are emptied. */
   open(signal: AbortSignal): Promise<Readable>;
 }
 
@@ -35,6 +36,8 @@ export interface BuildOptions {
   target: string;
   /** A single archive is taken as it is: ".wh." names are files, ".." and what a layer's digest would tell are errors. */
   kind: "layers" | "archive";
+  /** Bytes that the image will need at least. Default: 0. */
+  leastBytes?: number;
   limits: RootfsLimits;
 }
 
@@ -63,7 +66,7 @@ export async function buildRootfs(options: BuildOptions, progress: Progress): Pr
       `the image has ${layers.length} layers, and ${limits.maxLayers} are possible`,
     );
   }
-  requireSpace(dirname(target), 0);
+  requireSpace(dirname(target), options.leastBytes ?? 0);
   const descriptor = openSync(target, "wx+", 0o600);
   try {
     return await new Build(options, descriptor, progress).run();
@@ -99,10 +102,12 @@ class Build {
     });
     const isArchive = options.kind === "archive";
     const { maxDepth } = options.limits;
+    const { data } = this.#writer;
     const rules: LayerRules = { whiteouts: !isArchive, upwards: isArchive ? "refuse" : "clamp", maxDepth };
-    this.#tree = new LayerTree(rules, (message) => {
+    const warn = (message: string) => {
       if (this.#warnings.length < maxWarnings) this.#warnings.push(`${this.#place()}: ${message}`);
-    });
+    };
+    this.#tree = new LayerTree(rules, warn, (extents) => data.reclaim(extents));
   }
 
   async run(): Promise<Rootfs> {
@@ -145,12 +150,12 @@ class Build {
     const stop = () => source.destroy(signal.reason as Error);
     signal.addEventListener("abort", stop, { once: true });
     try {
-      const plain = decompress(source, { allowXz: isArchive, signal });
+      const plain = decompress(source, { allowXz: isArchive, signal, discards: true });
       const onChunk = (bytes: number) => {
         signal.throwIfAborted();
         this.#counter.addUnpacked(bytes);
       };
-      const reader = new ByteReader(plain, { algorithm, onChunk });
+      const reader = new ByteReader(plain, { algorithm, onChunk, discards: true });
       this.#tree.beginLayer();
       const before = this.#counter.entries;
       for await (const entry of readTar(reader, { mayEndEarly: !isArchive })) {
@@ -177,6 +182,7 @@ class Build {
     await this.#tree.apply(entry, async () => {
       const { data } = this.#writer;
       if (entry.sizeBytes === 0 || entry.type !== "file") return [];
+      data.begin(entry.storedBytes);
       await entry.read(this.#probe.watch(entry, data));
       return data.end();
     });

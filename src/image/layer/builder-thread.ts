@@ -1,17 +1,16 @@
 // The daemon's side of the thread that builds an image: starts it, feeds it the layers it asks for, ends it.
 import { existsSync } from "node:fs";
-import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { BangerError, fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import type { BuildLayer, BuildOptions, Rootfs } from "./build.ts";
 import { LayerFeed } from "./feed.ts";
+import type { FeedSource } from "./feed.ts";
 import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
 
 /** Where a layer comes from: a file that the thread reads itself, or a stream of this thread. */
-export type ThreadLayer = Omit<BuildLayer, "open"> &
-  ({ path: string } | { path?: undefined; sizeBytes?: number; open(signal: AbortSignal): Promise<Readable> });
+export type ThreadLayer = Omit<BuildLayer, "open"> & ({ path: string } | ({ path?: undefined } & FeedSource));
 
 /** A million entries need about half of it; what needs more is made to need more. */
 const maxHeapMib = 1536;

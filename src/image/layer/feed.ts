@@ -7,6 +7,8 @@ import type { ToBuilder } from "./protocol.ts";
 
 export interface FeedSource {
   sizeBytes?: number;
+  /** Nobody else has the chunks of its stream: they are sent without being copied, and empty then. Default: false. */
+  givesAway?: boolean;
   open(signal: AbortSignal): Promise<Readable>;
 }
 
@@ -65,18 +67,18 @@ export class LayerFeed {
       stream = opened;
       if (closed.aborted) return;
       for await (const chunk of opened as AsyncIterable<Buffer>) {
-        for (let at = 0; at < chunk.length; at += maxChunkBytes) {
+        const size = chunk.length;
+        for (let at = 0; at < size; at += maxChunkBytes) {
           while (this.#wanted === 0 && !closed.aborted) {
             await this.#moreWanted.promise;
             this.#moreWanted = Promise.withResolvers();
           }
           if (closed.aborted) return;
           this.#wanted--;
-          // A copy: the chunk may share its memory with others.
-          const bytes = new Uint8Array(chunk.subarray(at, at + maxChunkBytes));
+          const bytes = movable(chunk.subarray(at, at + maxChunkBytes), this.#source.givesAway === true);
           this.#say({ say: "chunk", layer, bytes }, [bytes.buffer]);
         }
-        done += chunk.length;
+        done += size;
         this.#progress.bytes(done, total);
       }
       this.#say({ say: "end", layer });
@@ -89,4 +91,11 @@ export class LayerFeed {
       stream?.destroy();
     }
   }
+}
+
+/** The same bytes, alone in their memory; without a copy where that may be. */
+function movable(chunk: Buffer, mayMove: boolean): Uint8Array<ArrayBuffer> {
+  const { buffer, byteLength } = chunk;
+  const isAlone = mayMove && buffer instanceof ArrayBuffer && byteLength === buffer.byteLength;
+  return isAlone ? new Uint8Array(buffer) : new Uint8Array(chunk);
 }

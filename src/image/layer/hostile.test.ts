@@ -83,6 +83,7 @@ const refused: Record<string, Record<string, Refused>> = {
     "name of 256 bytes": [[named("n".repeat(256))], `${"n".repeat(160)}…`, /longer than 255/],
     "path of 4096 bytes": [[named(`${"d/".repeat(2047)}xx`)], `${"d/".repeat(80)}…`, /longer than 4095/],
     "tree of 1100 levels": [[named(`${"d/".repeat(1100)}x`)], `${"d/".repeat(80)}…`, /deeper than 1024/],
+    "directory of 1024 levels": [[named("d/".repeat(1024), { type: "5" })], `${"d/".repeat(80)}…`, /deeper than 1024/],
     "directory of 1100 levels": [[named("d/".repeat(1100), { type: "5" })], `${"d/".repeat(80)}…`, /deeper than 1024/],
     "tree made deep step by step through links": [
       [
@@ -160,6 +161,7 @@ const refused: Record<string, Record<string, Refused>> = {
     "of the parent as a hard link": [[file("f"), hard("a/.wh...", "f")], "a/.wh...", /whiteout of nothing/],
     "with something in it": [[file(".wh.a/b")], ".wh.a/b", /name is that of a whiteout/],
     "in a whiteout": [[wh(".wh.a/.wh.b")], ".wh.a/.wh.b", /name is that of a whiteout/],
+    "as a directory, by way of a link": [[link("l", ".wh.a"), file("l/x")], "l/x", /link to a whiteout's name/],
     "through links in a circle": [[link("a", "a"), wh("a/.wh.x")], "a/.wh.x", /too many symbolic links/],
   },
   "devices, owners, attributes": {
@@ -281,6 +283,14 @@ describe("refused: too much", () => {
         /names and attributes are larger than 400/,
       ],
       { maxMetadataBytes: 400 },
+    ],
+    "many attributes": [
+      [
+        [paxed({ "SCHILY.xattr.user.a": "v" }), paxed({ "SCHILY.xattr.user.b": "v" })],
+        "x",
+        /names and attributes are larger than 2000/,
+      ],
+      { maxMetadataBytes: 2000 },
     ],
     "long targets": [
       [[{ path: "l", type: "2", pax: { linkpath: "t".repeat(500) } }], "l", /names and attributes are larger than 400/],

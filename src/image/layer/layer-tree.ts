@@ -2,11 +2,11 @@
 import type { Extent } from "../ext4/extents.ts";
 import { TarError } from "../tar/header.ts";
 import type { TarEntry } from "../tar/reader.ts";
-import { attributesOf, newDirectory, newNode, place, remove, resetAttributes } from "../tree.ts";
-import type { DirectoryNode, FileNode } from "../tree.ts";
+import { attributesOf, newDirectory, newNode, place, remove, resetAttributes, vacate } from "../tree.ts";
+import type { DirectoryNode, FileNode, Reclaim } from "../tree.ts";
 import { shownPath, splitPath } from "./path.ts";
 import { Walker } from "./walk.ts";
-import { meaningOf } from "./whiteout.ts";
+import { isReserved, meaningOf } from "./whiteout.ts";
 
 export interface LayerRules {
   /** Whether names that begin with ".wh." delete; without, they are names like others. */
@@ -27,18 +27,23 @@ export class LayerTree {
   readonly #rules: LayerRules;
   readonly #warn: Warn;
   readonly #walker: Walker;
+  readonly #reclaim: Reclaim;
   /** Names that this layer has put into directories. */
   #fresh = new Map<DirectoryNode, Set<string>>();
   /** Directories in which nothing is left from the layers below. */
   #cleared = new Set<DirectoryNode>();
 
-  constructor(rules: LayerRules, warn: Warn) {
+  /** `reclaim` is told where data lay that no file has any more. */
+  constructor(rules: LayerRules, warn: Warn, reclaim: Reclaim = () => {}) {
     this.#rules = rules;
     this.#warn = warn;
-    this.#walker = new Walker(this.root, rules.maxDepth, (parent, name) => {
+    this.#reclaim = reclaim;
+    const onMade = (parent: DirectoryNode, name: string) => {
+      if (rules.whiteouts && isReserved(name)) throw new TarError("its path goes through a link to a whiteout's name");
       this.impliedDirectories++;
       this.#markFresh(parent, name);
-    });
+    };
+    this.#walker = new Walker(this.root, rules.maxDepth, onMade, reclaim);
   }
 
   /** From here on, entries belong to the next layer. */
@@ -69,10 +74,22 @@ export class LayerTree {
       return;
     }
     if (entry.type === "directory") return this.#applyDirectory(components, name, entry);
-    // Before the parents are made: they may stand where the link's target is.
-    const node = entry.type === "hardlink" ? this.#linkTarget(entry) : newNode(entry, await content());
+    if (entry.type === "hardlink") return this.#applyLink(components, name, entry);
+    // Before its content is stored, which then fits where the old one was.
+    if (entry.type === "file") vacate(this.#walker.find(components)?.children.get(name), this.#reclaim);
+    const node = newNode(entry, await content());
     const parent = this.#walker.make(components);
-    place(parent, name, node);
+    place(parent, name, node, this.#reclaim);
+    this.#markFresh(parent, name);
+  }
+
+  #applyLink(components: readonly string[], name: string, entry: TarEntry): void {
+    const node = this.#linkTarget(entry);
+    // The parents may be made where the target is: it is held meanwhile, or its data would be reclaimed.
+    node.links++;
+    const parent = this.#walker.make(components);
+    node.links--;
+    place(parent, name, node, this.#reclaim);
     this.#markFresh(parent, name);
   }
 
@@ -85,7 +102,7 @@ export class LayerTree {
       if (components.length + 2 > this.#rules.maxDepth) {
         throw new TarError(`it is deeper than ${this.#rules.maxDepth} directories`);
       }
-      place(parent, name, newDirectory(attributes));
+      place(parent, name, newDirectory(attributes), this.#reclaim);
     }
     this.#markFresh(parent, name);
   }
@@ -129,7 +146,7 @@ export class LayerTree {
         return;
       }
     }
-    if (!isFresh) remove(parent, name);
+    if (!isFresh) remove(parent, name, this.#reclaim);
   }
 
   /** Takes all that layers below have in a directory away. */

@@ -31,6 +31,16 @@ export const defaultLimits: RootfsLimits = {
   maxDepth: 1024,
 };
 
+/** What an attribute takes of the memory beside its name and value. */
+const attributeBytes = 1024;
+
+/** The limits for images of at most `maxBytes` of files and `maxEntries` entries; the others follow, or are what they are. */
+export function limitsOf({ maxBytes, maxEntries }: { maxBytes: number; maxEntries: number }): RootfsLimits {
+  // Headers and padding take a kibibyte or two of each entry.
+  const maxUnpackedBytes = maxBytes + Math.max(maxBytes / 8, maxEntries * 2048);
+  return { ...defaultLimits, maxContentBytes: maxBytes, maxUnpackedBytes, maxEntries };
+}
+
 /** Counts what comes out of layers, and throws TarError when it is too much. */
 export class LimitCounter {
   entries = 0;
@@ -63,7 +73,8 @@ export class LimitCounter {
     const { maxEntries, maxMetadataBytes, maxContentBytes } = this.#limits;
     this.entries++;
     this.#metadataBytes += entry.path.length + entry.linkPath.length;
-    for (const [name, value] of entry.xattrs) this.#metadataBytes += name.length + value.length;
+    for (const [name, value] of entry.xattrs) this.#metadataBytes += name.length + value.length + attributeBytes;
+    for (const text of entry.aclTexts.values()) this.#metadataBytes += text.length + attributeBytes;
     if (this.#metadataBytes > maxMetadataBytes) {
       throw new TarError(`its names and attributes are larger than ${maxMetadataBytes} bytes together`);
     }

@@ -1,7 +1,7 @@
 // Finds directories in a tree of an image as a process would whose root it is: links are followed and never lead outside.
 import { TarError } from "../tar/header.ts";
 import { newDirectory, place } from "../tree.ts";
-import type { DirectoryNode } from "../tree.ts";
+import type { DirectoryNode, Reclaim } from "../tree.ts";
 
 const maxSymlinksFollowed = 40;
 /** Steps of all walks together; without a bound, short names that go through long links would cost hours. */
@@ -11,11 +11,18 @@ export class Walker {
   readonly #root: DirectoryNode;
   readonly #maxDepth: number;
   readonly #onMade: (parent: DirectoryNode, name: string) => void;
+  readonly #reclaim: Reclaim;
   #steps = 0;
 
-  /** `onMade` is told of each directory that is made on the way. */
-  constructor(root: DirectoryNode, maxDepth: number, onMade: (parent: DirectoryNode, name: string) => void) {
+  /** `onMade` is told of each directory that is about to be made on the way, and may throw. */
+  constructor(
+    root: DirectoryNode,
+    maxDepth: number,
+    onMade: (parent: DirectoryNode, name: string) => void,
+    reclaim: Reclaim,
+  ) {
     this.#root = root;
+    this.#reclaim = reclaim;
     this.#maxDepth = maxDepth;
     this.#onMade = onMade;
   }
@@ -54,8 +61,8 @@ export class Walker {
         if (!create) return undefined;
         if (name.length > 255) throw new TarError("its path goes through a link to a name that is too long");
         next = newDirectory();
-        place(here, name, next);
         this.#onMade(here, name);
+        place(here, name, next, this.#reclaim);
       }
       stack.push(next);
       if (stack.length > this.#maxDepth) throw new TarError(`it is deeper than ${this.#maxDepth} directories`);

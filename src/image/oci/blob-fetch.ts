@@ -3,6 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { BangerError } from "../../lib/errors.ts";
 import type { BlobStore } from "./blob-store.ts";
+import { discardAlone } from "../../lib/discard.ts";
 import { hashFor } from "./digest.ts";
 import { pieces, section } from "./file-section.ts";
 import { invalid } from "./manifest.ts";
@@ -110,7 +111,8 @@ class Fetch {
       get bytes() {
         return bytes();
       },
-      open: async (signal) => Readable.from(this.#follow(signal), { objectMode: false, highWaterMark: pieceBytes }),
+      // Whole pieces, not a few of them copied into one.
+      open: async (signal) => Readable.from(this.#follow(signal), { highWaterMark: 1 }),
       [Symbol.dispose]: () => {
         if (!this.#users.delete(user) || this.#users.size > 0) return;
         this.#stop.abort(new BangerError("cancelled", `nobody wants ${this.#label} any more`));
@@ -165,6 +167,7 @@ class Fetch {
           hash.update(piece);
           await writeAll(file, piece, this.#bytes);
           this.#bytes += piece.length;
+          discardAlone(piece);
           if (have === 0) this.#visible = this.#bytes;
           this.#tell();
         }

@@ -104,6 +104,16 @@ export class BlobStore {
     await syncDirectory(dirname(path));
   }
 
+  /** How much of these blobs is not there yet. */
+  async missingBytes(blobs: readonly { digest: string; sizeBytes: number }[]): Promise<number> {
+    let missing = 0;
+    for (const { digest, sizeBytes } of blobs) {
+      const have = (await sizeOf(this.#path(digest))) ?? (await sizeOf(this.#partial(digest))) ?? 0;
+      missing += Math.max(0, sizeBytes - have);
+    }
+    return missing;
+  }
+
   /** Missing is fine. */
   async remove(digest: string): Promise<void> {
     using _ = await this.#names.acquire("all", neverAborted);

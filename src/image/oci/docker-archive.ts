@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { BangerError } from "../../lib/errors.ts";
 import { digestOf, hashFor, isDigest } from "./digest.ts";
 import { type FileTree, missing, readWhole } from "./file-tree.ts";
-import { invalid, maxLayers, parseWith, printable } from "./manifest.ts";
+import { invalid, maxLayers, parseWith, pasteable, printable } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
 import type { Descriptor, ManifestSource, RawManifest } from "../../lib/oci-content.ts";
 import { maxDocumentBytes } from "./source.ts";
@@ -71,7 +71,7 @@ function find(entries: readonly Entry[], reference: string, tree: FileTree): Ent
   }
   if (found.length > 1) {
     throw new BangerError("image.ambiguous", `"${tree.shown}" has ${found.length} images: ${have}`, {
-      hint: `--reference ${names[0] ?? "<name>"}`,
+      hint: `--reference ${pasteable(names) ?? "<name>"}`,
     });
   }
   return first;

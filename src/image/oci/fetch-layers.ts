@@ -1,6 +1,8 @@
 // Fetches the layers of one image, some at a time, in the order in which they are unpacked, and says how far each is.
 import type { Readable } from "node:stream";
+import { ensureDirectory } from "../../lib/files.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { requireSpace } from "../layer/space.ts";
 import type { BlobFetches, BlobHandle } from "./blob-fetch.ts";
 import type { BlobStore } from "./blob-store.ts";
 import type { BlobSource, Descriptor } from "../../lib/oci-content.ts";
@@ -30,11 +32,14 @@ export function fetchLayers(
   let over = false;
   const report = new LayerProgress(unique, progress);
   const waiting = [...unique.entries()];
+  const room = requireRoom(store, unique);
+  room.catch(() => {});
   const worker = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const [index, layer] = next;
       const slot = handles.get(layer.digest);
       try {
+        await room;
         progress.signal.throwIfAborted();
         const label = `layer ${index + 1} of ${unique.length} (${layer.digest.slice(0, 19)})`;
         const handle = await fetches.get(layer, source, label, () => report.grown());
@@ -64,6 +69,14 @@ export function fetchLayers(
       done.then(release, release);
     },
   };
+}
+
+/** Throws `disk.full` when what is missing of the layers does not fit: what else is written should not meet a full disk. */
+async function requireRoom(store: BlobStore, layers: readonly Descriptor[]): Promise<void> {
+  const missing = await store.missingBytes(layers);
+  if (missing === 0) return;
+  await ensureDirectory(store.directory);
+  requireSpace(store.directory, missing);
 }
 
 function missingLayer(layer: Descriptor): never {

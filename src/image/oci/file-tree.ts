@@ -4,7 +4,7 @@ import { type FileHandle, open, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { PassThrough, type Readable } from "node:stream";
 import { BangerError } from "../../lib/errors.ts";
-import { invalid } from "./manifest.ts";
+import { invalid, printable } from "./manifest.ts";
 
 export interface FileTree extends AsyncDisposable {
   /** For messages. */
@@ -19,12 +19,12 @@ export interface FileTree extends AsyncDisposable {
 /** A whole file of at most `limit` bytes; a larger one is `image.invalid`. */
 export async function readWhole(tree: FileTree, name: string, limit: number): Promise<Buffer> {
   const sizeBytes = await tree.size(name);
-  if (sizeBytes > limit) throw invalid(`"${name}" in "${tree.shown}" is larger than ${limit} bytes`);
+  if (sizeBytes > limit) throw invalid(`"${printable(name)}" in "${tree.shown}" is larger than ${limit} bytes`);
   const pieces: Buffer[] = [];
   let bytes = 0;
   for await (const piece of (await tree.open(name, { length: limit + 1 })) as AsyncIterable<Buffer>) {
     bytes += piece.length;
-    if (bytes > limit) throw invalid(`"${name}" in "${tree.shown}" is larger than ${limit} bytes`);
+    if (bytes > limit) throw invalid(`"${printable(name)}" in "${tree.shown}" is larger than ${limit} bytes`);
     pieces.push(piece);
   }
   return Buffer.concat(pieces);
@@ -32,7 +32,7 @@ export async function readWhole(tree: FileTree, name: string, limit: number): Pr
 
 /** The error for a file that is not there. */
 export function missing(tree: Pick<FileTree, "shown">, name: string): BangerError {
-  return new BangerError("image.not-found", `"${tree.shown}" has no file "${name}"`);
+  return new BangerError("image.not-found", `"${tree.shown}" has no file "${printable(name)}"`);
 }
 
 /** A directory of the host. Symbolic links in it are followed as long as they stay in it. */
@@ -48,13 +48,13 @@ export async function openDirectoryTree(path: string): Promise<FileTree> {
       throw error;
     }
     if (!real.startsWith(root === sep ? sep : root + sep)) {
-      throw invalid(`"${name}" in "${path}" is a link to a place outside of it`);
+      throw invalid(`"${printable(name)}" in "${path}" is a link to a place outside of it`);
     }
     // Without O_NONBLOCK, opening a named pipe waits for its writer.
     const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     try {
       const info = await file.stat();
-      if (!info.isFile()) throw invalid(`"${name}" in "${path}" is not a regular file`);
+      if (!info.isFile()) throw invalid(`"${printable(name)}" in "${path}" is not a regular file`);
       return { file, sizeBytes: info.size };
     } catch (error) {
       await file.close();

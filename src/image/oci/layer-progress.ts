@@ -40,7 +40,8 @@ export class LayerProgress {
 
   #count(): void {
     const done = [...this.#fetched.values()].filter(({ isDone }) => isDone).length;
-    this.#progress.stage("download", `${done} of ${this.#layers.length} layers`);
+    const total = this.#layers.length;
+    this.#progress.stage("download", `${done} of ${total} ${total === 1 ? "layer" : "layers"}`);
     this.#report();
   }
 

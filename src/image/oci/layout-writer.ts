@@ -29,14 +29,24 @@ export function blobFile(digest: string): string {
   return `blobs/${algorithm}/${hex}`;
 }
 
-/** The target must not exist: `file.failed`. */
-export async function writeLayout(files: readonly LayoutFile[], output: LayoutOutput): Promise<void> {
-  const { path, format } = output;
+/** Throws `file.failed` when something is at the place, or its directory is not there. To be asked before expensive work. */
+export async function checkTarget(path: string): Promise<void> {
   if ((await stat(path).catch(() => undefined)) !== undefined) {
     throw new BangerError("file.failed", `"${path}" exists already`, {
       hint: `rm -r ${path}  # or choose another name`,
     });
   }
+  const parent = dirname(path);
+  if ((await stat(parent).catch(() => undefined))?.isDirectory() === true) return;
+  throw new BangerError("file.failed", `"${path}" cannot be written: there is no directory "${parent}"`, {
+    hint: `mkdir -p ${parent}`,
+  });
+}
+
+/** The target must not exist: `file.failed`. */
+export async function writeLayout(files: readonly LayoutFile[], output: LayoutOutput): Promise<void> {
+  const { path, format } = output;
+  await checkTarget(path);
   const staging = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   try {
     if (format === "tar") await writeTar(files, staging, output);

@@ -3,7 +3,15 @@ import * as v from "valibot";
 import { BangerError } from "../../lib/errors.ts";
 import { digestOf, isDigest, splitDigest } from "./digest.ts";
 import { type FileTree, missing, readWhole } from "./file-tree.ts";
-import { type IndexEntry, invalid, parseJsonObject, parseManifest, parseWith, printable } from "./manifest.ts";
+import {
+  type IndexEntry,
+  invalid,
+  parseJsonObject,
+  parseManifest,
+  parseWith,
+  pasteable,
+  printable,
+} from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
 import type { Descriptor, ManifestSource, RawManifest } from "../../lib/oci-content.ts";
 import { maxDocumentBytes } from "./source.ts";
@@ -84,7 +92,7 @@ function only(entries: readonly IndexEntry[], tree: FileTree): readonly IndexEnt
   throw new BangerError(
     "image.ambiguous",
     `"${tree.shown}" has ${digests.size} images: ${names.slice(0, 20).map(printable).join(", ") || "none with a name"}`,
-    { hint: names[0] === undefined ? "--reference <digest>" : `--reference ${names[0]}` },
+    { hint: `--reference ${pasteable(names) ?? "<digest>"}` },
   );
 }
 

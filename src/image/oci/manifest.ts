@@ -61,7 +61,9 @@ export function parseManifest({ bytes, mediaType, digest }: RawManifest, shown: 
   if (document["schemaVersion"] !== 2) throw invalid(`${what} has no schemaVersion 2`);
   const stated = document["mediaType"];
   if (stated !== undefined && stated !== mediaType) {
-    throw invalid(`${what} contradicts itself: it came as "${mediaType}" and says that it is "${printable(stated)}"`);
+    throw invalid(
+      `${what} contradicts itself: it came as "${printable(mediaType)}" and says that it is "${printable(stated)}"`,
+    );
   }
   const hasManifests = document["manifests"] !== undefined;
   const hasLayers = document["layers"] !== undefined || document["config"] !== undefined;
@@ -142,6 +144,11 @@ export function printable(value: unknown): string {
   const text = typeof value === "string" ? value : isShort ? String(value) : `some ${typeof value}`;
   const clean = text.replaceAll(/[^\x20-\x7e]/gu, "?");
   return clean.length > 100 ? `${clean.slice(0, 100)}…` : clean;
+}
+
+/** The first of some words of a stranger that can stand in a command which people paste. */
+export function pasteable(words: readonly string[]): string | undefined {
+  return words.find((word) => /^\w[\w.:/@+-]{0,254}$/.test(word));
 }
 
 export function invalid(message: string, cause?: unknown): BangerError {

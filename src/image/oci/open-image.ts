@@ -49,7 +49,11 @@ export async function openImage(
   if (info.isDirectory()) {
     const tree = await openDirectoryTree(path);
     if (await isLayout(tree)) return { ...(await fromLayout(tree)), async [Symbol.asyncDispose]() {} };
-    throw invalid(`"${path}" is a directory, but no image layout: it has no "oci-layout" and "index.json"`);
+    throw new BangerError(
+      "image.invalid",
+      `"${path}" is a directory, but no image layout: it has no "oci-layout" and "index.json"`,
+      { hint: "banger image register <directory> --name <name>  # when it is the tree of a root file system" },
+    );
   }
   const compressed = await looksLikeImages(path, progress);
   if (compressed === undefined) return undefined;

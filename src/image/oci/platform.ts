@@ -1,7 +1,7 @@
 // Which of the manifests of an index is for this machine, or for the one that was asked for.
 import { BangerError } from "../../lib/errors.ts";
 import type { IndexEntry, Platform } from "./manifest.ts";
-import { printable } from "./manifest.ts";
+import { pasteable, printable } from "./manifest.ts";
 
 const architectureNames: Readonly<Record<string, string>> = {
   x64: "amd64",
@@ -67,9 +67,10 @@ export function choose(entries: readonly IndexEntry[], wanted: Platform, shown: 
     .flatMap(({ platform }) => (platform === undefined || platform.os === "unknown" ? [] : [formatPlatform(platform)]))
     .slice(0, 20)
     .map(printable);
+  const offered = pasteable(have);
   throw new BangerError(
     "image.not-found",
     `"${shown}" has no image for ${formatPlatform(wanted)}: it has ${have.length === 0 ? "none that say for which machine" : have.join(", ")}`,
-    have[0] === undefined ? {} : { hint: `banger image pull ${shown} --platform ${have[0]}` },
+    offered === undefined ? {} : { hint: `banger image pull ${shown} --platform ${offered}` },
   );
 }

@@ -1,6 +1,6 @@
 // From a reference to one image: index, manifest and config, each checked before the next is asked for.
 import { type ImageConfig, parseConfig } from "./config.ts";
-import { type ImageManifest, invalid, type Platform, parseManifest } from "./manifest.ts";
+import { type ImageManifest, invalid, type Platform, parseManifest, printable } from "./manifest.ts";
 import { choose, fitness, formatPlatform, hostPlatform } from "./platform.ts";
 import type { ManifestSource, RawManifest } from "../../lib/oci-content.ts";
 import { readBlob } from "./verify.ts";
@@ -46,7 +46,9 @@ export async function resolveImage(
       );
     }
     if (raw.mediaType !== entry.mediaType) {
-      throw invalid(`the index of "${shown}" contradicts its manifest: "${entry.mediaType}" and "${raw.mediaType}"`);
+      throw invalid(
+        `the index of "${shown}" contradicts its manifest: "${printable(entry.mediaType)}" and "${printable(raw.mediaType)}"`,
+      );
     }
     document = parseManifest(raw, shown);
   }
@@ -55,7 +57,7 @@ export async function resolveImage(
   const config = parseConfig(configBytes, manifest, shown);
   if (fitness(config.platform, wanted) === 0) {
     throw invalid(
-      `"${shown}" is an image for ${formatPlatform(config.platform)}, and ${formatPlatform(wanted)} is wanted; choose with --platform`,
+      `"${shown}" is an image for ${printable(formatPlatform(config.platform))}, and ${formatPlatform(wanted)} is wanted; choose with --platform`,
     );
   }
   return { raw, manifest, configBytes, config, digest };

@@ -4,7 +4,7 @@ import { posix } from "node:path";
 import { blockBytes, parseHeader, TarError } from "../tar/header.ts";
 import { section } from "./file-section.ts";
 import { type FileTree, missing } from "./file-tree.ts";
-import { invalid } from "./manifest.ts";
+import { invalid, printable } from "./manifest.ts";
 
 type Member = { offset: number; sizeBytes: number } | { link: string };
 
@@ -39,7 +39,7 @@ class TarTree implements FileTree {
   #find(name: string): { offset: number; sizeBytes: number } | undefined {
     let member = this.#members.get(name);
     for (let hops = 0; member !== undefined && "link" in member; hops++) {
-      if (hops === deepestLink) throw invalid(`"${name}" in "${this.shown}" is a link that leads nowhere`);
+      if (hops === deepestLink) throw invalid(`"${printable(name)}" in "${this.shown}" is a link that leads nowhere`);
       member = this.#members.get(member.link);
     }
     return member;

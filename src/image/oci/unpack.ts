@@ -1,11 +1,11 @@
 // From a resolved image to its root file system: every layer is read once.
 import type { Readable } from "node:stream";
 import type { Progress } from "../../lib/progress.ts";
-import { type Rootfs, rootfsFromLayers } from "../rootfs.ts";
+import { type Rootfs, rootfsFromLayers, type RootfsLimits } from "../rootfs.ts";
 import type { ResolvedImage } from "./resolve-image.ts";
 import type { Descriptor } from "../../lib/oci-content.ts";
 
-/** Content of a layer, which ends well only when its size and digest were right. */
+/** Content of a layer, which ends well only when its size and digest were right; in chunks that nobody else has. */
 export type OpenLayer = (layer: Descriptor, signal: AbortSignal, label: string) => Promise<Readable>;
 
 /** Writes the ext4 file `target`, which must not exist; the caller removes it when this throws. */
@@ -14,6 +14,7 @@ export async function unpackImage(
   open: OpenLayer,
   target: string,
   progress: Progress,
+  limits?: RootfsLimits,
 ): Promise<Rootfs> {
   const { layers } = image.manifest;
   const opened = layers.map((layer, index) => {
@@ -23,8 +24,9 @@ export async function unpackImage(
       mediaType: layer.mediaType,
       label,
       sizeBytes: layer.sizeBytes,
+      givesAway: true,
       open: (signal: AbortSignal) => open(layer, signal, label),
     };
   });
-  return rootfsFromLayers(opened, target, progress);
+  return rootfsFromLayers(opened, target, progress, limits);
 }

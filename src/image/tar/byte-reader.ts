@@ -1,5 +1,6 @@
 // Reads exact amounts from a stream of chunks, and hashes and counts everything that passes.
 import { createHash } from "node:crypto";
+import { discard } from "../../lib/discard.ts";
 import { TarError } from "./header.ts";
 
 export interface ByteReaderOptions {
@@ -7,6 +8,8 @@ export interface ByteReaderOptions {
   algorithm?: "sha256" | "sha512";
   /** Told of each chunk's length as it comes; may throw to stop the reader. */
   onChunk?: (bytes: number) => void;
+  /** Nobody else has the chunks: the memory of each is given back when the next one is asked for. Default: false. */
+  discards?: boolean;
 }
 
 export class ByteReader {
@@ -15,12 +18,16 @@ export class ByteReader {
   readonly #source: AsyncIterator<Buffer>;
   readonly #hash;
   readonly #onChunk: (bytes: number) => void;
+  readonly #discards: boolean;
   #chunk: Buffer = Buffer.alloc(0);
+  /** All of the chunk that `#chunk` is the rest of. */
+  #whole: Buffer | undefined;
 
   constructor(source: AsyncIterable<Buffer>, options: ByteReaderOptions = {}) {
     this.#source = source[Symbol.asyncIterator]();
     this.#hash = createHash(options.algorithm ?? "sha256");
     this.#onChunk = options.onChunk ?? (() => {});
+    this.#discards = options.discards ?? false;
   }
 
   /** At most `limit` bytes of what is there already; undefined when that is nothing. Valid until the next call. */
@@ -48,7 +55,7 @@ export class ByteReader {
         if (missing === length) return undefined;
         throw this.cutShort();
       }
-      pieces.push(piece);
+      pieces.push(Buffer.from(piece));
       missing -= piece.length;
     }
     return Buffer.concat(pieces);
@@ -57,11 +64,11 @@ export class ByteReader {
   /** The next `length` bytes without taking them; fewer at the end. */
   async peek(length: number): Promise<Buffer> {
     if (this.#chunk.length < length) {
-      const pieces = [this.#chunk];
+      const pieces = [Buffer.from(this.#chunk)];
       for (let have = this.#chunk.length; have < length;) {
         this.#chunk = Buffer.alloc(0);
         if (!(await this.#fill())) break;
-        pieces.push(this.#chunk);
+        pieces.push(Buffer.from(this.#chunk));
         have += this.#chunk.length;
       }
       this.#chunk = Buffer.concat(pieces);
@@ -98,11 +105,14 @@ export class ByteReader {
   /** Gets the next chunk when there is none; false at the end. */
   async #fill(): Promise<boolean> {
     while (this.#chunk.length === 0) {
+      if (this.#discards && this.#whole !== undefined) discard(this.#whole);
+      this.#whole = undefined;
       const next = await this.#source.next();
       if (next.done === true) return false;
       this.#onChunk(next.value.length);
       this.#hash.update(next.value);
       this.#chunk = next.value;
+      this.#whole = next.value;
     }
     return true;
   }

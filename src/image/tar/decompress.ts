@@ -1,14 +1,25 @@
 // Opens archive files, and makes plain tar bytes of what is compressed with gzip, zstd or xz.
 import { constants, open } from "node:fs/promises";
-import { PassThrough, Readable, pipeline } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { run } from "../../lib/run.ts";
+import { DecoderPump, pumpedOptions } from "./decoder-pump.ts";
+import { discard } from "../../lib/discard.ts";
 import { TarError } from "./header.ts";
 import { unzstd } from "./unzstd.ts";
 
 const chunkBytes = 1024 * 1024;
+/** Chunks that the decoder has besides the one that it works on. */
+const chunksAhead = 1;
+
+export interface DecompressOptions {
+  allowXz: boolean;
+  signal: AbortSignal;
+  /** Nobody else has the chunks of the source: their memory is given back as soon as they are used. Default: false. */
+  discards?: boolean;
+}
 
 /**
  * The bytes of an archive file, with progress. Throws `file.not-found`, or `image.invalid` for what is no regular file.
@@ -40,8 +51,9 @@ export async function openArchive(path: string, progress: Progress): Promise<Rea
  */
 export async function* decompress(
   source: Readable,
-  { allowXz, signal }: { allowXz: boolean; signal: AbortSignal },
+  { allowXz, signal, discards = false }: DecompressOptions,
 ): AsyncGenerator<Buffer> {
+  const used = discards ? discard : () => {};
   const chunks = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   const first: Buffer[] = [];
   for (let bytes = 0; bytes < 6;) {
@@ -56,13 +68,20 @@ export async function* decompress(
   };
   const magic = Buffer.concat(first).toString("hex", 0, 6);
   if (magic.startsWith("1f8b")) {
-    // Whole chunks, not a few of them copied into one; enough that inflating goes on while they are used.
-    const options = { chunkSize: chunkBytes, readableObjectMode: true, readableHighWaterMark: 3 };
-    const gunzip = createGunzip(options);
-    yield* pipeline(Readable.from(all(), { highWaterMark: 2 }), gunzip, () => {}) as AsyncIterable<Buffer>;
-  } else if (magic.startsWith("28b52ffd") || /^5.2a4d18/.test(magic)) yield* unzstd(all());
+    yield* gunzip(all(), used);
+  } else if (magic.startsWith("28b52ffd") || /^5.2a4d18/.test(magic)) yield* unzstd(all(), used);
   else if (magic === "fd377a585a00" && allowXz) yield* throughTool("xz", Readable.from(all()), signal);
   else yield* all();
+}
+
+async function* gunzip(source: AsyncIterable<Buffer>, used: (chunk: Buffer) => void): AsyncGenerator<Buffer> {
+  const pump = new DecoderPump(createGunzip(pumpedOptions));
+  try {
+    for await (const chunk of source) yield* pump.write(chunk, chunksAhead, () => used(chunk));
+    yield* pump.end();
+  } finally {
+    pump.destroy();
+  }
 }
 
 function throughTool(tool: string, source: Readable, signal: AbortSignal): AsyncIterable<Buffer> {

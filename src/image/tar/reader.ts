@@ -179,7 +179,8 @@ async function describeEntry(
   if (!Number.isSafeInteger(stated) || stated < 0) throw new TarError("it has an impossible size");
   let type = types[header.typeFlag];
   if (type === undefined) throw new TarError(`it is of the unknown type ${JSON.stringify(header.typeFlag)}`);
-  if (type === "file" && path.endsWith("/")) type = "directory";
+  // What v7 has for a directory; with a type of its own, a file is one.
+  if (header.typeFlag === "\0" && path.endsWith("/")) type = "directory";
 
   // The block of the header is gone once more is read.
   const { uid, gid } = { uid: fields.number("uid") ?? header.uid, gid: fields.number("gid") ?? header.gid };

@@ -19,18 +19,20 @@ export interface RealRegistryOptions {
   token?: { realm: string; service: string; issuer: string; rootcertbundle: string };
   /** Files of a certificate and its key: the server speaks TLS only. */
   tls?: { cert: string; key: string };
+  /** A directory with a store, which stays. Default: an empty one, which goes with the server. */
+  store?: string;
 }
 
 const startTimeoutMs = 30_000;
 
-/** Starts it with an empty store in a directory of its own; disposing ends the process and removes the directory. */
+/** Starts it; disposing ends the process and removes its directory. */
 export async function startRegistry(options: RealRegistryOptions = {}): Promise<RealRegistry> {
   const dir = await mkdtemp(join(tmpdir(), "banger-docker-registry-"));
   const host = `127.0.0.1:${await freePort()}`;
   const config = {
     version: 0.1,
     log: { level: "error" },
-    storage: { filesystem: { rootdirectory: join(dir, "store") } },
+    storage: { filesystem: { rootdirectory: options.store ?? join(dir, "store") } },
     http: {
       addr: host,
       ...(options.tls === undefined ? {} : { tls: { certificate: options.tls.cert, key: options.tls.key } }),

@@ -1,7 +1,9 @@
 // New VMs from one snapshot: all of them or none.
 import { availableParallelism } from "node:os";
+import { orAborted } from "../../lib/abort.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
+import type { SnapshotRow } from "../../state/snapshots.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { removeVm } from "../remove.ts";
@@ -10,6 +12,7 @@ import { goOnFrom } from "./go-on.ts";
 import type { Origin } from "./origin.ts";
 import { numberedName } from "./reference.ts";
 import { makeSuccessor } from "./successor.ts";
+import { Taking } from "./taking.ts";
 
 /** More at once only wait for each other. */
 const parallelForks = () => 2 * availableParallelism();
@@ -61,13 +64,16 @@ export async function forkAll(
       else progress.stage("fork", `${running} of ${names.length}`);
     },
   };
+  const { taking, ...complete } = origin;
   const left = names.entries();
   const worker = async () => {
     for (const [at, name] of left) {
       const request = { snapshot: origin.snapshot, name, state: "starting", autoRemove: true } as const;
       using successor = await makeSuccessor(context, request, { signal });
       made.set(at, successor.row);
-      await goOnFrom(context, successor.row, origin, one);
+      // While the source stands still one machine may start: more would only hold it up.
+      if (at > 0 && taking !== undefined) await orAborted(taking.taken, signal);
+      await goOnFrom(context, successor.row, at > 0 ? complete : origin, one, { keep: names.length === 1 });
     }
   };
   const guarded = () =>
@@ -79,9 +85,12 @@ export async function forkAll(
   try {
     // The one that failed first is the reason why the others were stopped.
     if (settled.some((each) => each.status === "rejected")) throw stop.signal.reason;
+    if (taking !== undefined) await orAborted(taking.taken, progress.signal);
     progress.signal.throwIfAborted();
     context.state.transaction(() => {
-      for (const row of made.values()) context.state.vms.update(row.id, { autoRemove: false });
+      for (const { id } of made.values()) {
+        if (context.state.vms.get(id)?.autoRemove === true) context.state.vms.update(id, { autoRemove: false });
+      }
     });
   } catch (thrown) {
     await removeAll(context, [...made.values()]);
@@ -103,6 +112,35 @@ async function removeAll(context: VmContext, rows: readonly VmRow[]): Promise<vo
     const now = context.state.vms.get(row.id);
     if (now !== undefined) await removeVm(context, now);
   }
+}
+
+/**
+ * Forks a VM while its snapshot is being taken: `take` takes it, and tells `Taking` how far it is. What can only be done with the
+ * whole snapshot is left to the caller: then `rows` is undefined. When either fails, nothing is left of the forks, and the snapshot
+ * is its maker's. Throws what `take` throws, else as `forkAll` does.
+ */
+export async function forkMeanwhile(
+  context: VmContext,
+  take: (taking: Taking) => Promise<SnapshotRow>,
+  names: readonly (() => string)[],
+  progress: Progress,
+): Promise<{ snapshot: SnapshotRow; rows: VmRow[] | undefined }> {
+  const taking = new Taking();
+  const snapshotTaken = take(taking).then(
+    (snapshot) => {
+      taking.end();
+      return snapshot;
+    },
+    (error: unknown) => {
+      taking.end(error);
+      throw error;
+    },
+  );
+  const forked = taking.begun.then((origin) => origin && forkAll(context, origin, names, progress));
+  const [snapshot, rows] = await Promise.allSettled([snapshotTaken, forked]);
+  if (snapshot.status === "rejected") throw snapshot.reason;
+  if (rows.status === "rejected") throw rows.reason;
+  return { snapshot: snapshot.value, rows: rows.value };
 }
 
 const neverAborted = new AbortController().signal;

@@ -1,6 +1,7 @@
 // Starts a VM from a snapshot: its guest wakes up frozen and becomes this VM before any process of it runs.
 import { vmPaths } from "../../config/paths.ts";
-import { deadline } from "../../lib/abort.ts";
+import { deadline, orAborted } from "../../lib/abort.ts";
+import type { GuestAgent } from "../../guest/agent.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import { withSignal, type Progress } from "../../lib/progress.ts";
 import type { VmRow } from "../../state/vms.ts";
@@ -17,9 +18,16 @@ import type { Origin } from "./origin.ts";
 /**
  * Starts the VM of `row`, whose disks rest on the origin's snapshot; the caller holds its lock. Without memory that fits, or when the
  * VMM refuses it, the VM boots. On success it is "running"; on failure nothing runs and it is "stopped" with the reason. Throws as
- * `startVm` and `restoreGuest` do, or `guest.failed` when the guest could not become this VM.
+ * `startVm` and `restoreGuest` do, or `guest.failed` when the guest could not become this VM. `keep`: from its start on it does not go
+ * with its client any more; default false.
  */
-export async function goOnFrom(context: VmContext, row: VmRow, origin: Origin, progress: Progress): Promise<void> {
+export async function goOnFrom(
+  context: VmContext,
+  row: VmRow,
+  origin: Origin,
+  progress: Progress,
+  options: { keep?: boolean } = {},
+): Promise<void> {
   const { capture } = origin;
   if (capture === undefined) return await boot(context, row, origin.reason, progress);
   const { state, starting } = context;
@@ -28,7 +36,7 @@ export async function goOnFrom(context: VmContext, row: VmRow, origin: Origin, p
   try {
     if (row.state !== "starting") state.vms.update(row.id, { state: "starting", reason: "" });
     const both = AbortSignal.any([progress.signal, cut.signal]);
-    await restore(context, row, origin, capture, withSignal(progress, both));
+    await restore(context, row, origin, capture, withSignal(progress, both), options);
     return;
   } catch (thrown) {
     const error = toBangerError(thrown);
@@ -56,13 +64,25 @@ async function boot(context: VmContext, row: VmRow, reason: string, progress: Pr
   if (reason !== "" && lastStart) context.state.vms.update(row.id, { lastStart: { ...lastStart, reason } });
 }
 
+async function greetFrozen(agent: GuestAgent, vmId: string, options: { signal: AbortSignal }): Promise<void> {
+  const hello = await greet(agent, "frozen", options);
+  if (hello.vmId === vmId) return;
+  throw new BangerError("guest.protocol", `the guest says it was "${hello.vmId}" instead of "${vmId}"`);
+}
+
 async function restore(
   context: VmContext,
   row: VmRow,
-  { snapshot }: Origin,
+  { snapshot, taking }: Origin,
   capture: MachineCapture,
   progress: Progress,
+  { keep = false }: { keep?: boolean },
 ): Promise<void> {
+  const preparing = Promise.all([machineSpec(context, row, progress), authorizedKeys(context, progress)]);
+  // Until then the machine that is captured writes to the disks below ours.
+  const ready = Promise.all([taking?.switched, preparing]);
+  ready.catch(() => {});
+  if (taking !== undefined) await orAborted(ready, progress.signal);
   const clock = new PhaseClock();
   const { bootTimeoutMs } = context.settings;
   using limit = deadline(progress.signal, bootTimeoutMs, () => {
@@ -70,22 +90,22 @@ async function restore(
   });
   const { signal } = limit;
   progress.stage("restore", `${row.spec.vcpus} vcpu, ${row.spec.memoryMib} MiB`);
-  const [spec, keys] = await Promise.all([machineSpec(context, row, { signal }), authorizedKeys(context, { signal })]);
+  const [spec, keys] = await preparing;
   const identity = newIdentity(row, keys);
   clock.end("prepare");
 
   await using undo = new AsyncDisposableStack();
   const { consoleLog } = vmPaths(context.paths, row.id);
-  const { machine, agent } = await restoreGuest(context, spec, capture, { clock, consoleLog, signal });
+  const complete = taking === undefined ? {} : { complete: taking.captured };
+  const { machine, agent } = await restoreGuest(context, spec, capture, { clock, consoleLog, signal, ...complete });
   undo.defer(() => machine.kill());
   undo.use(agent);
-  const hello = await greet(agent, "frozen", { signal });
-  if (hello.vmId !== snapshot.vmId) {
-    throw new BangerError("guest.protocol", `the guest says it was "${hello.vmId}" instead of "${snapshot.vmId}"`);
-  }
+  // What was captured a moment ago is who it is: to ask would take as long as to tell.
+  if (taking === undefined) await greetFrozen(agent, snapshot.vmId, { signal });
   clock.end("hello");
   const steps = await agent.thaw({ identity, signal });
   clock.end("configure");
+  if (taking !== undefined) await orAborted(taking.taken, signal);
   signal.throwIfAborted();
 
   const lastStart = startOf(clock.record("snapshot"), row.spec);
@@ -97,6 +117,7 @@ async function restore(
     startedAt: Date.now(),
     lastStart,
     fingerprint: snapshot.fingerprint,
+    ...(keep ? { autoRemove: false } : {}),
   });
   undo.move();
   context.sessions.adopt(machine, agent);

@@ -5,6 +5,7 @@ import type { VmContext } from "../context.ts";
 import { snapshotFiles } from "../disk-files.ts";
 import { fingerprintOf } from "../fingerprint.ts";
 import { machineSpec } from "../machine-spec.ts";
+import type { Taking } from "./taking.ts";
 
 export interface Origin {
   snapshot: SnapshotRow;
@@ -12,6 +13,8 @@ export interface Origin {
   capture: MachineCapture | undefined;
   /** Why memory that is there is not used; else empty. */
   reason: string;
+  /** The snapshot is being taken yet: how far it is. */
+  taking?: Taking;
 }
 
 /** The caller holds the snapshot. Logs one line when there is memory that does not fit. */

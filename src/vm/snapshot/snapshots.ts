@@ -9,7 +9,7 @@ import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { findVm } from "../reference.ts";
 import { compactSnapshot } from "./compact.ts";
-import { forkAll, forkNames } from "./fork.ts";
+import { forkAll, forkMeanwhile, forkNames } from "./fork.ts";
 import { createFromSnapshot } from "./create-from.ts";
 import { originOf } from "./origin.ts";
 import { snapshotRecord } from "./record.ts";
@@ -17,6 +17,7 @@ import { checkSnapshotName, findSnapshot, isListed, numberedName, type NamedSnap
 import { checkOwn, restoreInPlace } from "./restore-in-place.ts";
 import { sweepSnapshots } from "./sweep.ts";
 import { takeSnapshot } from "./take.ts";
+import type { Taking } from "./taking.ts";
 import { warmImage } from "./warm.ts";
 
 export class Snapshots {
@@ -86,8 +87,12 @@ export class Snapshots {
     const names = forkNames(this.#context, { name, count, stem });
     if ("snapshot" in source) return await this.#forkSnapshot(source.snapshot, names, 0, progress);
     return await this.#holding(newId(), async (id) => {
-      const taken = await this.#takeForFork(source.vm, id, progress);
-      const result = await this.#forkSnapshot(taken, names, taken.pausedMs, progress);
+      const take = (taking: Taking) => this.#takeForFork(source.vm, { id, taking }, progress);
+      const { snapshot, rows } = await forkMeanwhile(this.#context, take, names, progress);
+      const result =
+        rows === undefined
+          ? await this.#forkSnapshot(snapshot, names, snapshot.pausedMs, progress)
+          : { vms: rows.map((row) => this.#showVm(row.id)), pausedMs: snapshot.pausedMs };
       this.#compactSoon(id);
       return result;
     });
@@ -131,9 +136,9 @@ export class Snapshots {
   }
 
   /** The source is free again as soon as its snapshot is taken. */
-  async #takeForFork(found: VmRow, id: string, progress: Progress): Promise<SnapshotRow> {
+  async #takeForFork(found: VmRow, request: { id: string; taking: Taking }, progress: Progress): Promise<SnapshotRow> {
     using _lock = await this.#context.locks.acquire(found.id, progress.signal);
-    return await takeSnapshot(this.#context, this.#currentVm(found), { id, name: null, warm: false, progress });
+    return await takeSnapshot(this.#context, this.#currentVm(found), { ...request, name: null, warm: false, progress });
   }
 
   /** Runs `body` with files of the snapshot that nobody removes meanwhile. */

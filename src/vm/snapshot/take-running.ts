@@ -12,6 +12,7 @@ import { asStarted } from "../machine-shape.ts";
 import { machineSpec } from "../machine-spec.ts";
 import type { Session } from "../sessions.ts";
 import { above, adoptDisks, linkDisks, makeTops, removeStaleDisks } from "./frozen-disks.ts";
+import type { Origin } from "./origin.ts";
 import { standingStill } from "./stand-still.ts";
 import type { Taken } from "./take-at-rest.ts";
 import type { TakeRequest } from "./take.ts";
@@ -28,28 +29,37 @@ export async function takeRunning(
 ): Promise<Taken> {
   const { paths, state } = context;
   const { machine } = session;
+  const { taking } = request;
   const { signal } = request.progress;
-  const row = await adoptDisks(context, known, machine);
-  const next = above(row, request.id);
   using turn = context.templates.capturing();
   await using undo = new AsyncDisposableStack();
-  undo.defer(() => tidyDisks(context, row, session));
+  undo.defer(() => tidyDisks(context, known.id, session));
   // What takes time is done side by side, while the guest runs.
-  const [capture, tops, fingerprint] = await Promise.allSettled([
+  const adopted = adoptDisks(context, known, machine);
+  const linked = adopted.then((row) => linkDisks(paths, row, request.id));
+  const [capture, disks, fingerprint] = await Promise.allSettled([
     machine.beginCapture(snapshotFiles(paths, request.id), { signal }),
-    linkDisks(paths, row, request.id).then(() =>
-      makeTops(paths, { ...row, ...next, baseSnapshotId: request.id }, { signal }),
-    ),
-    fingerprints(context, row, signal),
+    Promise.all([adopted, linked]).then(async ([row]) => {
+      const next = above(row, request.id);
+      const tops = await makeTops(paths, { ...row, ...next, baseSnapshotId: request.id }, { signal });
+      return { row, next, tops };
+    }),
+    adopted.then(async (row) => {
+      const { own, usable } = await fingerprints(context, row, signal);
+      await linked;
+      if (usable) taking?.begin(originOfTaking(context, request.id, own));
+      return { own, usable };
+    }),
   ]);
   if (capture.status === "fulfilled") undo.use(capture.value);
   const base = capture.status === "fulfilled" ? capture.value.spareBase : undefined;
   if (base !== undefined) turn.based(base);
   if (capture.status === "rejected") throw capture.reason;
-  if (tops.status === "rejected") throw tops.reason;
+  if (disks.status === "rejected") throw disks.reason;
   if (fingerprint.status === "rejected") throw fingerprint.reason;
 
   const { own, usable } = fingerprint.value;
+  const { row, next, tops } = disks.value;
   // What is to be kept, or can only be booted, must have all on its disks.
   const sync = request.name !== null || !usable;
   state.vms.update(row.id, next);
@@ -59,11 +69,20 @@ export async function takeRunning(
     // Neither changes what the other reads. Both have ended before the guest goes on.
     const both = await Promise.allSettled([
       capture.value.finish({ signal: limit.signal }),
-      machine.switchDisks(tops.value),
+      machine.switchDisks(tops).then(() => taking?.switchedDisks()),
     ]);
     for (const one of both) if (one.status === "rejected") throw one.reason;
+    taking?.capturedMemory();
   });
   return { fingerprint: own, pausedMs };
+}
+
+/** What machines can be started from before the snapshot's record is complete. */
+function originOfTaking({ paths, state }: VmContext, id: string, fingerprint: string): Omit<Origin, "taking"> {
+  const row = state.snapshots.get(id);
+  if (row === undefined) throw new BangerError("internal", `snapshot "${id}" has no record`);
+  const { memoryFile, stateFile } = snapshotFiles(paths, id);
+  return { snapshot: { ...row, fingerprint }, capture: { memoryFile, stateFile }, reason: "" };
 }
 
 /** Of the machine that runs, and whether what is installed now can restore its memory. */
@@ -81,13 +100,13 @@ async function fingerprints(
  * Record and directory then say what the machine says; without a machine the record is right as it is. What cannot be put right
  * now is by the next daemon.
  */
-async function tidyDisks(context: VmContext, row: VmRow, session: Session): Promise<void> {
+async function tidyDisks(context: VmContext, vmId: string, session: Session): Promise<void> {
   try {
-    const now = context.state.vms.get(row.id);
+    const now = context.state.vms.get(vmId);
     if (now === undefined) return;
-    const runs = context.sessions.get(row.id) === session && !session.ending;
+    const runs = context.sessions.get(vmId) === session && !session.ending;
     await removeStaleDisks(context.paths, runs ? await adoptDisks(context, now, session.machine) : now);
   } catch (error) {
-    context.log.error("the disks of a VM could not be put right", { vm: row.id, error });
+    context.log.error("the disks of a VM could not be put right", { vm: vmId, error });
   }
 }

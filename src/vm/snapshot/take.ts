@@ -12,6 +12,7 @@ import { frozenDisk } from "./frozen-disks.ts";
 import { removeMemory } from "./sweep.ts";
 import { takeAtRest } from "./take-at-rest.ts";
 import { takeRunning } from "./take-running.ts";
+import type { Taking } from "./taking.ts";
 
 export interface TakeRequest {
   /** Of the snapshot; the caller holds it (`Pins`) as long as it works with it, and sweeps when it has let go. */
@@ -20,6 +21,8 @@ export interface TakeRequest {
   name: string | null;
   warm: boolean;
   progress: Progress;
+  /** Told how far it is. The caller ends it. */
+  taking?: Taking;
 }
 
 /**

@@ -24,8 +24,11 @@ export interface MakeParts extends Pick<VmContext, "driver" | "connectGuest" | "
   forgetSession?: (channel: Duplex, signal: AbortSignal) => Promise<void>;
 }
 
-/** Disks of a machine that never uses them; the drivers are not bound to them yet, so their sizes do not matter. */
-const placeholderBytes = 64 * mib;
+/**
+ * Disks of a machine whose guest reads nothing of them but where a table of partitions would be. By this size the agent knows that
+ * it has not yet seen those of its VM (go/internal/virtio/disk.go).
+ */
+const placeholderBytes = 64 * mib + 512;
 
 /** Disks as every VM has them, below `directory`: what is asked for a shape, and what the machine of a template gets. */
 export function placeholderDisks(directory: string): DiskSpec[] {
@@ -136,6 +139,7 @@ async function handshakeOnly(channel: Duplex, signal: AbortSignal): Promise<void
 async function captureMachine(machine: Machine, staging: string, signal: AbortSignal): Promise<void> {
   await using capture = await machine.beginCapture(captureFiles(staging), { signal });
   await machine.pause();
+  await machine.announceDisks();
   await capture.finish({ signal });
 }
 

@@ -58,6 +58,7 @@ function machine(dir: string): Machine {
       async [Symbol.asyncDispose]() {},
     }),
     pause: async () => void events.push("pause"),
+    announceDisks: async () => void events.push("announce disks"),
     kill: async () => void events.push("kill"),
   } as unknown as Machine;
 }
@@ -122,7 +123,7 @@ test("a template is made of a guest that was only greeted, and no machine or oth
   assert.equal(templates.take(shape.fingerprint), undefined);
   templates.want(shape);
   await made(1);
-  assert.deepEqual(events, ["launch", "close", "forget", "pause", "capture", "kill"]);
+  assert.deepEqual(events, ["launch", "close", "forget", "pause", "announce disks", "capture", "kill"]);
   assert.deepEqual(background, [true]);
   assert.deepEqual(readdirSync(directory), [shape.fingerprint]);
   assert.deepEqual(readdirSync(join(directory, shape.fingerprint)).toSorted(), [

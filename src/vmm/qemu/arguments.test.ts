@@ -44,7 +44,7 @@ test("a machine under software emulation", () => {
 -kernel /kernels/k,1/kernel
 -initrd /cache/initrd
 -append console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on cryptomgr.notests norandmaps tsc_early_khz=2596146 lpj=10384584 tsc=reliable no_timer_check banger.phase=hold
--drive id=disk-base,file=/images/a,,b.ext4,format=raw,if=none,readonly=on
+-drive id=disk-base,file=/images/a,,b.ext4,format=raw,if=none,readonly=on,node-name=disk-base-image,file.node-name=disk-base-file
 -device virtio-blk-device,drive=disk-base,serial=base
 -drive id=disk-work,file=/vms/0123456789ab/work.qcow2,format=qcow2,if=none,discard=unmap
 -device virtio-blk-device,drive=disk-work,serial=work

@@ -107,10 +107,14 @@ export const diskId = (serial: string) => `disk-${serial}`;
 /** The serial of a disk by its name in QEMU; undefined for other names. */
 export const serialOfDiskId = (id: string) => /^disk-([a-z0-9-]{1,20})$/.exec(id)?.[1];
 
+/** Names of a read-only disk's nodes in QEMU's block layer: its image, and the file that holds it. */
+export const diskNodes = (serial: string) => ({ image: `${diskId(serial)}-image`, file: `${diskId(serial)}-file` });
+
 function diskArguments(disk: DiskSpec): string[] {
   const id = diskId(disk.serial);
   if (serialOfDiskId(id) === undefined) throw new BangerError("internal", `"${disk.serial}" is not a disk serial`);
-  const access = disk.readOnly ? "readonly=on" : "discard=unmap";
+  const { image, file: holder } = diskNodes(disk.serial);
+  const access = disk.readOnly ? `readonly=on,node-name=${image},file.node-name=${holder}` : "discard=unmap";
   const file = optionValue(absolute(disk.path));
   return [
     ...["-drive", `id=${id},file=${file},format=${disk.format},if=none,${access}`],

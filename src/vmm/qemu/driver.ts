@@ -52,8 +52,8 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
       return machine;
     },
 
-    async restore(spec, capture, { signal }) {
-      return await restoreMachine(spec, capture, { host: await hostFacts(signal), log, signal });
+    async restore(spec, capture, how) {
+      return await restoreMachine(spec, capture, { host: await hostFacts(how.signal), log, ...how });
     },
 
     async shape(spec, { signal }) {

@@ -10,6 +10,7 @@ import { consoleLogName, socketNames } from "./arguments.ts";
 import { beginCapture } from "./capture/capture.ts";
 import { Control } from "./control.ts";
 import { activeDisks, growDisk, switchDisks } from "./disk-layers.ts";
+import { announceDisks } from "./disk-sizes.ts";
 import { exitReason } from "./exit-reason.ts";
 import type { VmmIdentity } from "./identity.ts";
 import { limitLog, tailOf } from "./log-limit.ts";
@@ -128,6 +129,10 @@ export class QemuMachine implements Machine {
 
   async growDisk(serial: string, sizeBytes: number): Promise<number> {
     return await growDisk(this.control, serial, sizeBytes);
+  }
+
+  async announceDisks(): Promise<void> {
+    await announceDisks(this.control);
   }
 
   async stats(): Promise<MachineStats> {

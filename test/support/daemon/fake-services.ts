@@ -48,11 +48,11 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       return { vmId: id, name, identityFile: "", knownHostsFile: "", hostAlias: "" };
     },
     async set(ref, { vcpus, memoryMib }) {
-      const record = find(ref);
-      const spec = { ...record.spec, vcpus: vcpus ?? record.spec.vcpus, memoryMib: memoryMib ?? record.spec.memoryMib };
-      const changed = { ...record, spec };
-      vms.set(record.name, changed);
-      return { vm: changed, atNextStart: record.state === "running" ? ["vcpus"] : [] };
+      const vm = find(ref);
+      const spec = { ...vm.spec, vcpus: vcpus ?? vm.spec.vcpus, memoryMib: memoryMib ?? vm.spec.memoryMib };
+      const changed = { ...vm, spec };
+      vms.set(vm.name, changed);
+      return { vm: changed, atNextStart: vm.state === "running" ? ["vcpus"] : [] };
     },
     rename(ref, name) {
       const renamed = { ...find(ref), name };

@@ -8,10 +8,11 @@ import { operate } from "../../operate.ts";
 export default defineCommand<{ readonly tar?: boolean }, [string, string]>({
   about: `Writes an image as an OCI image layout, for other tools: a directory, or a tar of one when the path ends in .tar or with --tar.
 Manifest, config and layers are the original ones, so its digest stays what it was. Layers that are not in the cache any more are
-fetched again. Prints the path.`,
+fetched again. An image that did not come from a registry has one layer then, with all its files. Prints the path.`,
   examples: [
     ["banger image export alpine:3.20 ./alpine", "a directory"],
     ["banger image export alpine:3.20 ./alpine.tar && docker load -i ./alpine.tar", "a tar, into docker"],
+    ["banger image export debian-bookworm ./debian", "also what was made on this machine"],
   ],
   parameters: {
     positional: {
@@ -27,6 +28,7 @@ fetched again. Prints the path.`,
     const { terminal } = context;
     if (terminal.json) return terminal.printJson(written);
     terminal.print(written.path);
-    terminal.notice(`${formatBytes(written.bytes)} of layers, manifest ${written.manifest}`, "dim");
+    const layers = written.original ? "of layers" : "in one layer";
+    terminal.notice(`${formatBytes(written.bytes)} ${layers}, manifest ${written.manifest}`, "dim");
   },
 });

@@ -104,6 +104,31 @@ test("tag and --delete, export, register, promote", async () => {
   assert.deepEqual(await paramsOf("promote", "a"), { image: "a" });
 });
 
+test("list: a line for each name, ids once", async () => {
+  const images = () => ({ images: [record] });
+  const listed = await runFake(["image", "list"], { replies: { "image.list": images } });
+  assert.deepEqual(
+    listed.stdout.split("\n").map((line) => line.split(/ +/).slice(0, 2)),
+    [["ID", "NAME"], ["111111111111", "alpine:3.20"], ["111111111111", "mine"], [""]],
+  );
+  const quiet = await runFake(["image", "list", "--quiet"], { replies: { "image.list": images } });
+  assert.equal(quiet.stdout, `${record.id}\n`);
+});
+
+test("pull: what it found, and what was not checked, is told", async () => {
+  const pull = async (pulled: object, ...words: string[]) => {
+    const reply = { replies: { "image.pull": () => ({ ...record, pulled }) } };
+    return (await runFake(["image", "pull", "alpine:3.20", ...words], reply)).stderr;
+  };
+  assert.equal(await pull({ outcome: "made", insecure: true }, "--insecure"), "alpine:3.20: boot waiting\n");
+  assert.match(
+    await pull({ outcome: "made", insecure: true }),
+    /pulled without a check of who answers, as with --insecure/,
+  );
+  assert.match(await pull({ outcome: "rebuilt", insecure: false }, "--force"), /its disk was made again/);
+  assert.match(await pull({ outcome: "present", insecure: false }), /it was there already/);
+});
+
 test("inspect and history", async () => {
   assert.deepEqual(JSON.parse((await run("inspect", "a")).stdout), {
     manifest: { schemaVersion: 2 },

@@ -4,7 +4,8 @@ import { defineCommand } from "../../command.ts";
 import { formatTable } from "../../output/table.ts";
 
 export default defineCommand({
-  about: `Lists the images on this machine. SIZE is what an image takes on disk. Next: "image catalog" shows what can be pulled.`,
+  about: `Lists the images on this machine, a line for each name. SIZE is what an image takes on disk, once for all its names. Next: "image catalog"
+shows what can be pulled.`,
   examples: [
     ["banger image list", "images on this machine"],
     ["banger image list --json", "all that is known of them, as a JSON array"],
@@ -20,14 +21,16 @@ export default defineCommand({
     terminal.print(
       formatTable(
         ["id", "name", "source", "arch", "size", "created"],
-        images.map((image) => [
-          image.id.slice(0, 12),
-          image.name,
-          image.source,
-          image.architecture,
-          formatBytes(image.usedBytes),
-          formatAge(image.createdAt, now),
-        ]),
+        images.flatMap((image) =>
+          [image.name, ...image.tags].map((name) => [
+            image.id.slice(0, 12),
+            name,
+            image.source,
+            image.architecture,
+            formatBytes(image.usedBytes),
+            formatAge(image.createdAt, now),
+          ]),
+        ),
       ),
     );
   },

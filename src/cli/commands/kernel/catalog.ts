@@ -1,6 +1,6 @@
 // banger kernel catalog
 import { defineCommand } from "../../command.ts";
-import { printCatalog } from "../../record-lists.ts";
+import { printKernelCatalog } from "../../record-lists.ts";
 
 export default defineCommand({
   about: `Lists the kernels that "kernel pull" (and "vm run --kernel") can fetch. Those that are there already say "yes".`,
@@ -8,6 +8,6 @@ export default defineCommand({
   parameters: {},
   async run(context) {
     await using client = await context.connect();
-    printCatalog(context, (await client.call("kernel.catalog", {})).entries);
+    printKernelCatalog(context, (await client.call("kernel.catalog", {})).entries);
   },
 });

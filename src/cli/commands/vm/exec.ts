@@ -1,5 +1,5 @@
 // banger vm exec
-import { environmentOption, oneReference } from "../../arguments.ts";
+import { environmentOption, guestDirectoryOption, oneReference } from "../../arguments.ts";
 import { defineCommand, flag, option } from "../../command.ts";
 import { runSession } from "../../session/session.ts";
 
@@ -36,7 +36,10 @@ Ctrl-C interrupts the command in the VM; a second Ctrl-C ends the session. Exit 
       noTty: flag("never give the command a terminal: its stdout and stderr stay apart, byte for byte"),
       env: environmentOption,
       user: option("user to run as; default: the image's user", "name"),
-      workdir: option("directory to run in; default: the repository that was shipped, or the image's", "path"),
+      workdir: guestDirectoryOption(
+        "workdir",
+        "directory to run in; default: the repository that was shipped, or the image's",
+      ),
     },
     aliases: { i: "interactive", t: "tty", T: "noTty", e: "env" },
   },

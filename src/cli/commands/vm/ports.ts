@@ -23,8 +23,9 @@ has changed, until Ctrl-C; with --json one object on each line then.`,
     await using client = await context.connect();
     const { terminal, interrupts } = context;
     for await (const { ports } of client.events("vm.ports", { vm, follow }, { signal: interrupts.signal })) {
-      if (terminal.json) follow ? terminal.print(JSON.stringify(ports)) : terminal.printJson(ports);
-      else terminal.print(tableOf(ports));
+      if (!terminal.json) terminal.print(tableOf(ports));
+      else if (follow) terminal.print(JSON.stringify(ports));
+      else terminal.printJson(ports);
     }
   },
 });

@@ -1,6 +1,6 @@
 // banger vm run
 import { defineCommand, flag, option } from "../../command.ts";
-import { environmentOption, pathOperand } from "../../arguments.ts";
+import { environmentOption, guestDirectoryOption, pathOperand } from "../../arguments.ts";
 import { checkRunRequest, runVm } from "../../session/run-vm.ts";
 import { Timings } from "../../session/timings.ts";
 import { type VmFlags, vmFlags, vmParams } from "../../vm-options.ts";
@@ -67,7 +67,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       entrypoint: option("program to run instead of the image's entrypoint; '' for none", "program"),
       user: option("user to run as; default: the image's user", "name"),
       env: environmentOption,
-      workdir: option("directory to run in; default: the repository, or the image's", "path"),
+      workdir: guestDirectoryOption("workdir", "directory to run in; default: the repository, or the image's"),
       tty: flag("give the command a terminal (default when stdin, stdout and stderr are terminals)"),
       noTty: flag("never give the command a terminal: its stdout and stderr stay apart, byte for byte"),
       interactive: flag("pass stdin on although it is a terminal"),

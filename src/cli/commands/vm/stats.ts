@@ -29,16 +29,15 @@ new table every second until Ctrl-C; with --json one array on each line then.`,
     const { signal } = interrupts;
     const look = async () => (await client.call("vm.stats", names.length === 0 ? {} : { vms: names }, { signal })).vms;
     let before = await look();
-    do {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
+    for (;;) {
       await pause(everyMs, signal);
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const now = await look();
       if (!terminal.json) terminal.print(tableOf(before, now));
       else if (watch) terminal.print(JSON.stringify(withCpu(before, now)));
       else terminal.printJson(withCpu(before, now));
+      if (!watch) return;
       before = now;
-    } while (watch);
+    }
   },
 });
 

@@ -7,6 +7,7 @@ import { PassThrough } from "node:stream";
 import type { ImageRecord, KernelRecord } from "../../../api/records.ts";
 import { ensurePaths, resolvePaths, vmPaths } from "../../../config/paths.ts";
 import type { GuestAgent, GuestIdentity } from "../../../guest/agent.ts";
+import { orAborted } from "../../../lib/abort.ts";
 import { BangerError } from "../../../lib/errors.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { KeyedMutex } from "../../../lib/mutex.ts";
@@ -14,7 +15,7 @@ import { quietProgress, type Progress } from "../../../lib/progress.ts";
 import { mib } from "../../../lib/units.ts";
 import { openState } from "../../../state/open.ts";
 import { addParts, exampleVm } from "../../../state/testdata/rows.ts";
-import type { Driver, Machine, MachineCapture, MachineExit, MachineSpec } from "../../../vmm/driver.ts";
+import type { Driver, Machine, MachineCapture, MachineExit } from "../../../vmm/driver.ts";
 import { Activity } from "../../activity.ts";
 import type { Store, VmContext } from "../../context.ts";
 import { vmDisk, writableSerials } from "../../disk-files.ts";
@@ -162,10 +163,11 @@ export async function harness(): Promise<Harness> {
     inCatalog: () => false,
     pull: () => Promise.reject(new Error("not asked for")),
   });
-  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {} };
+  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {}, volumes: [] };
   const agents = new Map<unknown, GuestAgent>();
-  const restore = async (spec: MachineSpec) => {
+  const restore: Driver["restore"] = async (spec, _capture, { complete, signal }) => {
     await step("restore");
+    if (complete !== undefined) await orAborted(complete, signal);
     const fake = new FakeVm(
       spec.vmId,
       spec.disks.map(({ serial, path }) => [serial, path]),

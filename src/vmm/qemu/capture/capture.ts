@@ -10,9 +10,9 @@ import { platformOf } from "../platform.ts";
 import { type ProcessIdentity, isAlive } from "../process-table.ts";
 import { isPaused } from "../run-state.ts";
 import { memoryId } from "../arguments.ts";
+import { type Copier, createCopier } from "./copier.ts";
 import { type GuestRam, inspectRam, parseHostAddress } from "./guest-ram.ts";
 import { pageBytes } from "./page-copy.ts";
-import { CaptureThreads } from "./threads.ts";
 
 /** Far above what saving takes (some milliseconds for a megabyte). */
 const saveTimeoutMs = 20_000;
@@ -32,23 +32,27 @@ export async function beginCapture(
   { signal }: { signal: AbortSignal },
 ): Promise<Capture> {
   signal.throwIfAborted();
-  const threads = new CaptureThreads();
+  let copier: Copier | undefined;
   try {
-    const { start, sizeBytes, baseFile } = await findRam(subject);
+    const { start, sizeBytes, baseFile, ownBytes } = await findRam(subject);
+    copier = createCopier(ownBytes);
     for (const file of [target.memoryFile, target.stateFile]) await (await open(file, "wx", 0o600)).close();
     const spareBase = baseFile && (await spareHelps(baseFile, target.memoryFile));
     if (baseFile !== undefined && !(await takeSpare(baseFile, target.memoryFile))) {
       await copySparse(baseFile.opened, target.memoryFile, signal);
     }
     await truncate(target.memoryFile, sizeBytes);
-    await threads.open({ pid: subject.identity.pid, start, sizeBytes }, target.memoryFile, signal);
+    await copier.open({ pid: subject.identity.pid, start, sizeBytes }, target.memoryFile, signal);
     // What was opened belongs to this process, and to no later one with its pid.
     if (!isAlive(subject.identity)) throw new Error("the VMM ended");
-    // All of it is copied again in the end, but then into blocks that are there, and by threads that are warm.
-    await threads.copy(signal);
-    return new QemuCapture(subject, target.stateFile, threads, spareBase);
+    // All of it is copied again in the end, but then into blocks that are there, and by threads that are warm. What takes no time
+    // is done while the guest stops its processes.
+    const firstCopy = copier.copy(signal);
+    if (copier.isQuick) firstCopy.catch(() => {});
+    else await firstCopy;
+    return new QemuCapture(subject, target.stateFile, { copier, firstCopy }, spareBase);
   } catch (error) {
-    await threads[Symbol.asyncDispose]();
+    await copier?.[Symbol.asyncDispose]();
     signal.throwIfAborted();
     throw captureFailure(subject, error);
   }
@@ -57,30 +61,43 @@ export async function beginCapture(
 class QemuCapture implements Capture {
   readonly #subject: CaptureSubject;
   readonly #stateFile: string;
-  readonly #threads: CaptureThreads;
+  readonly #copier: Copier;
+  readonly #firstCopy: Promise<number>;
   readonly spareBase: string | undefined;
 
-  constructor(subject: CaptureSubject, stateFile: string, threads: CaptureThreads, spareBase: string | undefined) {
+  constructor(
+    subject: CaptureSubject,
+    stateFile: string,
+    { copier, firstCopy }: { copier: Copier; firstCopy: Promise<number> },
+    spareBase: string | undefined,
+  ) {
     this.spareBase = spareBase;
     this.#subject = subject;
     this.#stateFile = stateFile;
-    this.#threads = threads;
+    this.#copier = copier;
+    this.#firstCopy = firstCopy;
   }
 
   /**
    * A device that still moves although the CPUs stand still (bytes that arrive for the guest's serial port) would change memory
-   * and its own state: what was copied belongs together when the state is the same before and after.
+   * and its own state: what was copied belongs together when the state is the same before and after, or the memory before and after
+   * the state. On a busy host each try may take longer than the second after which the clock chip's state is another one.
    */
   async finish({ signal }: { signal: AbortSignal }): Promise<{ copiedBytes: number }> {
     try {
       if (!(await isPaused(this.#subject.control))) throw new Error("the machine is not paused");
+      let copiedBytes = await this.#firstCopy;
       let before = await this.#saveState(signal);
-      let copiedBytes = 0;
+      let writtenBefore = -1;
       for (let tries = 0; tries < maxTries; tries++) {
-        copiedBytes += await this.#threads.copy(signal);
+        const written = await this.#copier.copy(signal);
+        copiedBytes += written;
+        // The state was saved while nothing moved in memory.
+        if (written === 0 && writtenBefore === 0) return { copiedBytes };
         const after = await this.#saveState(signal);
         if (after.equals(before)) return { copiedBytes };
         before = after;
+        writtenBefore = written;
       }
       throw new Error("its devices do not come to rest");
     } catch (error) {
@@ -97,7 +114,7 @@ class QemuCapture implements Capture {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#threads[Symbol.asyncDispose]();
+    await this.#copier[Symbol.asyncDispose]();
   }
 }
 

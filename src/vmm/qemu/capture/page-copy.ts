@@ -1,4 +1,5 @@
-// Copies guest memory page by page out of a running process into a sparse file. Blocks its thread: runs in the capture's worker.
+// Copies guest memory page by page out of a running process into a sparse file. Blocks its thread: runs in the capture's workers, or
+// in small pieces where there is little to copy.
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 
 /** Size of the pages of /proc/<pid>/pagemap. Gap: hosts with pages of 16 or 64 KiB (some arm64 kernels). */
@@ -79,17 +80,22 @@ export class PageCopy implements Disposable {
    * is not there yet. So zeros stay holes, and a page of the file that is on its way to the disk is not waited for.
    */
   copy(): number {
+    let written = 0;
+    for (const bytes of this.pieces()) written += bytes;
+    return written;
+  }
+
+  /** As `copy`, in pieces of at most 1 MiB: yields how many bytes each has written. */
+  *pieces(): Generator<number, void> {
     const { sizeBytes } = this.#source;
     const pages = sizeBytes / pageBytes;
     const step = this.#share.of * entriesAtOnce;
-    let written = 0;
     for (let first = this.#share.index * entriesAtOnce; first < pages; first += step) {
       const entries = this.#entries.subarray(0, 2 * Math.min(entriesAtOnce, pages - first));
       const position = (this.#source.start / pageBytes + first) * entryBytes;
       readFully(this.#pagemap, Buffer.from(entries.buffer, entries.byteOffset, entries.byteLength), position);
-      for (const [from, to] of ownPages(entries, pagesAtOnce)) written += this.#copyRun(first + from, first + to);
+      for (const [from, to] of ownPages(entries, pagesAtOnce)) yield this.#copyRun(first + from, first + to);
     }
-    return written;
   }
 
   #copyRun(from: number, to: number): number {

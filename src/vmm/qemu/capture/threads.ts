@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { orAborted } from "../../../lib/abort.ts";
+import type { Copier } from "./copier.ts";
 import type { MemorySource } from "./page-copy.ts";
 import type { FromWorker, ToWorker } from "./worker.ts";
 
@@ -20,8 +21,9 @@ function workerFile(): URL {
   return found;
 }
 
-/** Live until they are disposed; whoever waits for an answer then gets an error. */
-export class CaptureThreads implements AsyncDisposable {
+/** Live until they are disposed. */
+export class CaptureThreads implements Copier {
+  readonly isQuick = false;
   readonly #threads: Thread[];
 
   constructor() {
@@ -32,13 +34,11 @@ export class CaptureThreads implements AsyncDisposable {
     );
   }
 
-  /** Opens the memory of a process, and `file`, which exists and has its size. Throws an error with the `code` of the system call. */
   async open(source: MemorySource, file: string, signal: AbortSignal): Promise<void> {
     const of = this.#threads.length;
     await this.#all((index) => ({ call: "open", source, share: { index, of }, file }), signal);
   }
 
-  /** Copies the process's own pages. Resolves with the bytes that were written; throws as `open` does. */
   async copy(signal: AbortSignal): Promise<number> {
     const written = await this.#all(() => ({ call: "copy" }), signal);
     return written.reduce((sum, bytes) => sum + bytes, 0);

@@ -32,7 +32,8 @@ type Phase int32
 
 const (
 	Phase_PHASE_UNSPECIFIED Phase = 0
-	// Modules loaded, no disk or network device bound, nothing personal known: the point a template is taken at.
+	// Modules loaded, disks bound, of which nothing is read or kept, no network bound, nothing personal known: the point a template is
+	// taken at.
 	Phase_PHASE_WAITING Phase = 1
 	// Configure is under way.
 	Phase_PHASE_CONFIGURING Phase = 2
@@ -473,7 +474,10 @@ type ConfigureRequest struct {
 	// is time won; after a restore it would take as much memory of the host (translated code) as it saves milliseconds.
 	WarmUp bool `protobuf:"varint,13,opt,name=warm_up,json=warmUp,proto3" json:"warm_up,omitempty"`
 	// Written to /root/.gitconfig when that says neither a name nor an email. Absent: nothing is written.
-	GitIdentity   *GitIdentity `protobuf:"bytes,14,opt,name=git_identity,json=gitIdentity,proto3" json:"git_identity,omitempty"`
+	GitIdentity *GitIdentity `protobuf:"bytes,14,opt,name=git_identity,json=gitIdentity,proto3" json:"git_identity,omitempty"`
+	// Absolute directories that are made, with their parents (root, 0755), where nothing has their names: working directory and volumes
+	// of the image. What cannot be made is told on the console.
+	Directories   []string `protobuf:"bytes,15,rep,name=directories,proto3" json:"directories,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -602,6 +606,13 @@ func (x *ConfigureRequest) GetWarmUp() bool {
 func (x *ConfigureRequest) GetGitIdentity() *GitIdentity {
 	if x != nil {
 		return x.GitIdentity
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetDirectories() []string {
+	if x != nil {
+		return x.Directories
 	}
 	return nil
 }
@@ -1288,7 +1299,9 @@ func (*GrowDisksResponse) Descriptor() ([]byte, []int) {
 type ShutdownRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Milliseconds between TERM and KILL for what still runs; 0 means 2000.
-	GraceMs       uint32 `protobuf:"varint,1,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"`
+	GraceMs uint32 `protobuf:"varint,1,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"`
+	// Milliseconds for processes that have a stop signal, which get it before anything else is asked to end. 0: they get none.
+	MainGraceMs   uint32 `protobuf:"varint,2,opt,name=main_grace_ms,json=mainGraceMs,proto3" json:"main_grace_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1326,6 +1339,13 @@ func (*ShutdownRequest) Descriptor() ([]byte, []int) {
 func (x *ShutdownRequest) GetGraceMs() uint32 {
 	if x != nil {
 		return x.GraceMs
+	}
+	return 0
+}
+
+func (x *ShutdownRequest) GetMainGraceMs() uint32 {
+	if x != nil {
+		return x.MainGraceMs
 	}
 	return 0
 }
@@ -1431,7 +1451,9 @@ type ExecStart struct {
 	// Present: run on a new pseudo terminal of this size (stdout carries everything, stderr nothing).
 	Terminal *TerminalSize `protobuf:"bytes,5,opt,name=terminal,proto3" json:"terminal,omitempty"`
 	// False: stdin is /dev/null and no stdin request may follow.
-	Stdin         bool `protobuf:"varint,6,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	Stdin bool `protobuf:"varint,6,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	// Signal that Shutdown sends to the process first, and waits for its end. 0: it is asked with all others.
+	StopSignal    int32 `protobuf:"varint,7,opt,name=stop_signal,json=stopSignal,proto3" json:"stop_signal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1506,6 +1528,13 @@ func (x *ExecStart) GetStdin() bool {
 		return x.Stdin
 	}
 	return false
+}
+
+func (x *ExecStart) GetStopSignal() int32 {
+	if x != nil {
+		return x.StopSignal
+	}
+	return 0
 }
 
 type ExecRequest struct {
@@ -3164,7 +3193,7 @@ func (x *ListenersResponse) GetTruncated() bool {
 	return false
 }
 
-// How long each step took, for the daemon's log: "bind-disks", "mount-root", "network", "ssh", ...
+// How long each step took, for the daemon's log: "mount-disks", "mount-root", "network", "ssh", ...
 type ConfigureResponse_Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -3511,7 +3540,7 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\tSshConfig\x12 \n" +
 	"\fhost_key_pem\x18\x01 \x01(\fR\n" +
 	"hostKeyPem\x12'\n" +
-	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xa0\x04\n" +
+	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xc2\x04\n" +
 	"\x10ConfigureRequest\x12\x13\n" +
 	"\x05vm_id\x18\x01 \x01(\tR\x04vmId\x12\x1a\n" +
 	"\bhostname\x18\x02 \x01(\tR\bhostname\x121\n" +
@@ -3527,7 +3556,8 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\x0fdefault_workdir\x18\v \x01(\tR\x0edefaultWorkdir\x12\x17\n" +
 	"\aboot_id\x18\f \x01(\tR\x06bootId\x12\x17\n" +
 	"\awarm_up\x18\r \x01(\bR\x06warmUp\x12?\n" +
-	"\fgit_identity\x18\x0e \x01(\v2\x1c.banger.agent.v1.GitIdentityR\vgitIdentity\"7\n" +
+	"\fgit_identity\x18\x0e \x01(\v2\x1c.banger.agent.v1.GitIdentityR\vgitIdentity\x12 \n" +
+	"\vdirectories\x18\x0f \x03(\tR\vdirectories\"7\n" +
 	"\vGitIdentity\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\"\x8f\x01\n" +
@@ -3577,20 +3607,23 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\roverlay_bytes\x18\x01 \x01(\x04R\foverlayBytes\x12\x1d\n" +
 	"\n" +
 	"work_bytes\x18\x02 \x01(\x04R\tworkBytes\"\x13\n" +
-	"\x11GrowDisksResponse\",\n" +
+	"\x11GrowDisksResponse\"P\n" +
 	"\x0fShutdownRequest\x12\x19\n" +
-	"\bgrace_ms\x18\x01 \x01(\rR\agraceMs\"\x12\n" +
+	"\bgrace_ms\x18\x01 \x01(\rR\agraceMs\x12\"\n" +
+	"\rmain_grace_ms\x18\x02 \x01(\rR\vmainGraceMs\"\x12\n" +
 	"\x10ShutdownResponse\"<\n" +
 	"\fTerminalSize\x12\x18\n" +
 	"\acolumns\x18\x01 \x01(\rR\acolumns\x12\x12\n" +
-	"\x04rows\x18\x02 \x01(\rR\x04rows\"\xb8\x01\n" +
+	"\x04rows\x18\x02 \x01(\rR\x04rows\"\xd9\x01\n" +
 	"\tExecStart\x12\x12\n" +
 	"\x04argv\x18\x01 \x03(\tR\x04argv\x12 \n" +
 	"\venvironment\x18\x02 \x03(\tR\venvironment\x12\x10\n" +
 	"\x03cwd\x18\x03 \x01(\tR\x03cwd\x12\x12\n" +
 	"\x04user\x18\x04 \x01(\tR\x04user\x129\n" +
 	"\bterminal\x18\x05 \x01(\v2\x1d.banger.agent.v1.TerminalSizeR\bterminal\x12\x14\n" +
-	"\x05stdin\x18\x06 \x01(\bR\x05stdin\"\xd6\x01\n" +
+	"\x05stdin\x18\x06 \x01(\bR\x05stdin\x12\x1f\n" +
+	"\vstop_signal\x18\a \x01(\x05R\n" +
+	"stopSignal\"\xd6\x01\n" +
 	"\vExecRequest\x122\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.banger.agent.v1.ExecStartH\x00R\x05start\x12\x16\n" +
 	"\x05stdin\x18\x02 \x01(\fH\x00R\x05stdin\x12\x1d\n" +

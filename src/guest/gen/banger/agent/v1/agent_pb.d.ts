@@ -288,6 +288,14 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
    * @generated from field: banger.agent.v1.GitIdentity git_identity = 14;
    */
   gitIdentity?: GitIdentity | undefined;
+
+  /**
+   * Absolute directories that are made, with their parents (root, 0755), where nothing has their names: working directory and volumes
+   * of the image. What cannot be made is told on the console.
+   *
+   * @generated from field: repeated string directories = 15;
+   */
+  directories: string[];
 };
 
 /**
@@ -336,7 +344,7 @@ export declare type ConfigureResponse = Message<"banger.agent.v1.ConfigureRespon
 export declare const ConfigureResponseSchema: GenMessage<ConfigureResponse>;
 
 /**
- * How long each step took, for the daemon's log: "bind-disks", "mount-root", "network", "ssh", ...
+ * How long each step took, for the daemon's log: "mount-disks", "mount-root", "network", "ssh", ...
  *
  * @generated from message banger.agent.v1.ConfigureResponse.Step
  */
@@ -648,6 +656,13 @@ export declare type ShutdownRequest = Message<"banger.agent.v1.ShutdownRequest">
    * @generated from field: uint32 grace_ms = 1;
    */
   graceMs: number;
+
+  /**
+   * Milliseconds for processes that have a stop signal, which get it before anything else is asked to end. 0: they get none.
+   *
+   * @generated from field: uint32 main_grace_ms = 2;
+   */
+  mainGraceMs: number;
 };
 
 /**
@@ -734,6 +749,13 @@ export declare type ExecStart = Message<"banger.agent.v1.ExecStart"> & {
    * @generated from field: bool stdin = 6;
    */
   stdin: boolean;
+
+  /**
+   * Signal that Shutdown sends to the process first, and waits for its end. 0: it is asked with all others.
+   *
+   * @generated from field: int32 stop_signal = 7;
+   */
+  stopSignal: number;
 };
 
 /**
@@ -1525,7 +1547,8 @@ export enum Phase {
   UNSPECIFIED = 0,
 
   /**
-   * Modules loaded, no disk or network device bound, nothing personal known: the point a template is taken at.
+   * Modules loaded, disks bound, of which nothing is read or kept, no network bound, nothing personal known: the point a template is
+   * taken at.
    *
    * @generated from enum value: PHASE_WAITING = 1;
    */
@@ -1589,7 +1612,7 @@ export declare const AgentService: GenService<{
     output: typeof HelloResponseSchema;
   },
   /**
-   * Configure gives a fresh guest everything personal, binds the devices, assembles the root and enters it.
+   * Configure gives a fresh guest everything personal, binds the network, mounts the disks, assembles the root and enters it.
    * Allowed once for each boot, in phase WAITING; a failed Configure leaves phase FAILED and the reason.
    *
    * @generated from rpc banger.agent.v1.AgentService.Configure

@@ -90,7 +90,7 @@ const (
 type AgentServiceClient interface {
 	// Hello says who the agent is and how far the guest has got. Idempotent; the first call after each connection.
 	Hello(context.Context, *connect.Request[v1.HelloRequest]) (*connect.Response[v1.HelloResponse], error)
-	// Configure gives a fresh guest everything personal, binds the devices, assembles the root and enters it.
+	// Configure gives a fresh guest everything personal, binds the network, mounts the disks, assembles the root and enters it.
 	// Allowed once for each boot, in phase WAITING; a failed Configure leaves phase FAILED and the reason.
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
 	// Freeze stops every process of the guest but the agent, so that memory and disks can be captured and no user code runs before
@@ -230,7 +230,7 @@ func (c *agentServiceClient) Shutdown(ctx context.Context, req *connect.Request[
 type AgentServiceHandler interface {
 	// Hello says who the agent is and how far the guest has got. Idempotent; the first call after each connection.
 	Hello(context.Context, *connect.Request[v1.HelloRequest]) (*connect.Response[v1.HelloResponse], error)
-	// Configure gives a fresh guest everything personal, binds the devices, assembles the root and enters it.
+	// Configure gives a fresh guest everything personal, binds the network, mounts the disks, assembles the root and enters it.
 	// Allowed once for each boot, in phase WAITING; a failed Configure leaves phase FAILED and the reason.
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
 	// Freeze stops every process of the guest but the agent, so that memory and disks can be captured and no user code runs before

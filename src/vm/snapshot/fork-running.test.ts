@@ -1,0 +1,114 @@
+// Forks of a running VM: its machine is captured while that of the first fork starts already. Whichever fails, nothing is left of the
+// forks, and the source runs on.
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { BangerError } from "../../lib/errors.ts";
+import { type Harness, harness, notDone, quiet, type Step } from "./testdata/harness.ts";
+
+const vmId = "0123456789ab";
+let home: Harness;
+beforeEach(async () => {
+  home = await harness();
+  home.addRunning("box");
+});
+afterEach(() => home[Symbol.dispose]());
+
+const fork = (count = 1) => home.snapshots.fork({ source: "box", name: "kid", count }, quiet());
+
+function assertOnlySourceRuns(): void {
+  const { snapshots, vms } = home.context.state;
+  assert.deepEqual(
+    vms.list().map(({ name, state }) => [name, state]),
+    [["box", "running"]],
+  );
+  const source = home.vms.get(vmId);
+  assert.deepEqual([source?.gone, source?.paused, source?.frozen], [false, false, false]);
+  assert.ok([...home.vms].every(([id, machine]) => id === vmId || machine.gone));
+  // What is left is what the source's disks rest on.
+  const base = vms.get(vmId)?.baseSnapshotId ?? undefined;
+  assert.deepEqual(home.snapshotDirs(), base === undefined ? [] : [base]);
+  assert.ok(snapshots.list().every((row) => row.complete && row.fingerprint === null));
+}
+
+test("the machine of a fork starts while the source is captured, and goes on when that is done", async () => {
+  const started = Promise.withResolvers<void>();
+  let captured = false;
+  home.onStep = async (step) => {
+    if (step === "restore") started.resolve();
+    if (step === "finish-capture") {
+      await started.promise;
+      captured = true;
+    }
+    // Of the fork, or of the source.
+    if (step === "resume") assert.ok(captured);
+  };
+  const { vms } = await fork();
+  assert.deepEqual(
+    vms.map(({ id }) => home.context.state.vms.get(id)).map((row) => [row?.state, row?.autoRemove]),
+    [["running", false]],
+  );
+  assert.ok(home.steps.indexOf("restore") > home.steps.indexOf("switch-disks"), home.steps.join(" "));
+});
+
+test("no more than one machine starts while the source stands still", async () => {
+  const source = home.vms.get(vmId);
+  const stood: boolean[] = [];
+  const started = Promise.withResolvers<void>();
+  home.onStep = async (step) => {
+    if (step === "finish-capture") await started.promise;
+    if (step !== "restore") return;
+    stood.push(source?.frozen === true);
+    started.resolve();
+  };
+  await fork(3);
+  assert.deepEqual(stood, [true, false, false]);
+});
+
+for (const failing of ["begin-capture", "freeze", "pause", "switch-disks", "finish-capture"] as const) {
+  test(`a source that cannot be captured (${failing}) has no forks`, async () => {
+    failAt(failing, notDone());
+    await assert.rejects(fork(2), { code: "snapshot.failed", message: "not done" });
+    assertOnlySourceRuns();
+  });
+}
+
+for (const failing of ["restore", "thaw"] as const) {
+  test(`a fork that cannot go on (${failing}) is no matter for the source`, async () => {
+    failAt(failing, new BangerError("guest.failed", "no"), failing === "thaw" ? isOfFork : undefined);
+    await assert.rejects(fork(), { code: "guest.failed", message: "no" });
+    assertOnlySourceRuns();
+  });
+}
+
+test("a fork does not outlive a snapshot that cannot be recorded", async () => {
+  const { snapshots } = home.context.state;
+  const update = snapshots.update.bind(snapshots);
+  let failed = 0;
+  Object.assign(snapshots, {
+    update: (...[id, change]: Parameters<typeof update>) => {
+      if (change.pausedMs === undefined) return update(id, change);
+      failed++;
+      throw new BangerError("disk.full", "no space left");
+    },
+  });
+  await assert.rejects(fork(), { code: "disk.full", message: "no space left" });
+  assert.equal(failed, 1);
+  assertOnlySourceRuns();
+});
+
+test("a fork that is cancelled while its machine waits for the capture leaves nothing", async () => {
+  const controller = new AbortController();
+  home.onStep = (step) => {
+    if (step === "restore") controller.abort(new BangerError("cancelled", "enough"));
+  };
+  await assert.rejects(home.snapshots.fork({ source: "box" }, quiet(controller.signal)), { code: "cancelled" });
+  assertOnlySourceRuns();
+});
+
+const isOfFork = () => home.steps.includes("restore") && home.vms.get(vmId)?.frozen === false;
+
+function failAt(failing: Step, error: Error, when: () => boolean = () => true): void {
+  home.onStep = (step) => {
+    if (step === failing && when()) throw error;
+  };
+}

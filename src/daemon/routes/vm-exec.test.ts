@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { FrameSocket } from "../../api/frame-socket.ts";
 import type { ParamsOf } from "../../api/methods.ts";
 import type { ExecSpec } from "../../guest/agent.ts";
+import { Activity } from "../../vm/activity.ts";
 import type { CallContext } from "../handler.ts";
 import type { RouteContext } from "./context.ts";
 import { execRoute } from "./vm-exec.ts";
@@ -19,7 +20,7 @@ async function cwdOf(params: Partial<ParamsOf<"vm.exec">>, guestPath?: string): 
     },
   };
   const workspace = guestPath === undefined ? null : { guestPath, sourcePath: "/r", preparedAt: 0 };
-  const vms = { agent: async () => ({ agent, record: { workspace } }) };
+  const vms = { agent: async () => ({ agent, record: { id: "a", workspace } }), activity: new Activity() };
   const route = execRoute({ services: { vms } } as unknown as RouteContext);
   const call = { signal: new AbortController().signal } as CallContext;
   using socket = new FrameSocket(new PassThrough());

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { ArtifactRow, ArtifactStore, ArtifactTable } from "../lib/artifact-store.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { stagingDirectory, writeFileAtomic } from "../lib/files.ts";
 import type { Progress } from "../lib/progress.ts";
 import { defaultConfig, hostArchitecture, type ImageManifest, manifestOf } from "./manifest.ts";
@@ -69,13 +70,16 @@ export async function publishImage(
   if (before !== undefined) return await addName(before, from.name, parts);
   await using staging = await stagingDirectory(parts.directory);
   const rootfs = await unpackImage(image, open, join(staging.path, "rootfs.ext4"), progress);
+  crashPoint("image.unpacked");
   await writeFileAtomic(join(staging.path, documentNames.manifest), image.raw.bytes);
   await writeFileAtomic(join(staging.path, documentNames.config), image.configBytes);
+  crashPoint("image.documents-written");
   progress.signal.throwIfAborted();
   // Another reference to the same image may have been faster.
   const meanwhile = present();
   if (meanwhile !== undefined) return await addName(meanwhile, from.name, parts);
   const manifest = JSON.stringify(manifestOf(image, rootfs, from.source));
   await freeName(from.name, id, parts);
+  crashPoint("image.name-freed");
   return await parts.artifacts.add(staging.path, { id, name: from.name, manifest, createdAt: Date.now() }, true);
 }

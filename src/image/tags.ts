@@ -1,6 +1,7 @@
 // Further names of images: one small file, name to id. The first name of an image is in the database.
 import { readFile } from "node:fs/promises";
 import * as v from "valibot";
+import { crashPoint } from "../lib/crash-point.ts";
 import { writeFileAtomic } from "../lib/files.ts";
 import type { Logger } from "../lib/log.ts";
 
@@ -53,5 +54,6 @@ export class ImageTags {
   async #write(ids: ReadonlyMap<string, string>): Promise<void> {
     this.#ids = ids;
     await writeFileAtomic(this.#file, `${JSON.stringify(Object.fromEntries(ids), null, 2)}\n`);
+    crashPoint("image.names-written");
   }
 }

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { GuestConfig, GuestSteps } from "../guest/agent.ts";
 import { deadline } from "../lib/abort.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
 import { Turns } from "../lib/turns.ts";
@@ -143,6 +144,7 @@ async function configured(
       guest.agent.configure(plan.config, { signal }),
     ]);
     clock.end("configure");
+    crashPoint("start.configured");
     return { ...guest, steps };
   } catch (thrown) {
     await guest.agent[Symbol.asyncDispose]();

@@ -2,6 +2,7 @@
 import type { Params } from "../api/method.ts";
 import type { Methods } from "../api/methods.ts";
 import { vmPaths } from "../config/paths.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { ensureDirectory, removeInside } from "../lib/files.ts";
 import { newId, newName } from "../lib/ids.ts";
@@ -40,6 +41,7 @@ export async function createVm(
   const id = newId();
   // Before anything is fetched: a port that is taken makes the rest useless.
   using ports = await context.forwards.reserve(id, request.publish ?? []);
+  crashPoint("create.ports-reserved");
   progress.stage("resolve", request.image ?? context.settings.defaultImage);
   const pull = request.pull ?? true;
   const image = await findOrPull(context.images, request.image ?? context.settings.defaultImage, pull, progress);
@@ -80,6 +82,7 @@ export async function createVm(
   const { dir } = vmPaths(context.paths, row.id);
   using _lock = await context.locks.acquire(row.id, neverAborted);
   await ensureDirectory(dir);
+  crashPoint("create.directory-made");
   // Made while the record is written; nobody else knows the directory yet.
   const pin = writeKnownHosts(dir, row.id, hostKey.publicLine);
   const disks = start ? ensureBlankDisks(context, row, { signal }) : Promise.resolve();
@@ -87,6 +90,7 @@ export async function createVm(
   try {
     row.address = nextAddress(context.addresses, context.state.vms);
     context.state.vms.insert(row);
+    crashPoint("create.recorded");
   } catch (error) {
     await files;
     await removeInside(context.paths.vmsDir, dir);
@@ -96,6 +100,7 @@ export async function createVm(
   try {
     if (start) await startVm(context, row, progress, { cold: request.cold, disks, clock });
     await pin;
+    crashPoint("create.started");
   } catch (error) {
     await files;
     if (row.autoRemove) await removeVm(context, row);

@@ -1,5 +1,6 @@
 // From a machine's specification to a guest that has said Hello, or nothing left running and an error with the console's end.
 import { deadline } from "../lib/abort.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError } from "../lib/errors.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
@@ -60,6 +61,7 @@ async function attempt(parts: Parts, spec: MachineSpec, options: PowerOnOptions)
   try {
     const agent = await openGuest(parts, machine, { consoleLog, signal });
     clock?.end("boot");
+    crashPoint("start.greeted");
     return { machine, agent };
   } catch (error) {
     await machine.kill();

@@ -1,5 +1,6 @@
 // `vm.create` from a snapshot instead of an image.
 import type { ParamsOf } from "../../api/methods.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { newId, newName } from "../../lib/ids.ts";
 import type { Progress } from "../../lib/progress.ts";
@@ -62,6 +63,7 @@ export async function createFromSnapshot(
   if (!start) return row;
   try {
     await goOnFrom(context, row, origin, progress);
+    crashPoint("create.goes-on");
     return autoRemove ? row : context.state.vms.update(row.id, { autoRemove });
   } catch (error) {
     const now = context.state.vms.get(row.id);

@@ -1,5 +1,6 @@
 // New VMs from one snapshot: all of them or none.
 import { availableParallelism } from "node:os";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import type { VmRow } from "../../state/vms.ts";
@@ -80,9 +81,11 @@ export async function forkAll(
     // The one that failed first is the reason why the others were stopped.
     if (settled.some((each) => each.status === "rejected")) throw stop.signal.reason;
     progress.signal.throwIfAborted();
+    crashPoint("fork.all-running");
     context.state.transaction(() => {
       for (const row of made.values()) context.state.vms.update(row.id, { autoRemove: false });
     });
+    crashPoint("fork.kept");
   } catch (thrown) {
     await removeAll(context, [...made.values()]);
     const error = toBangerError(thrown);

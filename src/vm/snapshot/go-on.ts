@@ -1,6 +1,7 @@
 // Starts a VM from a snapshot: its guest wakes up frozen and becomes this VM before any process of it runs.
 import { vmPaths } from "../../config/paths.ts";
 import { deadline } from "../../lib/abort.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import { withSignal, type Progress } from "../../lib/progress.ts";
 import type { VmRow } from "../../state/vms.ts";
@@ -85,6 +86,7 @@ async function restore(
   }
   clock.end("hello");
   const steps = await agent.thaw({ identity, signal });
+  crashPoint("fork.thawed");
   clock.end("configure");
   signal.throwIfAborted();
 
@@ -98,6 +100,7 @@ async function restore(
     lastStart,
     fingerprint: snapshot.fingerprint,
   });
+  crashPoint("fork.running");
   undo.move();
   context.sessions.adopt(machine, agent);
   progress.stage("ready");

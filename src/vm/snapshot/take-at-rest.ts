@@ -8,6 +8,7 @@ import { ensureBlankDisks } from "../machine-spec.ts";
 import { readPausedMemory } from "../paused-memory.ts";
 import { above, linkDisks, makeTops, removeStaleDisks } from "./frozen-disks.ts";
 import type { TakeRequest } from "./take.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 
 /** What only the taking knows of a snapshot. */
 export type Taken = Pick<SnapshotRow, "fingerprint" | "pausedMs">;
@@ -19,11 +20,14 @@ export async function takeAtRest(context: VmContext, row: VmRow, request: TakeRe
   await ensureBlankDisks(context, row, { signal });
   try {
     const fingerprint = row.state === "paused" ? await linkPausedMemory(context, row.id, request.id) : null;
+    crashPoint("snapshot.memory-linked");
     await linkDisks(paths, row, request.id);
     const next = above(row, request.id);
     await makeTops(paths, { ...row, ...next, baseSnapshotId: request.id }, { signal });
+    crashPoint("snapshot.layers-made-at-rest");
     signal.throwIfAborted();
     state.vms.update(row.id, next);
+    crashPoint("snapshot.disks-named-at-rest");
     return { fingerprint, pausedMs: 0 };
   } finally {
     await removeStaleDisks(paths, state.vms.get(row.id) ?? row);

@@ -3,6 +3,7 @@
 // The record names the new disks before the machine has them. Until the switch they are empty layers above the file that the
 // machine still writes to, so both names show the same content: whenever the daemon, the machine or the host ends, the record is right.
 import { deadline } from "../../lib/abort.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
@@ -49,10 +50,12 @@ export async function takeRunning(
   if (tops.status === "rejected") throw tops.reason;
   if (fingerprint.status === "rejected") throw fingerprint.reason;
 
+  crashPoint("snapshot.layers-made");
   const { own, usable } = fingerprint.value;
   // What is to be kept, or can only be booted, must have all on its disks.
   const sync = request.name !== null || !usable;
   state.vms.update(row.id, next);
+  crashPoint("snapshot.disks-named");
   const pausedMs = await standingStill(context, row, session, { sync, signal }, async () => {
     const slow = `the VMM took longer than ${captureTimeoutMs / 1000} s`;
     using limit = deadline(signal, captureTimeoutMs, () => new BangerError("snapshot.failed", slow));
@@ -62,7 +65,9 @@ export async function takeRunning(
       machine.switchDisks(tops.value),
     ]);
     for (const one of both) if (one.status === "rejected") throw one.reason;
+    crashPoint("snapshot.captured");
   });
+  crashPoint("snapshot.going-on");
   return { fingerprint: own, pausedMs };
 }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Paths } from "../../config/paths.ts";
 import { shakeHands } from "../../guest/handshake.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, diskFull } from "../../lib/errors.ts";
 import { removeInside } from "../../lib/files.ts";
 import { newId } from "../../lib/ids.ts";
@@ -65,12 +66,14 @@ export async function makeTemplate(
     await forget(await machine.controlChannel({ signal }), signal);
     progress.stage("capture", `${shape.memoryMib} MiB`);
     await captureMachine(machine, staging, signal);
+    crashPoint("template.captured");
   } finally {
     await machine.kill();
   }
 
   progress.stage("store");
   await removeInside(staging, dir);
+  crashPoint("template.machine-removed");
   await sealTemplate(staging, {
     id: shape.fingerprint,
     kernel: { id: shape.kernel.id, name: shape.kernel.name },
@@ -79,6 +82,7 @@ export async function makeTemplate(
     vmm: await vmmText(parts, spec, signal),
     createdAt: Date.now(),
   });
+  crashPoint("template.sealed");
   signal.throwIfAborted();
 }
 

@@ -3,6 +3,7 @@ import { chmod, open } from "node:fs/promises";
 import { setPriority } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, diskFull, toBangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { findTool, run, startDetached } from "../../lib/run.ts";
@@ -52,6 +53,7 @@ export async function launchMachine(spec: MachineSpec, options: LaunchOptions): 
     // Removing the file below must not come before it is there: both have ended.
     if (connected.status === "rejected") throw connected.reason;
     await identityWritten;
+    crashPoint("start.identity-written");
     // QEMU makes them with the daemon's umask; both are there once it answers.
     for (const name of Object.values(socketNames)) await chmod(join(spec.dir, name), 0o600);
     return machine.qemu;
@@ -114,6 +116,7 @@ async function startQemu(
     outputFd: output.fd,
     inheritedFds: restore === undefined ? [] : [restore.stateFd],
   });
+  crashPoint("start.spawned");
   // Before it has started its CPUs: threads inherit it.
   if (background === true) await lowerPriority(pid, log);
   void exited.then((text) => (processEnd.text = text));

@@ -1,6 +1,7 @@
 // Starts a machine from a capture: a QEMU that maps the memory file and is given the device state.
 import { open } from "node:fs/promises";
 import { orAborted, deadline } from "../../lib/abort.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { MachineCapture, MachineSpec, RestoreTimings } from "../driver.ts";
 import { stateFd } from "./arguments.ts";
@@ -25,6 +26,7 @@ export async function restoreMachine(
   const spawnMs = performance.now() - started;
   try {
     await loadState(machine, options.signal);
+    crashPoint("start.loaded");
     machine.watch();
     return { machine, timings: { spawnMs, loadMs: performance.now() - started } };
   } catch (error) {

@@ -17,7 +17,7 @@ import type { Session } from "./sessions.ts";
 import { resolveSpec, type SpecRequest } from "./spec.ts";
 
 /** How long a guest may take to hear of a larger disk and to lay out its new part. */
-const growTimeoutMs = 30_000;
+const growTimeoutMs = 120_000;
 
 /** The disks whose size can be said, each with its name in the spec and the option for it. */
 const disks = [

@@ -38,6 +38,7 @@ func TestParsePlanRefuses(t *testing.T) {
 		"entropy":         func(r *agentv1.ConfigureRequest) { r.Entropy = make([]byte, 8) },
 		"environment":     func(r *agentv1.ConfigureRequest) { r.Environment = []string{"=x"} },
 		"default_workdir": func(r *agentv1.ConfigureRequest) { r.DefaultWorkdir = "app" },
+		"git_identity":    func(r *agentv1.ConfigureRequest) { r.GitIdentity = &agentv1.GitIdentity{Name: "a\nb"} },
 		"network":         func(r *agentv1.ConfigureRequest) { r.Network.AddressCidr = "10.0.2.15" },
 	}
 	for want, spoil := range cases {

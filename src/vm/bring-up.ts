@@ -6,6 +6,7 @@ import { crashPoint } from "../lib/crash-point.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
 import { Turns } from "../lib/turns.ts";
+import { undone } from "../lib/undo.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import type { TemplateUse, VmContext } from "./context.ts";
@@ -147,10 +148,13 @@ async function configured(
     crashPoint("start.configured");
     return { ...guest, steps };
   } catch (thrown) {
-    await guest.agent[Symbol.asyncDispose]();
-    await guest.machine.kill();
-    const error = toBangerError(thrown);
-    if (error.code !== "guest.failed") throw thrown;
+    const failure = await undone(
+      thrown,
+      () => guest.agent[Symbol.asyncDispose](),
+      () => guest.machine.kill(),
+    );
+    const error = toBangerError(failure);
+    if (error.code !== "guest.failed") throw failure;
     throw bootError("vm.boot-failed", `the guest could not be configured: ${error.message}`, plan.consoleLog, error);
   }
 }

@@ -7,6 +7,7 @@ import { BangerError, toBangerError } from "../lib/errors.ts";
 import { ensureDirectory, removeInside } from "../lib/files.ts";
 import { newId, newName } from "../lib/ids.ts";
 import type { Progress } from "../lib/progress.ts";
+import { undone } from "../lib/undo.ts";
 import { generateHostKey } from "../ssh/host-key.ts";
 import { writeKnownHosts } from "../ssh/known-hosts.ts";
 import { plainVm, type VmRow } from "../state/vms.ts";
@@ -92,9 +93,11 @@ export async function createVm(
     context.state.vms.insert(row);
     crashPoint("create.recorded");
   } catch (error) {
-    await files;
-    await removeInside(context.paths.vmsDir, dir);
-    throw error;
+    throw await undone(
+      error,
+      () => files,
+      () => removeInside(context.paths.vmsDir, dir),
+    );
   }
   onNamed(row.name);
   try {
@@ -103,9 +106,8 @@ export async function createVm(
     crashPoint("create.started");
   } catch (error) {
     await files;
-    if (row.autoRemove) await removeVm(context, row);
-    else throw keptError(error, row.name);
-    throw error;
+    if (!row.autoRemove) throw keptError(error, row.name);
+    throw await undone(error, () => removeVm(context, row));
   }
   return row;
 }

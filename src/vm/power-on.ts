@@ -2,6 +2,7 @@
 import { deadline } from "../lib/abort.ts";
 import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError } from "../lib/errors.ts";
+import { undone } from "../lib/undo.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import { consoleTail } from "./console-log.ts";
@@ -64,7 +65,6 @@ async function attempt(parts: Parts, spec: MachineSpec, options: PowerOnOptions)
     crashPoint("start.greeted");
     return { machine, agent };
   } catch (error) {
-    await machine.kill();
-    throw error;
+    throw await undone(error, () => machine.kill());
   }
 }

@@ -4,6 +4,7 @@ import type { GuestAgent, GuestHello, GuestPhase } from "../guest/agent.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
 import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
+import { undone } from "../lib/undo.ts";
 import type { Machine, MachineCapture, MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import type { VmContext } from "./context.ts";
@@ -68,8 +69,7 @@ export async function restoreGuest(
     clock.end("resume");
     return { machine, agent: await openGuest(parts, machine, { consoleLog, signal }) };
   } catch (error) {
-    await machine.kill();
-    throw error;
+    throw await undone(error, () => machine.kill());
   }
 }
 

@@ -4,6 +4,7 @@ import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { newId, newName } from "../../lib/ids.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { undone } from "../../lib/undo.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { lifetimeOf } from "../last-use.ts";
@@ -67,7 +68,6 @@ export async function createFromSnapshot(
     return autoRemove ? row : context.state.vms.update(row.id, { autoRemove });
   } catch (error) {
     const now = context.state.vms.get(row.id);
-    if (now !== undefined) await removeVm(context, now);
-    throw error;
+    throw now === undefined ? error : await undone(error, () => removeVm(context, now));
   }
 }

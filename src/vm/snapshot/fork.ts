@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { undone } from "../../lib/undo.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { removeVm } from "../remove.ts";
@@ -86,8 +87,8 @@ export async function forkAll(
       for (const row of made.values()) context.state.vms.update(row.id, { autoRemove: false });
     });
     crashPoint("fork.kept");
-  } catch (thrown) {
-    await removeAll(context, [...made.values()]);
+  } catch (failure) {
+    const thrown = await undone(failure, ...[...made.values()].map((row) => () => removeOne(context, row)));
     const error = toBangerError(thrown);
     throw names.length === 1 || error.code === "cancelled"
       ? thrown
@@ -100,12 +101,10 @@ export async function forkAll(
   return inOrder.flatMap(([, row]) => context.state.vms.get(row.id) ?? []);
 }
 
-async function removeAll(context: VmContext, rows: readonly VmRow[]): Promise<void> {
-  for (const row of rows) {
-    using _lock = await context.locks.acquire(row.id, neverAborted);
-    const now = context.state.vms.get(row.id);
-    if (now !== undefined) await removeVm(context, now);
-  }
+async function removeOne(context: VmContext, row: VmRow): Promise<void> {
+  using _lock = await context.locks.acquire(row.id, neverAborted);
+  const now = context.state.vms.get(row.id);
+  if (now !== undefined) await removeVm(context, now);
 }
 
 const neverAborted = new AbortController().signal;

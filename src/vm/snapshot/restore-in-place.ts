@@ -35,7 +35,12 @@ export async function restoreInPlace(
   const { snapshot } = origin;
   const next = above(row, snapshot.id);
   progress.stage("restore", snapshot.name ?? snapshot.id);
-  try {
+  {
+    await using undo = new AsyncDisposableStack();
+    undo.defer(async () => {
+      const left = state.vms.get(row.id);
+      if (left !== undefined) await removeStaleDisks(paths, left);
+    });
     await makeTops(paths, { ...row, ...next, baseSnapshotId: snapshot.id }, { signal: progress.signal });
     crashPoint("restore.layers-made");
     progress.signal.throwIfAborted();
@@ -43,9 +48,6 @@ export async function restoreInPlace(
     crashPoint("restore.ended");
     state.vms.update(row.id, { ...next, spec: snapshot.spec, workspace: snapshot.workspace });
     crashPoint("restore.disks-named");
-  } finally {
-    const now = state.vms.get(row.id);
-    if (now !== undefined) await removeStaleDisks(paths, now);
   }
   const now = state.vms.get(row.id);
   crashPoint("restore.cleaned");

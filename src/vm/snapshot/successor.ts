@@ -4,6 +4,7 @@ import { vmPaths } from "../../config/paths.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { ensureDirectory, removeInside } from "../../lib/files.ts";
 import { newId } from "../../lib/ids.ts";
+import { undone } from "../../lib/undo.ts";
 import { generateHostKey } from "../../ssh/host-key.ts";
 import { writeKnownHosts } from "../../ssh/known-hosts.ts";
 import type { SnapshotRow } from "../../state/snapshots.ts";
@@ -84,8 +85,10 @@ export async function makeSuccessor(
     crashPoint("fork.recorded");
     return { row, [Symbol.dispose]: () => lock[Symbol.dispose]() };
   } catch (error) {
-    await removeInside(paths.vmsDir, dir);
-    lock[Symbol.dispose]();
-    throw error;
+    throw await undone(
+      error,
+      () => removeInside(paths.vmsDir, dir),
+      () => lock[Symbol.dispose](),
+    );
   }
 }

@@ -59,7 +59,9 @@ export async function makeTemplate(
   progress.stage("boot", `${shape.vcpus} vcpu, ${shape.memoryMib} MiB`);
   const consoleLog = join(dir, "console.log");
   const { machine, agent } = await powerOn(parts, spec, { consoleLog, signal, background });
-  try {
+  {
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => machine.kill());
     await greet(agent, "waiting", { signal });
     await agent[Symbol.asyncDispose]();
     const forget = parts.forgetSession ?? handshakeOnly;
@@ -67,8 +69,6 @@ export async function makeTemplate(
     progress.stage("capture", `${shape.memoryMib} MiB`);
     await captureMachine(machine, staging, signal);
     crashPoint("template.captured");
-  } finally {
-    await machine.kill();
   }
 
   progress.stage("store");

@@ -7,6 +7,7 @@ import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, diskFull, toBangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { findTool, run, startDetached } from "../../lib/run.ts";
+import { undone } from "../../lib/undo.ts";
 import type { MachineSpec } from "../driver.ts";
 import { consoleLogName, qemuArguments, socketNames } from "./arguments.ts";
 import type { HostFacts, RestoreArguments } from "./arguments.ts";
@@ -57,9 +58,10 @@ export async function launchMachine(spec: MachineSpec, options: LaunchOptions): 
     // QEMU makes them with the daemon's umask; both are there once it answers.
     for (const name of Object.values(socketNames)) await chmod(join(spec.dir, name), 0o600);
     return machine.qemu;
-  } catch (error) {
-    await discardMachine(machine.qemu);
-    signal.throwIfAborted();
+  } catch (thrown) {
+    const failure: unknown = signal.aborted ? signal.reason : thrown;
+    const error = await undone(failure, () => discardMachine(machine.qemu));
+    if (signal.aborted) throw error;
     if (toBangerError(error).code === "disk.full") throw diskFull(`no space left to start VM "${spec.vmId}"`, error);
     throw new BangerError(
       "vmm.failed",

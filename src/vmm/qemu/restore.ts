@@ -3,6 +3,7 @@ import { open } from "node:fs/promises";
 import { orAborted, deadline } from "../../lib/abort.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
+import { undone } from "../../lib/undo.ts";
 import type { MachineCapture, MachineSpec, RestoreTimings } from "../driver.ts";
 import { stateFd } from "./arguments.ts";
 import type { LaunchOptions } from "./launch.ts";
@@ -29,9 +30,10 @@ export async function restoreMachine(
     crashPoint("start.loaded");
     machine.watch();
     return { machine, timings: { spawnMs, loadMs: performance.now() - started } };
-  } catch (error) {
-    await discardMachine(machine);
-    options.signal.throwIfAborted();
+  } catch (thrown) {
+    const failure: unknown = options.signal.aborted ? options.signal.reason : thrown;
+    const error = await undone(failure, () => discardMachine(machine));
+    if (options.signal.aborted) throw error;
     const why = error instanceof Error ? error.message : String(error);
     const words = await lastWords(spec, undefined);
     throw incompatible(spec, words === "" ? why : `the VMM refused it${words}`, error);

@@ -24,9 +24,9 @@ export function keyLines(text: string): Map<string, number> {
       section = chain(table);
       add(section, startLine);
       if (statement.trimStart().startsWith("[[")) {
-        const index = tables.get(section.join(".")) ?? 0;
-        tables.set(section.join("."), index + 1);
-        section = [...section, String(index)];
+        const before = tables.get(section.join(".")) ?? 0;
+        tables.set(section.join("."), before + 1);
+        section = [...section, String(before)];
         add(section, startLine);
       }
     } else {

@@ -166,7 +166,10 @@ describe("git identity", () => {
     try {
       const files = reader({ HOME: home });
       const all = await Promise.all([1, 2, 3].map(() => files.gitIdentity({ signal })));
-      assert.deepEqual([...all, await files.gitIdentity({ signal })], Array(4).fill({ name: "Ada", email: "" }));
+      assert.deepEqual(
+        [...all, await files.gitIdentity({ signal })],
+        Array.from({ length: 4 }, () => ({ name: "Ada", email: "" })),
+      );
       assert.equal(readFileSync(join(base, "runs"), "utf8"), "run\n");
     } finally {
       process.env["PATH"] = before;

@@ -48,11 +48,11 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       return { vmId: id, name, identityFile: "", knownHostsFile: "", hostAlias: "" };
     },
     async set(ref, { vcpus, memoryMib }) {
-      const record = find(ref);
-      const spec = { ...record.spec, vcpus: vcpus ?? record.spec.vcpus, memoryMib: memoryMib ?? record.spec.memoryMib };
-      const changed = { ...record, spec };
-      vms.set(record.name, changed);
-      return { vm: changed, atNextStart: record.state === "running" ? ["vcpus"] : [] };
+      const before = find(ref);
+      const spec = { ...before.spec, vcpus: vcpus ?? before.spec.vcpus, memoryMib: memoryMib ?? before.spec.memoryMib };
+      const changed = { ...before, spec };
+      vms.set(before.name, changed);
+      return { vm: changed, atNextStart: before.state === "running" ? ["vcpus"] : [] };
     },
     rename(ref, name) {
       const renamed = { ...find(ref), name };

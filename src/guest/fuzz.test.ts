@@ -271,15 +271,15 @@ function assertBounded(value: unknown, name: string): void {
 /** One call, cancelled when the guest has nothing more to say. */
 async function settles(name: string, agent: GuestAgent, said: () => boolean): Promise<void> {
   const cancel = new AbortController();
-  let settled = false;
+  const state = { settled: false };
   const outcome = (calls[name] as Call)(agent, cancel.signal).then(
     (value) => assertBounded(value, name),
     (error: unknown) => assertOwnError(error),
   );
-  const done = outcome.finally(() => (settled = true));
+  const done = outcome.finally(() => (state.settled = true));
   done.catch(() => {});
   const heard = async () => {
-    for (let turns = 0; !settled && turns < 60; turns += said() ? 1 : 0) await new Promise(setImmediate);
+    for (let turns = 0; !state.settled && turns < 60; turns += said() ? 1 : 0) await new Promise(setImmediate);
   };
   await inTime(`the guest to hear of ${name}`, heard());
   cancel.abort();

@@ -77,8 +77,11 @@ ${more}`,
     await ok("vm", "resume", "one");
     assert.equal(await inVm("one", "ls -A ~ | grep -c npmrc; true"), "0");
     writeFileSync(join(user, ".gitconfig"), "[user]\nname = Grace\n");
+    await inVm("one", "mkdir ~/.npmrc");
     await ok("vm", "stop", "one");
-    await ok("vm", "start", "one");
+    assert.match((await ok("vm", "start", "one")).stderr, /^one: not all files were copied: .*\.npmrc/m);
+    await inVm("one", "rmdir ~/.npmrc");
+    await ok("vm", "restart", "one");
     assert.equal(await inVm("one", "cat ~/.npmrc; git config --global --list"), "token-2user.email=me@example.org");
   });
 

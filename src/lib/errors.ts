@@ -69,6 +69,8 @@ export const errorCodes = [
   "command.failed",
   "command.missing",
   "disk.full",
+  "disk.read-only",
+  "host.open-files",
   "ssh.failed",
 ] as const;
 
@@ -143,6 +145,18 @@ export function toBangerError(thrown: unknown): BangerError {
   const code = (thrown as NodeJS.ErrnoException | undefined)?.code;
   if (code === "ENOSPC" || code === "EDQUOT") {
     return diskFull(`no space left on the disk (${(thrown as Error).message})`, thrown);
+  }
+  if (code === "EROFS") {
+    return new BangerError("disk.read-only", `a file system cannot be written to (${(thrown as Error).message})`, {
+      cause: thrown,
+      hint: "grep ' ro[ ,]' /proc/self/mounts  # then make it writable, or set BANGER_HOME",
+    });
+  }
+  if (code === "EMFILE" || code === "ENFILE") {
+    return new BangerError("host.open-files", `too many files are open (${(thrown as Error).message})`, {
+      cause: thrown,
+      hint: "banger vm list  # then stop some; or with more allowed: ulimit -n 65536; banger daemon stop",
+    });
   }
   if (thrown instanceof Error && thrown.name === "AbortError") {
     return thrown.cause instanceof BangerError

@@ -59,7 +59,8 @@ export function crashScenarios(directory: string): CrashScenario[] {
   const unforward = async (home: CrashHome) => {
     await home.ensure("box", "running");
     const { forwards } = await home.client.call("vm.forwards", { vm: "box" });
-    const remove = forwards.map(({ listen }) => listen);
+    // Those at its own address go with them.
+    const remove = forwards.map(({ listen }) => listen).filter((listen) => /^(?:\/|127\.0\.0\.1:)/.test(listen));
     if (remove.length > 0) await home.client.call("vm.unforward", { vm: "box", remove });
   };
   const forward = (client: Client) =>
@@ -102,12 +103,6 @@ export function crashScenarios(directory: string): CrashScenario[] {
       ],
       prepare: box("running"),
       verb: (client) => client.operate("vm.stop", { vm: "box" }),
-    },
-    {
-      name: "kill",
-      points: ["stop.ended"],
-      prepare: box("running"),
-      verb: (client) => client.call("vm.kill", { vm: "box" }),
     },
     {
       name: "kill, of a VM that is paused",
@@ -224,6 +219,15 @@ export function crashScenarios(directory: string): CrashScenario[] {
         await withSnapshot(home, "base");
       },
       verb: (client) => client.operate("vm.create", { from: "base", name: "twin" }),
+    },
+    {
+      name: "restore, of a VM that runs",
+      points: ["stop.ended"],
+      prepare: async (home) => {
+        await home.remove("twin");
+        await withSnapshot(home, "base");
+      },
+      verb: (client) => client.operate("vm.restore", { vm: "box", snapshot: "base" }),
     },
     {
       name: "delete a snapshot",

@@ -2,9 +2,9 @@
 //
 // The record names the new disks before the machine has them. Until the switch they are empty layers above the file that the
 // machine still writes to, so both names show the same content: whenever the daemon, the machine or the host ends, the record is right.
-import { deadline } from "../../lib/abort.ts";
+import { deadline, orAborted } from "../../lib/abort.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
-import { BangerError } from "../../lib/errors.ts";
+import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles } from "../disk-files.ts";
@@ -19,6 +19,8 @@ import type { TakeRequest } from "./take.ts";
 
 /** The VMM may take this long for what it does while the guest stands still, in milliseconds. */
 const captureTimeoutMs = 120_000;
+/** A machine that does not answer because it has ended is seen as ended within this. */
+const endTimeoutMs = 5_000;
 
 /** See `takeSnapshot`. Whatever happens, the guest runs afterwards, or stands still when it did before. */
 export async function takeRunning(
@@ -91,8 +93,21 @@ async function tidyDisks(context: VmContext, row: VmRow, session: Session): Prom
     const now = context.state.vms.get(row.id);
     if (now === undefined) return;
     const runs = context.sessions.get(row.id) === session && !session.ending;
-    await removeStaleDisks(context.paths, runs ? await adoptDisks(context, now, session.machine) : now);
+    await removeStaleDisks(context.paths, runs ? await trueDisks(context, now, session) : now);
   } catch (error) {
     context.log.error("the disks of a VM could not be put right", { vm: row.id, error });
   }
 }
+
+/** Of a machine that may have ended just now, which is then the reason why the snapshot failed. */
+async function trueDisks(context: VmContext, row: VmRow, { machine }: Session): Promise<VmRow> {
+  try {
+    return await adoptDisks(context, row, machine);
+  } catch (error) {
+    using limit = deadline(neverAborted, endTimeoutMs, () => toBangerError(error));
+    await orAborted(machine.exited, limit.signal);
+    return context.state.vms.get(row.id) ?? row;
+  }
+}
+
+const neverAborted = new AbortController().signal;

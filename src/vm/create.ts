@@ -89,6 +89,8 @@ export async function createVm(
   const disks = start ? ensureBlankDisks(context, row, { signal }) : Promise.resolve();
   const files = Promise.allSettled([pin, disks]);
   try {
+    // Of two that are made at once, both may have chosen the same.
+    if (request.name === undefined) row.name = freeName(context);
     row.address = nextAddress(context.addresses, context.state.vms);
     context.state.vms.insert(row);
     crashPoint("create.recorded");

@@ -10,7 +10,7 @@ import { resolvePaths } from "../../src/config/paths.ts";
 import { mib } from "../../src/lib/units.ts";
 import { connect, type Client } from "../../src/sdk/client.ts";
 import { exec } from "../../src/sdk/exec.ts";
-import { Home, root } from "./home.ts";
+import { Home } from "./home.ts";
 import { until } from "./until.ts";
 
 const spec = { memoryMib: 256, vcpus: 1, diskBytes: 64 * mib, overlayBytes: 64 * mib };
@@ -27,10 +27,13 @@ export class LoadHome extends Home {
     this.client = connect({
       paths: resolvePaths({ BANGER_HOME: this.path }),
       build: { version: "test", builtAt: 0, commit: "test" },
-      autoStart: true,
-      daemonCommand: [join(root, "dist/node"), join(root, "dist/bangerd.mjs")],
-      env: this.environment(),
+      autoStart: false,
     });
+  }
+
+  /** Starts the daemon, as the program does it. */
+  async up(): Promise<void> {
+    await this.ok(["vm", "list"]);
   }
 
   async make(name: string, start: boolean): Promise<VmRecord> {

@@ -37,8 +37,9 @@ async function again(context: TestContext, work: () => Promise<void>): Promise<v
 
 describe(`load (${soak ? "soak" : "small"})`, { concurrency: false, timeout: Infinity }, () => {
   let home: LoadHome;
-  before(() => {
+  before(async () => {
     home = new LoadHome();
+    await home.up();
   });
   after(() => home[Symbol.asyncDispose]());
 
@@ -77,6 +78,7 @@ describe(`load (${soak ? "soak" : "small"})`, { concurrency: false, timeout: Inf
     const oneMs = await listMs(home, sizes.rounds);
     await home.ok(["daemon", "stop"]);
     multiplyRecords(home, sizes.records);
+    await home.up();
     assert.equal((await home.client.call("vm.list", {})).vms.length, sizes.records);
     const manyMs = await listMs(home, sizes.rounds);
     await home.ok(["daemon", "stop"]);

@@ -94,7 +94,9 @@ export async function removeLeftovers(paths: Paths, vmId: string): Promise<void>
 
 /** Bytes that the memory of the paused VM takes on the host; 0 when there is none. */
 export function pausedMemoryBytes(paths: Paths, vmId: string): number {
-  const { memoryFile, stateFile } = captureIn(directories(paths, vmId).whole);
+  const { pausedDir } = vmPaths(paths, vmId);
+  if (!existsSync(pausedDir)) return 0;
+  const { memoryFile, stateFile } = captureIn(pausedDir);
   const blocks = [memoryFile, stateFile].map((path) => statSync(path, { throwIfNoEntry: false })?.blocks ?? 0);
   return blocks.reduce((sum, of) => sum + of * 512, 0);
 }

@@ -141,7 +141,9 @@ export function multiplyRecords(home: LoadHome, count: number): void {
   database.exec("BEGIN");
   for (let number = 1; number < count; number += 1) {
     const hex = number.toString(16).padStart(8, "0");
-    const copy = { ...row, id: `${hex}${String(row["id"]).slice(8)}`, name: `copy-${number}`, address: null };
+    // With an address each, which the next daemon would have to give them otherwise, one by one.
+    const address = `127.250.${number >> 8}.${number & 255}`;
+    const copy = { ...row, id: `${hex}${String(row["id"]).slice(8)}`, name: `copy-${number}`, address };
     insert.run(...Object.values(copy));
   }
   database.exec("COMMIT");

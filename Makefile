@@ -1,7 +1,7 @@
 # The menu. Each line calls a script; `make demo` and `make test` set up everything they need by themselves.
 export NODE_COMPILE_CACHE = $(CURDIR)/.cache/node
 
-.PHONY: demo test build lint bench fuzz generate format setup clean
+.PHONY: demo test build lint bench fuzz soak generate format setup clean
 
 demo: ## set up, build, pull kernel and image, run a repository's tests in a VM
 	@sh scripts/demo.sh
@@ -21,6 +21,9 @@ bench: build ## ratios with both sides measured in one run
 
 fuzz: setup ## random input for FUZZ_SECONDS each (default 60); FUZZ_SEED=<n> does one seed again
 	@sh scripts/fuzz.sh
+
+soak: build ## load in full size and kills of the daemon, SOAK_SECONDS each (default 600); SOAK_SEED=<n> chooses the same again
+	@sh scripts/soak.sh
 
 generate: setup ## code of proto/, docs made from the source
 	@sh scripts/generate.sh

@@ -238,11 +238,11 @@ test("file_sync: a wrong entry is named by its index, with its line", () => {
     '"~/a\\u0000"',
     "7",
   ];
-  for (const host of hosts) {
+  for (const from of hosts) {
     assert.match(
-      problem({ host }),
+      problem({ host: from }),
       /^5: file_sync\[1\]\.host: expected an absolute path or one that begins with "~\//,
-      host,
+      from,
     );
   }
   const guests = [

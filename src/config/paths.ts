@@ -107,15 +107,16 @@ function layout(identity: string, configFile: string, stateDir: string, cacheDir
 
 /** Files of one VM. */
 export function vmPaths(paths: Paths, vmId: string): VmPaths {
+  // Called several times for each VM of a list: one join is enough, as the rest are plain names.
   const dir = join(paths.vmsDir, vmId);
   return {
     dir,
-    pausedDir: join(dir, "paused"),
-    consoleLog: join(dir, "console.log"),
-    vmmLog: join(dir, "vmm.log"),
-    vmmFile: join(dir, "vmm.json"),
-    agentSocket: join(dir, "agent.sock"),
-    qmpSocket: join(dir, "qmp.sock"),
+    pausedDir: `${dir}/paused`,
+    consoleLog: `${dir}/console.log`,
+    vmmLog: `${dir}/vmm.log`,
+    vmmFile: `${dir}/vmm.json`,
+    agentSocket: `${dir}/agent.sock`,
+    qmpSocket: `${dir}/qmp.sock`,
   };
 }
 

@@ -42,7 +42,7 @@ ${section(dns.wrapped.entries, "dns.")}
 
 What each VM gets of your own files, at each of its starts: one table for each file or directory. A VM that is forked or resumed
 keeps what it has. At most 64 MiB and 10,000 files in all. In a directory, symbolic links are followed when they lead to something in it, else
-left out.
+left out. What is left out, and why, is told at the start; a VM that cannot take them, because its disk is full, starts all the same.
 
 \`\`\`toml
 [[file_sync]]

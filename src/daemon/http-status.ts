@@ -21,6 +21,7 @@ const byCode: Partial<Record<ErrorCode, number>> = {
   "guest.protocol": 502,
   "guest.failed": 502,
   "disk.full": 507,
+  "host.open-files": 503,
 };
 
 const bySuffix: Record<string, number> = {

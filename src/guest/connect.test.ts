@@ -283,3 +283,28 @@ test("a connection that the guest closes can still be written to until its end w
   await once(connection, "end");
   connection.destroy();
 });
+
+test("sends what is to grow, and the identity for git only when there is one", async () => {
+  const seen: unknown[] = [];
+  const guest = await connectGuestTo((router) => {
+    router.service(AgentService, {
+      growDisks: ({ overlayBytes, workBytes }) => {
+        seen.push([overlayBytes, workBytes]);
+        return {};
+      },
+      configure: ({ gitIdentity }) => {
+        seen.push(gitIdentity && [gitIdentity.name, gitIdentity.email]);
+        return {};
+      },
+    });
+  }, never);
+  await using agent = guest.agent;
+  await agent.growDisks({ workBytes: 2 ** 40, signal: never });
+  const config = {
+    ...{ vmId: "a", hostname: "a", disks: { base: "b", overlay: "o", work: "w" }, environment: [], bootId: "" },
+    ...{ ssh: { hostKeyPem: "", authorizedKeys: [] }, defaultUser: "", defaultWorkdir: "" },
+  };
+  await agent.configure(config, { signal: never });
+  await agent.configure({ ...config, git: { name: "Ada", email: "" } }, { signal: never });
+  assert.deepEqual(seen, [[0n, 2n ** 40n], undefined, ["Ada", ""]]);
+});

@@ -9,7 +9,7 @@ import type { CallOptions, ConnectGuest, GuestAgent, GuestIdentity, GuestPhase, 
 import { BangerError } from "../lib/errors.ts";
 import { dial } from "./dial.ts";
 import { exec } from "./exec.ts";
-import { guestFailure, label, printable } from "./failure.ts";
+import { finite, guestFailure, label, printable } from "./failure.ts";
 import { fileCalls } from "./files.ts";
 import { inspectCalls } from "./inspect.ts";
 import { Phase } from "./gen/banger/agent/v1/agent_pb.js";
@@ -145,7 +145,7 @@ function guestAgent(session: GuestSession): GuestAgent {
         uptimeMs: Number(reply.uptimeMs),
         memoryTotalBytes: Number(reply.memoryTotalBytes),
         memoryAvailableBytes: Number(reply.memoryAvailableBytes),
-        load1: reply.load1,
+        load1: finite(reply.load1),
         processes: reply.processes,
         disks: reply.disks.slice(0, maxListed).map((disk) => ({
           mountPoint: label(disk.mountPoint),

@@ -42,6 +42,11 @@ export function label(text: string): string {
   return printable(text.slice(0, maxLabelCharacters)).replaceAll(/[\n\t]/g, "\uFFFD");
 }
 
+/** A guest's amount of something: what is no number of at least 0 is 0. */
+export function finite(value: number): number {
+  return Number.isFinite(value) && value >= 0 ? value : 0;
+}
+
 /** Says whether a failed call shows that the guest broke the protocol: nothing that it said itself, and no lost stream. */
 export function isViolation(error: unknown): error is ConnectError {
   if (!(error instanceof ConnectError) || error.isWireError) return false;

@@ -1,8 +1,7 @@
 // Guests that break the rules: the session ends with protocol=true, calls fail with guest.protocol, memory stays bounded.
 import assert from "node:assert/strict";
-import { Writable } from "node:stream";
 import * as http2 from "node:http2";
-import { duplexPair } from "node:stream";
+import { duplexPair, Readable, Writable } from "node:stream";
 import { test } from "node:test";
 import { acknowledge, connectGuestTo, rawGuest } from "../../test/support/fake-guest.ts";
 import { BangerError } from "../lib/errors.ts";
@@ -174,6 +173,20 @@ test("a flood of empty replies leaves others their turn", async () => {
   clearImmediate(ticking);
   assert.ok(turns >= empty / 256, `${turns} turns of the event loop for ${empty} replies`);
   await agent[Symbol.asyncDispose]();
+});
+
+test("a call that has one reply gets no second one", async () => {
+  let sent = 0;
+  const agent = await answering((stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/connect+proto" });
+    const more = () => {
+      while (!stream.destroyed && stream.write(Buffer.alloc(65_535))) sent += 65_535;
+    };
+    stream.on("drain", more);
+    more();
+  });
+  await assertBroken(agent, agent.writeFile("/x", Readable.from(["content"]), { signal: never }));
+  assert.ok(sent < 4 * 1024 * 1024, `${sent} bytes were taken`);
 });
 
 test("what a guest calls itself is cut and stripped before it is stored", async () => {

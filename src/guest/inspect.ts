@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import type { GuestAgent, GuestListener } from "./agent.ts";
 import { StreamingCall } from "./call.ts";
-import { guestFailure, label } from "./failure.ts";
+import { finite, guestFailure, label } from "./failure.ts";
 import type { ListenersResponse } from "./gen/banger/agent/v1/agent_pb.js";
 import type { GuestSession } from "./session.ts";
 import { unary } from "./unary.ts";
@@ -63,4 +63,3 @@ function listenerOf(from: ListenersResponse["listeners"][number]): GuestListener
 }
 
 const commandOf = (text: string) => label(text.slice(0, maxCommandCharacters));
-const finite = (value: number) => (Number.isFinite(value) && value >= 0 ? value : 0);

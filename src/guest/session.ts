@@ -10,6 +10,7 @@ import { isViolation, printable, reasonOf, refusal } from "./failure.ts";
 import type { FailureCodes } from "./failure.ts";
 import { FrameGuard } from "./frame-guard.ts";
 import { adapt } from "./http-stream.ts";
+import { oneReply } from "./one-reply.ts";
 import {
   AgentService,
   FileService,
@@ -144,6 +145,7 @@ export class GuestSession {
         useBinaryFormat: true,
         // No compression: the bytes stay on this machine, and nothing can grow while it is unpacked.
         acceptCompression: [],
+        interceptors: [oneReply],
         readMaxBytes,
       });
     const unary = transport(maxUnaryReplyBytes);

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { ArtifactRow, ArtifactStore, ArtifactTable } from "../lib/artifact-store.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { stagingDirectory, writeFileAtomic } from "../lib/files.ts";
 import type { Progress } from "../lib/progress.ts";
 import { defaultConfig, hostArchitecture, type ImageManifest, manifestOf } from "./manifest.ts";
@@ -77,8 +78,10 @@ export async function publishImage(
   if (before !== undefined) parts.artifacts.checkUnused(before);
   await using staging = await stagingDirectory(parts.directory);
   const rootfs = await unpackImage(image, open, join(staging.path, "rootfs.ext4"), progress, parts.limits);
+  crashPoint("image.unpacked");
   await writeFileAtomic(join(staging.path, documentNames.manifest), image.raw.bytes);
   await writeFileAtomic(join(staging.path, documentNames.config), image.configBytes);
+  crashPoint("image.documents-written");
   progress.signal.throwIfAborted();
   // Another reference to the same image may have been faster.
   const meanwhile = present();
@@ -90,5 +93,6 @@ export async function publishImage(
     return { ...(await named(await parts.artifacts.replace(staging.path, row, files))), outcome: "rebuilt" };
   }
   await freeName(from.name, id, parts);
+  crashPoint("image.name-freed");
   return { ...(await parts.artifacts.add(staging.path, row, true)), outcome: "made" };
 }

@@ -2,6 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
+import { crashPoint } from "../lib/crash-point.ts";
 import { removeInside, writeFileAtomic } from "../lib/files.ts";
 import type { Logger } from "../lib/log.ts";
 import { KeyedMutex } from "../lib/mutex.ts";
@@ -60,6 +61,7 @@ export class ImageTags {
     using _ = await this.#changes.acquire("all", neverAborted);
     const ids = new Map(change(this.#ids));
     await writeFileAtomic(this.#file, `${JSON.stringify(Object.fromEntries(ids), null, 2)}\n`);
+    crashPoint("image.names-written");
     this.#ids = ids;
   }
 }

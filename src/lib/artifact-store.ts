@@ -7,6 +7,7 @@ import { BangerError } from "./errors.ts";
 import { ensureDirectory, publish, removeInside, syncDirectory, writeFileAtomic } from "./files.ts";
 import type { Logger } from "./log.ts";
 import { KeyedMutex } from "./mutex.ts";
+import { crashPoint } from "./crash-point.ts";
 
 export interface ArtifactRow {
   id: string;
@@ -120,13 +121,17 @@ export class ArtifactStore {
     }
     if (same === undefined) {
       await writeFileAtomic(join(staging, "manifest.json"), row.manifest);
+      crashPoint("store.manifest-written");
       await removeInside(directory, this.directoryOf(row.id));
       await publish(staging, this.directoryOf(row.id));
+      crashPoint("store.published");
     }
     const old = this.list().find((other) => other.name === row.name && other.id !== row.id);
     if (old !== undefined) await this.#displace(old);
+    crashPoint("store.old-displaced");
     if (same === undefined) table.insert(row);
     else if (same.name !== row.name) table.rename(same.id, row.name);
+    crashPoint("store.recorded");
     return same === undefined ? row : { ...same, name: row.name };
   }
 
@@ -191,7 +196,9 @@ export class ArtifactStore {
   /** The row goes first: a directory without a row is swept at the next open, a row without a directory is a lie. */
   async #remove(id: string): Promise<void> {
     this.#options.table.remove(id);
+    crashPoint("store.unrecorded");
     await removeInside(this.#options.directory, this.directoryOf(id));
+    crashPoint("store.files-removed");
     await syncDirectory(this.#options.directory);
   }
 

@@ -111,6 +111,11 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   "command.failed": ["a program of the host failed", "the message has its last words"],
   "command.missing": ["a program of the host is not installed", "the hint installs it; `banger doctor` lists all"],
   "disk.full": ["no space is left on the host's disk", "free some; `banger image list` shows what images take"],
+  "disk.read-only": ["a file system of the host cannot be written to", "make it writable, or set `BANGER_HOME`"],
+  "host.open-files": [
+    "a process has no file descriptor left",
+    "stop some VMs, or allow more (`ulimit -n`) and restart the daemon",
+  ],
   "ssh.failed": ["the system's ssh could not be used", "`banger doctor`"],
 };
 

@@ -24,8 +24,10 @@ test("a cause that the message already tells is not repeated", () => {
   assert.equal(toErrorBody(error).causes, undefined);
 });
 
-test("foreign errors are converted: a full disk, an abort, a bug", () => {
+test("foreign errors are converted: a full disk, one that cannot be written to, no descriptor, an abort, a bug", () => {
   assert.equal(toBangerError(Object.assign(new Error("ENOSPC: no space"), { code: "ENOSPC" })).code, "disk.full");
+  assert.equal(toBangerError(Object.assign(new Error("EROFS"), { code: "EROFS" })).code, "disk.read-only");
+  assert.equal(toBangerError(Object.assign(new Error("EMFILE"), { code: "EMFILE" })).code, "host.open-files");
   assert.equal(toBangerError(new DOMException("aborted", "AbortError")).code, "cancelled");
   assert.equal(toBangerError(new TypeError("x is undefined")).code, "internal");
   assert.equal(toBangerError("a string").message, "a string");

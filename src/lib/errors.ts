@@ -69,6 +69,8 @@ export const errorCodes = [
   "command.failed",
   "command.missing",
   "disk.full",
+  "disk.read-only",
+  "host.open-files",
   "ssh.failed",
 ] as const;
 
@@ -119,12 +121,42 @@ export class BangerError extends Error {
   }
 }
 
+function suppressed({ error, suppressed: failure }: SuppressedError): BangerError {
+  return toBangerError(withUndoErrors(failure, [error]));
+}
+
+/** The failure with what could not be undone after it, under its own code; the failure itself when there is nothing. */
+export function withUndoErrors(failure: unknown, left: readonly unknown[]): unknown {
+  if (left.length === 0) return failure;
+  const { code, details, hint, message } = toBangerError(failure);
+  const also = left.map((error) => toBangerError(error).message).join("; ");
+  return new BangerError(code, `${message}; and not all of it could be undone: ${also}`, {
+    cause: new AggregateError([failure, ...left], "a failure, and what could not be undone after it"),
+    ...(hint === undefined ? {} : { hint }),
+    ...(details === undefined ? {} : { details }),
+  });
+}
+
 /** Turns anything thrown into a BangerError; what is not one already is a bug and gets the code "internal". */
 export function toBangerError(thrown: unknown): BangerError {
   if (thrown instanceof BangerError) return thrown;
+  // Of `using`: a failure, and another one while what it left was disposed of.
+  if (thrown instanceof SuppressedError) return suppressed(thrown);
   const code = (thrown as NodeJS.ErrnoException | undefined)?.code;
   if (code === "ENOSPC" || code === "EDQUOT") {
     return diskFull(`no space left on the disk (${(thrown as Error).message})`, thrown);
+  }
+  if (code === "EROFS") {
+    return new BangerError("disk.read-only", `a file system cannot be written to (${(thrown as Error).message})`, {
+      cause: thrown,
+      hint: "grep ' ro[ ,]' /proc/self/mounts  # then make it writable, or set BANGER_HOME",
+    });
+  }
+  if (code === "EMFILE" || code === "ENFILE") {
+    return new BangerError("host.open-files", `too many files are open (${(thrown as Error).message})`, {
+      cause: thrown,
+      hint: "banger vm list  # then stop some; or with more allowed: ulimit -n 65536; banger daemon stop",
+    });
   }
   if (thrown instanceof Error && thrown.name === "AbortError") {
     return thrown.cause instanceof BangerError

@@ -6,7 +6,13 @@ import { BangerError } from "./errors.ts";
 
 /** Makes a directory and its parents; new ones are 0700. Idempotent. */
 export async function ensureDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // Node says so of a file system that cannot be written to, too.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") await mkdir(path, { mode: 0o700 });
+    throw error;
+  }
 }
 
 /** Replaces a file in one step: readers see the old content or the new, also after a crash. Mode 0600 unless given. */

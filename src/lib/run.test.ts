@@ -1,5 +1,7 @@
 // Real child processes: arguments stay apart, groups end together, output is bounded.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
@@ -81,4 +83,16 @@ test("children get a clean environment", async () => {
   assert.equal(env["EXTRA"], "1");
   assert.equal(env["LC_ALL"], "C");
   assert.ok(cleanEnvironment()["PATH"]?.includes("/usr/sbin"));
+});
+
+test("a program for whose pipes there is no descriptor is an error, and no bug", () => {
+  const script = `
+    const { openSync } = await import("node:fs");
+    const { run } = await import(${JSON.stringify(join(import.meta.dirname, "run.ts"))});
+    await run({ file: "true", args: [] });
+    try { for (;;) openSync("/dev/null"); } catch {}
+    await run({ file: "true", args: [] }).catch(({ code }) => process.exit(code === "host.open-files" ? 7 : 8));`;
+  const limited = ["--nofile=64", process.execPath, "--input-type=module", "--eval", script];
+  const ran = spawnSync("prlimit", limited, { encoding: "utf8" });
+  assert.equal(ran.status, 7, ran.stderr);
 });

@@ -1,10 +1,11 @@
 // The only door to child processes: argument arrays, never a shell; an environment built from nothing; bounded output;
 // the whole process group ends on cancel or time-out.
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { BangerError } from "./errors.ts";
+import { BangerError, toBangerError } from "./errors.ts";
 
 export interface RunOptions {
   /** Absolute path, or a name that is looked up in PATH and the sbin directories. */
@@ -101,6 +102,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
     detached: true,
     stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
+  // Without descriptors for its pipes Node makes none, and tells why later: nobody may have let go of the child by then.
+  if (child.pid === undefined) throw notStarted(options, ((await once(child, "error")) as [Error])[0]);
   const limit = options.maxOutputBytes ?? 8 * 1024 * 1024;
   const stdout: Buffer[] = [];
   let stdoutBytes = 0;
@@ -151,9 +154,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
 
   const { promise, resolve } = Promise.withResolvers<number>();
   child.once("error", (error) => {
-    end(
-      new BangerError("command.failed", `"${options.file}" could not be started: ${error.message}`, { cause: error }),
-    );
+    end(notStarted(options, error));
     resolve(-1);
   });
   child.once("close", (code, signal) => resolve(code ?? (signal === null ? -1 : -2)));
@@ -173,6 +174,15 @@ export async function run(options: RunOptions): Promise<RunResult> {
     );
   }
   return { stdout: Buffer.concat(stdout), stderr, exitCode, durationMs: performance.now() - started };
+}
+
+function notStarted({ file }: RunOptions, error: Error): BangerError {
+  const { code, hint } = toBangerError(error);
+  const noFiles = code === "host.open-files";
+  return new BangerError(noFiles ? code : "command.failed", `"${file}" could not be started: ${error.message}`, {
+    cause: error,
+    ...(noFiles && hint !== undefined ? { hint } : {}),
+  });
 }
 
 function commandText(options: RunOptions): string {

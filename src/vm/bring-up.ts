@@ -2,9 +2,11 @@
 import { availableParallelism } from "node:os";
 import type { GuestConfig, GuestSteps } from "../guest/agent.ts";
 import { deadline } from "../lib/abort.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
 import { Turns } from "../lib/turns.ts";
+import { undone } from "../lib/undo.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import type { TemplateUse, VmContext } from "./context.ts";
@@ -143,12 +145,16 @@ async function configured(
       guest.agent.configure(plan.config, { signal }),
     ]);
     clock.end("configure");
+    crashPoint("start.configured");
     return { ...guest, steps };
   } catch (thrown) {
-    await guest.agent[Symbol.asyncDispose]();
-    await guest.machine.kill();
-    const error = toBangerError(thrown);
-    if (error.code !== "guest.failed") throw thrown;
+    const failure = await undone(
+      thrown,
+      () => guest.agent[Symbol.asyncDispose](),
+      () => guest.machine.kill(),
+    );
+    const error = toBangerError(failure);
+    if (error.code !== "guest.failed") throw failure;
     throw bootError("vm.boot-failed", `the guest could not be configured: ${error.message}`, plan.consoleLog, error);
   }
 }

@@ -2,10 +2,12 @@
 import type { Params } from "../api/method.ts";
 import type { Methods } from "../api/methods.ts";
 import { vmPaths } from "../config/paths.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { ensureDirectory, removeInside } from "../lib/files.ts";
 import { newId, newName } from "../lib/ids.ts";
 import type { Progress } from "../lib/progress.ts";
+import { undone } from "../lib/undo.ts";
 import { generateHostKey } from "../ssh/host-key.ts";
 import { writeKnownHosts } from "../ssh/known-hosts.ts";
 import { plainVm, type VmRow } from "../state/vms.ts";
@@ -40,6 +42,7 @@ export async function createVm(
   const id = newId();
   // Before anything is fetched: a port that is taken makes the rest useless.
   using ports = await context.forwards.reserve(id, request.publish ?? []);
+  crashPoint("create.ports-reserved");
   progress.stage("resolve", request.image ?? context.settings.defaultImage);
   const pull = request.pull ?? true;
   const image = await findOrPull(context.images, request.image ?? context.settings.defaultImage, pull, progress);
@@ -80,27 +83,33 @@ export async function createVm(
   const { dir } = vmPaths(context.paths, row.id);
   using _lock = await context.locks.acquire(row.id, neverAborted);
   await ensureDirectory(dir);
+  crashPoint("create.directory-made");
   // Made while the record is written; nobody else knows the directory yet.
   const pin = writeKnownHosts(dir, row.id, hostKey.publicLine);
   const disks = start ? ensureBlankDisks(context, row, { signal }) : Promise.resolve();
   const files = Promise.allSettled([pin, disks]);
   try {
+    // Of two that are made at once, both may have chosen the same.
+    if (request.name === undefined) row.name = freeName(context);
     row.address = nextAddress(context.addresses, context.state.vms);
     context.state.vms.insert(row);
+    crashPoint("create.recorded");
   } catch (error) {
-    await files;
-    await removeInside(context.paths.vmsDir, dir);
-    throw error;
+    throw await undone(
+      error,
+      () => files,
+      () => removeInside(context.paths.vmsDir, dir),
+    );
   }
   onNamed(row.name);
   try {
     if (start) await startVm(context, row, progress, { cold: request.cold, disks, clock });
     await pin;
+    crashPoint("create.started");
   } catch (error) {
     await files;
-    if (row.autoRemove) await removeVm(context, row);
-    else throw keptError(error, row.name);
-    throw error;
+    if (!row.autoRemove) throw keptError(error, row.name);
+    throw await undone(error, () => removeVm(context, row));
   }
   return row;
 }

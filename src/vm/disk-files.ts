@@ -20,8 +20,8 @@ export type DiskOwner = Pick<VmRow, "id" | "baseSnapshotId" | "diskEpoch">;
 export function vmDisk(paths: Paths, vm: DiskOwner, serial: WritableSerial): DiskFile {
   const { dir } = vmPaths(paths, vm.id);
   return vm.baseSnapshotId === null
-    ? { path: join(dir, `${serial}.ext4`), format: "raw" }
-    : { path: join(dir, `${serial}.${vm.diskEpoch}.${vm.baseSnapshotId}.qcow2`), format: "qcow2" };
+    ? { path: `${dir}/${serial}.ext4`, format: "raw" }
+    : { path: `${dir}/${serial}.${vm.diskEpoch}.${vm.baseSnapshotId}.qcow2`, format: "qcow2" };
 }
 
 /** What the name of a top layer says: the inverse of `vmDisk` for a file that a running VMM writes to. */

@@ -2,6 +2,7 @@
 // can be undone, and the VM runs on.
 import type { GuestAgent } from "../guest/agent.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { VmRow } from "../state/vms.ts";
@@ -47,9 +48,12 @@ const stopCpus: Step = async (context, row, session, progress) => {
   const agent = await orAborted(session.agent, signal);
   context.sessions.hold(row.id);
   await freeze(agent, { sync: false, signal });
+  crashPoint("pause.frozen-in-memory");
   await session.machine.pause();
+  crashPoint("pause.stopped-in-memory");
   signal.throwIfAborted();
   context.state.vms.update(row.id, { state: "paused", reason: "" });
+  crashPoint("pause.recorded-in-memory");
   return agent;
 };
 
@@ -65,15 +69,19 @@ const moveToDisk: Step = async (context, row, session, progress) => {
     using turn = context.templates.capturing();
     await using capture = await machine.beginCapture(await stagePausedMemory(paths, row.id), { signal });
     if (capture.spareBase !== undefined) turn.based(capture.spareBase);
+    crashPoint("pause.capture-begun");
     progress.stage("freeze");
     context.sessions.hold(row.id);
     await freeze(agent, { sync: true, signal });
+    crashPoint("pause.frozen");
     progress.stage("save");
     // Stopping flushes the disks, too: what the guest believes to be written is.
     await machine.pause();
     await capture.finish({ signal });
+    crashPoint("pause.captured");
   }
   await publishPausedMemory(paths, row.id, { fingerprint, at: Date.now() });
+  crashPoint("pause.published");
   signal.throwIfAborted();
   context.state.vms.update(row.id, { state: "paused", reason: "" });
   return agent;
@@ -86,6 +94,7 @@ async function endMachine(context: VmContext, row: VmRow, session: Session, agen
   // Dropped first: the end of its machine is no end of the VM.
   context.sessions.drop(row.id);
   await session.machine.kill();
+  crashPoint("pause.ended");
 }
 
 async function freeze(agent: GuestAgent, options: { sync: boolean; signal: AbortSignal }): Promise<void> {

@@ -4,6 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Paths, vmPaths } from "../config/paths.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { publish, removeInside, syncDirectory } from "../lib/files.ts";
 import type { MachineCapture } from "../vmm/driver.ts";
 
@@ -31,6 +32,7 @@ export async function stagePausedMemory(paths: Paths, vmId: string): Promise<Mac
   const { dir, half } = directories(paths, vmId);
   await removeInside(dir, half);
   await mkdir(half, { mode: 0o700 });
+  crashPoint("pause.staged");
   return captureIn(half);
 }
 
@@ -45,6 +47,7 @@ export async function publishPausedMemory(
   await writeFile(infoIn(half), JSON.stringify(info), { mode: 0o600, flag: "wx" });
   await Promise.all([memoryFile, stateFile, infoIn(half)].map(flush));
   await syncDirectory(half);
+  crashPoint("pause.flushed");
   await publish(half, whole);
 }
 
@@ -91,7 +94,9 @@ export async function removeLeftovers(paths: Paths, vmId: string): Promise<void>
 
 /** Bytes that the memory of the paused VM takes on the host; 0 when there is none. */
 export function pausedMemoryBytes(paths: Paths, vmId: string): number {
-  const { memoryFile, stateFile } = captureIn(directories(paths, vmId).whole);
+  const { pausedDir } = vmPaths(paths, vmId);
+  if (!existsSync(pausedDir)) return 0;
+  const { memoryFile, stateFile } = captureIn(pausedDir);
   const blocks = [memoryFile, stateFile].map((path) => statSync(path, { throwIfNoEntry: false })?.blocks ?? 0);
   return blocks.reduce((sum, of) => sum + of * 512, 0);
 }

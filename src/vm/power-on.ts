@@ -1,6 +1,8 @@
 // From a machine's specification to a guest that has said Hello, or nothing left running and an error with the console's end.
 import { deadline } from "../lib/abort.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError } from "../lib/errors.ts";
+import { undone } from "../lib/undo.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import { consoleTail } from "./console-log.ts";
@@ -60,9 +62,9 @@ async function attempt(parts: Parts, spec: MachineSpec, options: PowerOnOptions)
   try {
     const agent = await openGuest(parts, machine, { consoleLog, signal });
     clock?.end("boot");
+    crashPoint("start.greeted");
     return { machine, agent };
   } catch (error) {
-    await machine.kill();
-    throw error;
+    throw await undone(error, () => machine.kill());
   }
 }

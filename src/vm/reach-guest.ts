@@ -2,7 +2,9 @@
 // `restoreGuest` for one whose memory comes from a capture (a template, a snapshot, a paused VM), `greet` to learn who answers.
 import type { GuestAgent, GuestHello, GuestPhase } from "../guest/agent.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
+import { undone } from "../lib/undo.ts";
 import type { Machine, MachineCapture, MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import type { VmContext } from "./context.ts";
@@ -72,11 +74,11 @@ export async function restoreGuest(
   clock.end("load", beganMs + timings.loadMs);
   try {
     await (options.run?.(machine) ?? machine.resume());
+    crashPoint("start.cpus-run");
     clock.end("resume");
     return { machine, agent: await openGuest(parts, machine, { consoleLog, signal }) };
   } catch (error) {
-    await machine.kill();
-    throw error;
+    throw await undone(error, () => machine.kill());
   }
 }
 

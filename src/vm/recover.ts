@@ -64,7 +64,7 @@ async function recoverVm(context: VmContext, row: VmRow, pid: number | undefined
   const { driver, log, paths, state } = context;
   if (!row.autoRemove && (row.state === "running" || row.state === "paused")) {
     if ((await readPausedMemory(paths, row.id)) !== undefined) {
-      await recoverPaused(context, row, pid);
+      await recoverPaused(context, row, pid, signal);
       return;
     }
     const machine = await driver.find(row.id, vmPaths(paths, row.id).dir, { signal });
@@ -79,10 +79,8 @@ async function recoverVm(context: VmContext, row: VmRow, pid: number | undefined
       return;
     }
   }
-  if (pid !== undefined) {
-    log.warn("ending a VMM that was left in between", { vm: row.id, pid, state: row.state });
-    await driver.killOrphan(row.id, paths.homeId, pid);
-  }
+  if (pid !== undefined) log.warn("ending a VMM that was left in between", { vm: row.id, pid, state: row.state });
+  await endMachine(context, row, pid, signal);
   if (row.autoRemove) {
     log.info("removing a VM whose client is gone", { vm: row.id });
     await removeVm(context, row);
@@ -100,14 +98,30 @@ async function recoverVm(context: VmContext, row: VmRow, pid: number | undefined
 /**
  * The memory is on the disk, whole and not used: a VMM that is there all the same was about to end, or was not allowed to run yet.
  */
-async function recoverPaused(context: VmContext, row: VmRow, pid: number | undefined): Promise<void> {
+async function recoverPaused(
+  context: VmContext,
+  row: VmRow,
+  pid: number | undefined,
+  signal: AbortSignal,
+): Promise<void> {
   const { log, paths, state } = context;
-  if (pid !== undefined) {
-    log.info("ending the VMM of a paused VM", { vm: row.id, pid });
-    await context.driver.killOrphan(row.id, paths.homeId, pid);
-  }
+  if (pid !== undefined) log.info("ending the VMM of a paused VM", { vm: row.id, pid });
+  await endMachine(context, row, pid, signal);
   if (row.state !== "paused") state.vms.update(row.id, { state: "paused", reason: "" });
   await removeLeftovers(paths, row.id);
+}
+
+/** Ends the VMM of a VM that is not to have one, and removes the sockets and the identity that it, or one before it, has left. */
+async function endMachine(
+  { driver, paths }: VmContext,
+  row: VmRow,
+  pid: number | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  if (pid !== undefined) await driver.killOrphan(row.id, paths.homeId, pid);
+  else if (row.state === "created" || row.state === "stopped") return;
+  // There is none to be found, and the search cleans up.
+  await driver.find(row.id, vmPaths(paths, row.id).dir, { signal });
 }
 
 /**

@@ -1,4 +1,5 @@
 // Another name, other labels.
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError } from "../lib/errors.ts";
 import type { VmRow, VmTable } from "../state/vms.ts";
 import { checkName } from "./spec.ts";
@@ -9,6 +10,7 @@ const maxLabels = 64;
 export function renameVm(table: VmTable, row: VmRow, name: string): void {
   checkName(name);
   if (name !== row.name) table.update(row.id, { name });
+  crashPoint("rename.recorded");
 }
 
 /** `remove` first, so that a label can be moved to another value in one call. Throws `vm.spec-invalid` when there are too many. */
@@ -23,4 +25,5 @@ export function labelVm(
     throw new BangerError("vm.spec-invalid", `VM "${row.name}" can have ${maxLabels} labels`);
   }
   table.update(row.id, { labels });
+  crashPoint("label.recorded");
 }

@@ -1,5 +1,6 @@
 // Removes a VM for good: VMM, record, files.
 import { vmPaths } from "../config/paths.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { removeInside } from "../lib/files.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
@@ -12,7 +13,11 @@ import { killVm } from "./stop.ts";
  */
 export async function removeVm(context: VmContext, row: VmRow): Promise<void> {
   await killVm(context, row);
+  crashPoint("delete.ended");
   context.state.vms.remove(row.id);
+  crashPoint("delete.unrecorded");
   await removeInside(context.paths.vmsDir, vmPaths(context.paths, row.id).dir);
+  crashPoint("delete.files-removed");
   await sweepSnapshots(context);
+  crashPoint("delete.swept");
 }

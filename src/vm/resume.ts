@@ -1,6 +1,7 @@
 // Lets a paused VM go on: starts its CPUs again, or restores its memory from the disk, which is used once.
 import { vmPaths } from "../config/paths.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
 import type { VmRow } from "../state/vms.ts";
@@ -70,8 +71,10 @@ async function startCpus(context: VmContext, row: VmRow, session: Session, progr
   progress.stage("resume");
   try {
     await session.machine.resume();
+    crashPoint("resume.cpus-continued");
     sessions.release(row.id);
     await wakeGuest(await orAborted(session.agent, limit.signal), row.id, { signal: limit.signal });
+    crashPoint("resume.processes-continued");
     state.vms.update(row.id, { state: "running", reason: "" });
   } catch (error) {
     if (sessions.get(row.id) === session && !session.ending) {
@@ -106,8 +109,10 @@ async function restoreMemory(context: VmContext, row: VmRow, progress: Progress,
   const run = async (machine: Machine) => {
     undo.defer(() => (used ? undefined : unspendPausedMemory(paths, row.id)));
     await spendPausedMemory(paths, row.id);
+    crashPoint("resume.memory-spent");
     early.throwIfAborted();
     state.vms.update(row.id, { state: "running", reason: "" });
+    crashPoint("resume.recorded");
     used = true;
     progress.signal.removeEventListener("abort", onCancel);
     try {
@@ -134,9 +139,11 @@ async function restoreMemory(context: VmContext, row: VmRow, progress: Progress,
     undo.use(agent);
     using limit = guestDeadline(context, signal);
     await wakeGuest(agent, row.id, { signal: limit.signal, clock });
+    crashPoint("resume.woken");
     const lastStart = startOf(clock.record("pause"), started.spec);
     state.vms.update(row.id, { lastStart });
     context.sessions.adopt(machine, agent);
+    crashPoint("resume.running");
     undo.move();
     context.starts.add(lastStart);
   } catch (thrown) {

@@ -5,6 +5,7 @@ import type { SpecPart } from "../api/set-methods.ts";
 import type { VmSpec } from "../api/records.ts";
 import { growDisk } from "../disk/grow.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import { formatBytes } from "../lib/units.ts";
@@ -16,7 +17,7 @@ import type { Session } from "./sessions.ts";
 import { resolveSpec, type SpecRequest } from "./spec.ts";
 
 /** How long a guest may take to hear of a larger disk and to lay out its new part. */
-const growTimeoutMs = 30_000;
+const growTimeoutMs = 120_000;
 
 /** The disks whose size can be said, each with its name in the spec and the option for it. */
 const disks = [
@@ -48,8 +49,10 @@ export async function setVm(
     progress.stage("grow", `${serial} disk to ${formatBytes(spec[part])}`);
     if (session !== undefined) spec[part] = await session.machine.growDisk(serial, spec[part]);
     else spec[part] = await growAtRest(context, row, serial, spec[part], progress.signal);
+    crashPoint("set.disk-grown");
   }
   context.state.vms.update(row.id, { spec });
+  crashPoint("set.recorded");
   if (session === undefined) return [];
   const { spec: now } = asStarted(row);
   const parts: SpecPart[] = (["vcpus", "memoryMib"] as const).filter((part) => spec[part] !== now[part]);
@@ -96,6 +99,7 @@ async function growInGuest(
   try {
     const agent = await orAborted(session.agent, limit.signal);
     await agent.growDisks({ workBytes: diskBytes, overlayBytes, signal: limit.signal });
+    crashPoint("set.file-systems-grown");
     return true;
   } catch (error) {
     signal.throwIfAborted();

@@ -1,6 +1,7 @@
 // Starts a VM: from the memory of a template when there is one, else by a boot; then it is told who it is. Whatever way it
 // came up, a failure leaves nothing running and the reason in its record.
 import { vmPaths } from "../config/paths.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
 import type { VmRow } from "../state/vms.ts";
@@ -37,6 +38,7 @@ export async function startVm(
   starting.set(row.id, cut);
   try {
     if (row.state !== "starting") state.vms.update(row.id, { state: "starting", reason: "" });
+    crashPoint("start.recorded");
     const both = AbortSignal.any([progress.signal, cut.signal]);
     await bringUp(context, row, withSignal(progress, both), { clock: new PhaseClock(), ...options });
   } catch (thrown) {
@@ -67,6 +69,7 @@ async function bringUp(
     options.disks ?? ensureBlankDisks(context, row, { signal }),
   ]);
   clock.end("prepare");
+  crashPoint("start.prepared");
 
   const image = context.images.resolve(row.imageId);
   const identity = newIdentity(row, keys);
@@ -94,6 +97,7 @@ async function bringUp(
     lastStart,
     fingerprint,
   });
+  crashPoint("start.running");
   undo.move();
   context.sessions.adopt(up.machine, up.agent);
   // What stands here at the end is told to who asked for the start.

@@ -1,5 +1,6 @@
 // Ends a running VM: cleanly through its agent, by force when that takes too long, or at once.
 import { deadline, orAborted } from "../lib/abort.ts";
+import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { VmRow } from "../state/vms.ts";
@@ -29,6 +30,7 @@ export async function stopVm(context: VmContext, row: VmRow, progress: Progress)
     progress.stage("shutdown");
     session.ending = true;
     context.state.vms.update(row.id, { state: "stopping" });
+    crashPoint("stop.recorded");
     const [graceMs, stopTimeoutMs] = limits(context, row);
     const mainGraceMs = mainShare * context.settings.stopTimeoutMs;
     using limit = deadline(
@@ -39,7 +41,9 @@ export async function stopVm(context: VmContext, row: VmRow, progress: Progress)
     try {
       const agent = await orAborted(session.agent, limit.signal);
       await agent.shutdown({ graceMs, mainGraceMs, signal: limit.signal });
+      crashPoint("stop.asked");
       await orAborted(session.machine.exited, limit.signal);
+      crashPoint("stop.powered-off");
     } catch (error) {
       context.log.warn("clean shutdown failed; ending the VMM", { vm: row.id, error: toBangerError(error).message });
     }
@@ -73,12 +77,16 @@ export async function killVm(context: VmContext, row: VmRow): Promise<void> {
   if (session !== undefined) {
     session.ending = true;
     await session.machine.kill();
+    crashPoint("stop.ended");
     context.sessions.drop(row.id);
   }
   // Before the record: memory that is there belongs to a VM that is paused.
   await spendPausedMemory(context.paths, row.id);
+  crashPoint("stop.memory-spent");
   await removeLeftovers(context.paths, row.id);
+  crashPoint("stop.memory-removed");
   if (row.state !== "created") context.state.vms.update(row.id, { state: "stopped", reason: "", bootId: null });
+  crashPoint("stop.done");
 }
 
 const neverAborted = new AbortController().signal;

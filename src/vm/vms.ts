@@ -13,7 +13,7 @@ import type { VmRow } from "../state/vms.ts";
 import { Activity } from "./activity.ts";
 import type { VmContext } from "./context.ts";
 import { VmChanges } from "./changes.ts";
-import { nextAddress } from "./addresses.ts";
+import { giveAddresses } from "./addresses.ts";
 import { createVm, type CreateRequest } from "./create.ts";
 import { vmDisk, writableSerials } from "./disk-files.ts";
 import { Forwards } from "./forward/forwards.ts";
@@ -84,11 +84,9 @@ export class Vms {
     await forwards.sweep();
     await recoverVms(this.#context, options);
     await recoverSnapshots(this.#context);
-    for (const { id, address } of state.vms.list()) {
-      if (address === null && addresses !== undefined)
-        state.vms.update(id, { address: nextAddress(addresses, state.vms) });
-    }
-    await Promise.all(state.vms.list().map(({ id }) => forwards.settle(id)));
+    if (addresses !== undefined) giveAddresses(addresses, state.vms);
+    const withForwards = state.vms.list().filter((row) => row.forwards.length > 0);
+    await Promise.all(withForwards.map(({ id }) => forwards.settle(id)));
   }
 
   /** Ends every machine at once and records nothing: for a home that was deleted, with the machines' disks. */

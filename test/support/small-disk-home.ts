@@ -53,6 +53,11 @@ export class SmallDiskHome extends Home {
     return join(`/proc/${this.#holder.pid}/root`, this.path);
   }
 
+  /** A process in the mount namespace that has the small disk. */
+  get namespacePid(): number | undefined {
+    return this.#holder.pid;
+  }
+
   protected override command(args: readonly string[]): [string, ...string[]] {
     return ["nsenter", `--mount=/proc/${this.#holder.pid}/ns/mnt`, ...super.command(args)];
   }

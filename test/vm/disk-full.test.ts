@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { VmRecord } from "../../src/api/records.ts";
 import { finished, type Ran, smallVm } from "../support/home.ts";
 import { seedHome } from "../support/seed.ts";
 import { SmallDiskHome } from "../support/small-disk-home.ts";
@@ -147,6 +148,32 @@ describe("VMs on a full disk", { concurrency: false }, () => {
       (await home.ok(["vm", "exec", "web", "--", "stat", "-c", "%s", "/root/data"])).stdout,
       `${160 * 65536}\n`,
     );
+    assert.equal((await status()).pid, pid);
+  });
+
+  test("set, rename, label and forward: the error says so, and the VM is as before until there is room", async () => {
+    const before = await home.json<VmRecord>(["vm", "show", "web"]);
+    const changes = [
+      ["vm", "set", "web", "--disk-size", "300M"],
+      ["vm", "rename", "web", "other"],
+      ["vm", "label", "web", "colour=red"],
+      ["vm", "forward", "web", "127.0.0.1:0:80"],
+    ];
+    {
+      using _filler = await home.fill(0);
+      for (const change of changes) isDiskFull(await home.run(change));
+      const now = await home.json<VmRecord>(["vm", "show", "web"]);
+      const facts = ({ name, spec, labels, forwards, state, bootId }: VmRecord) => {
+        return { name, spec, labels, forwards, state, bootId };
+      };
+      assert.deepEqual(facts(now), facts(before));
+      assert.deepEqual(await home.json(["vm", "forward", "web", "--list"]), []);
+    }
+    // The new name comes last: all of them speak of the old one.
+    for (const change of changes.toSorted((a, b) => Number(a[1] === "rename") - Number(b[1] === "rename"))) {
+      await home.ok(change);
+    }
+    assert.equal((await home.json<VmRecord>(["vm", "show", "other"])).spec.diskBytes, 300 * mib);
     assert.equal((await status()).pid, pid);
   });
 });

@@ -39,6 +39,7 @@ func TestParsePlanRefuses(t *testing.T) {
 		"environment":     func(r *agentv1.ConfigureRequest) { r.Environment = []string{"=x"} },
 		"default_workdir": func(r *agentv1.ConfigureRequest) { r.DefaultWorkdir = "app" },
 		"directories":     func(r *agentv1.ConfigureRequest) { r.Directories = []string{"/data", "data"} },
+		"git_identity":    func(r *agentv1.ConfigureRequest) { r.GitIdentity = &agentv1.GitIdentity{Name: "a\nb"} },
 		"network":         func(r *agentv1.ConfigureRequest) { r.Network.AddressCidr = "10.0.2.15" },
 	}
 	for want, spoil := range cases {

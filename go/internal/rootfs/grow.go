@@ -22,6 +22,8 @@ const (
 	sectorBytes   = 512
 	// The kernel hears of a new size by an interrupt.
 	newSizePause = 2 * time.Millisecond
+	// A start does not wait longer for a file system to grow: it is in use meanwhile. Terabytes take a while where the machine is emulated.
+	growPatience = 5 * time.Second
 )
 
 // Grow makes the file systems as large as their disks, once those have at least the sizes given; 0 is any size.
@@ -113,8 +115,17 @@ func growOnMount(device, mountPoint string) error {
 	if err != nil {
 		return err
 	}
-	defer directory.Close()
-	return resize(directory, uint64(deviceBytes))
+	grown := make(chan error, 1)
+	go func() {
+		defer directory.Close()
+		grown <- resize(directory, uint64(deviceBytes))
+	}()
+	select {
+	case err := <-grown:
+		return err
+	case <-time.After(growPatience):
+		return nil
+	}
 }
 
 // fileSystemBytes reads the size of an ext4 file system from its superblock.

@@ -1,27 +1,31 @@
 // Text of unknown origin to stdout as it comes: made safe on a terminal, byte for byte otherwise.
 import type { Readable } from "node:stream";
-import { printable } from "./sanitise.ts";
+import { safeText } from "./safe-text.ts";
 import type { OutputStream, Terminal } from "./terminal.ts";
 
-/** Copies to the end. With --json the whole text is one object `{"text": ...}`. */
-export async function copyText(source: Readable, terminal: Terminal): Promise<void> {
-  if (!terminal.json && terminal.stdout.isTTY !== true) {
-    for await (const chunk of source) await writeAll(terminal.stdout, chunk as Buffer);
-    return;
-  }
+/** Copies to the end. With --json the whole text is one object `{"text": ...}`; with `follow` one on a line for each piece. */
+export async function copyText(source: Readable, terminal: Terminal, { follow = false } = {}): Promise<void> {
+  if (terminal.json) return await copyJson(source, terminal, follow);
+  const { stdout } = terminal;
+  const safe = stdout.isTTY === true ? safeText() : undefined;
+  for await (const chunk of source) await writeAll(stdout, safe?.push(chunk as Buffer) ?? (chunk as Buffer));
+  if (safe !== undefined) await writeAll(stdout, safe.end());
+}
+
+async function copyJson(source: Readable, terminal: Terminal, follow: boolean): Promise<void> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of source) {
-    const piece = decoder.decode(chunk as Buffer, { stream: true });
-    if (terminal.json) text += piece;
-    // A console ends its lines with CR LF: the CR is no attack and no information.
-    else await writeAll(terminal.stdout, printable(piece.replaceAll("\r\n", "\n")));
+    text += decoder.decode(chunk as Buffer, { stream: true });
+    if (!follow) continue;
+    terminal.print(JSON.stringify({ text }));
+    text = "";
   }
-  if (terminal.json) terminal.printJson({ text: text + decoder.decode() });
+  if (!follow) terminal.printJson({ text: text + decoder.decode() });
 }
 
 /** Resolves when the stream has taken the bytes, so a slow reader slows the source. */
-export async function writeAll(stream: OutputStream, data: Uint8Array | string): Promise<void> {
+async function writeAll(stream: OutputStream, data: Uint8Array | string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const write = stream.write as (data: string | Uint8Array, done: (error?: Error | null) => void) => unknown;
   write.call(stream, data, (error) => (error === undefined || error === null ? resolve() : reject(error)));

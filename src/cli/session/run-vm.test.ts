@@ -202,6 +202,13 @@ describe("vm exec", () => {
     assert.deepEqual(params?.["environment"], ["A=b c", "TOKEN=t"]);
   });
 
+  test("a guest's control characters reach a terminal only in a session that has one", async () => {
+    const shown = await exec(["-T", "box", "x"], { terminal: true });
+    assert.deepEqual([shown.code, shown.stdout, shown.stderr], [42, "o\\x00\\x1b", "err"]);
+    assert.equal((await exec(["-t", "box", "x"], { terminal: true })).stdout, "o\0\x1b");
+    assert.equal((await exec(["box", "x"])).stdout, "o\0\x1b");
+  });
+
   test("a command that is not there is 127, as in a shell", async () => {
     const missing = () => {
       throw new BangerError("exec.not-found", 'command "nope": not found');

@@ -1,8 +1,11 @@
 // A command or login shell in a VM on the standard streams of this process.
+import type { Writable } from "node:stream";
+import { finished } from "node:stream/promises";
 import type { ParamsOf } from "../../api/methods.ts";
 import { exec, type RemoteProcess } from "../../sdk/exec.ts";
 import type { Client } from "../../sdk/client.ts";
 import type { CliContext } from "../context.ts";
+import { safeOutput } from "../output/safe-text.ts";
 import { enterRawMode } from "./raw-mode.ts";
 
 export interface SessionRequest {
@@ -44,10 +47,11 @@ export async function runSession(context: CliContext, client: Client, request: S
   const forwardsInput = hasInput || terminal || request.interactive === true;
   const stdin = forwardsInput ? streams.stdin() : undefined;
   using _raw = terminal && streams.stdinIsTty ? enterRawMode(streams.stdin(), interrupts) : undefined;
+  await using output = outputs(context, terminal);
   const remote = await exec(client, execParams(request, terminal ? terminalSize(context) : undefined), {
     ...(stdin === undefined ? {} : { stdin }),
-    stdout: streams.stdout,
-    stderr: streams.stderr,
+    stdout: output.stdout,
+    stderr: output.stderr,
     signal: interrupts.signal,
   });
   request.onStarted?.();
@@ -55,6 +59,21 @@ export async function runSession(context: CliContext, client: Client, request: S
   using _interrupt = interrupts.handleOnce(() => remote.kill(interruptNumber));
   const { code } = await remote.exited;
   return code;
+}
+
+/** A terminal gets a guest's control characters in a session of its own only. Disposing waits until all is written. */
+function outputs({ streams }: CliContext, terminal: boolean): AsyncDisposable & Record<"stdout" | "stderr", Writable> {
+  const safe = (stream: Writable & { readonly isTTY?: boolean }) =>
+    !terminal && stream.isTTY === true ? safeOutput(stream) : stream;
+  const [stdout, stderr] = [safe(streams.stdout), safe(streams.stderr)];
+  return {
+    stdout,
+    stderr,
+    async [Symbol.asyncDispose]() {
+      const own = [stdout, stderr].filter((stream) => stream !== streams.stdout && stream !== streams.stderr);
+      await Promise.all(own.map((stream) => finished(stream.end())));
+    },
+  };
 }
 
 function execParams(

@@ -41,7 +41,7 @@ export async function runFake(argv: readonly string[], options: FakeOptions = {}
     if (reply === undefined) throw new BangerError("daemon.unreachable", `no reply for ${name}`);
     return await reply(params, signal);
   };
-  const stdin = new PassThrough();
+  const stdin = Object.assign(new PassThrough(), { setRawMode: () => stdin, isRaw: false });
   stdin.end(options.stdin ?? "");
   const code = await main(argv, {
     terminal: new Terminal(out.stream, err.stream, options.env ?? {}),

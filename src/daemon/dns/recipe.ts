@@ -31,7 +31,7 @@ export function recipeFor(resolver: Recipe["resolver"], port: number, systemdVer
         resolver,
         files: [{ path: "/etc/dnsmasq.d/banger.conf", content: server }],
         commands: [["systemctl", "restart", "dnsmasq"]],
-        notes: ["dnsmasq.conf must have the line: conf-dir=/etc/dnsmasq.d/,*.conf (Debian's and Fedora's have it)"],
+        notes: ["dnsmasq must read /etc/dnsmasq.d: the service of Debian and the dnsmasq.conf of Fedora say so"],
       };
     case "NetworkManager":
       return {

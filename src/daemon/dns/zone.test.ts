@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { silentLogger } from "../../lib/log.ts";
+import { Dns } from "./dns.ts";
 import { openDnsServer } from "./server.ts";
 import { answer } from "./zone.ts";
 
@@ -132,11 +133,21 @@ describe("the server", { concurrency: false }, () => {
     assert.deepEqual(codes, [0, 3]);
   });
 
-  test("a port that is taken is said", async () => {
+  test("a port that is taken is said, and costs nothing but the names", async () => {
     await assert.rejects(openDnsServer({ port, lookup, log: silentLogger }), {
       code: "port.in-use",
       message: new RegExp(`no DNS on port ${port} of 127.0.0.1`),
     });
+    for (const [wanted, problem] of [
+      [port, /no DNS on port/],
+      [0, /switched off/],
+    ] as const) {
+      await using dns = new Dns({ port: wanted, lookup, log: silentLogger });
+      await dns.begin();
+      const status = await dns.status();
+      assert.equal(status.listening, false);
+      assert.match(status.problem, problem);
+    }
   });
 
   test("20,000 packets of garbage, and it answers", async (context) => {

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { ForwardState, NewForward } from "../../api/forward-methods.ts";
 import type { Forward } from "../../api/records.ts";
 import { deadline, orAborted } from "../../lib/abort.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { parseEndpoint, type Endpoint } from "../../lib/endpoint.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -91,6 +92,7 @@ export class Forwards {
         throw new BangerError("vm.wrong-state", `VM "${row.name}" has ended meanwhile`);
       }
       this.#parts.table.update(row.id, { forwards: [...now.forwards, ...made] });
+      crashPoint("forward.recorded");
     } finally {
       await this.settle(row.id);
     }
@@ -100,6 +102,7 @@ export class Forwards {
   async remove(row: VmRow, gone: readonly Forward[]): Promise<void> {
     const listens = new Set(gone.map(({ listen }) => listen));
     this.#parts.table.update(row.id, { forwards: row.forwards.filter(({ listen }) => !listens.has(listen)) });
+    crashPoint("forward.unrecorded");
     await this.settle(row.id);
   }
 
@@ -203,6 +206,7 @@ export class Forwards {
     ({ listen } = listener);
     const bound: Bound = { ...forward, listen, listener, problem: "" };
     this.#of(vmId).bound.set(listen, bound);
+    crashPoint("forward.bound");
     return bound;
   }
 

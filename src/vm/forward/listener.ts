@@ -20,8 +20,12 @@ export async function listenOn(endpoint: Endpoint, onConnection: (socket: Socket
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
   server.on("connection", onConnection);
   try {
-    server.listen("path" in endpoint ? { path: endpoint.path } : { ...endpoint, exclusive: true, backlog: 511 });
-    await once(server, "listening");
+    await bound(server, endpoint).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EADDRINUSE" || !("path" in endpoint)) throw error;
+      // A daemon that was killed before it could record what it listens on has left it.
+      await removeStaleSocket(endpoint.path);
+      await bound(server, endpoint);
+    });
     if ("path" in endpoint) chmodSync(endpoint.path, 0o600);
   } catch (error) {
     server.close();
@@ -30,6 +34,11 @@ export async function listenOn(endpoint: Endpoint, onConnection: (socket: Socket
   // A single connection that could not be accepted, for want of file descriptors: the next one may be.
   server.on("error", () => {});
   return { listen: formatEndpoint(withPort(endpoint, server)), [Symbol.dispose]: () => void server.close() };
+}
+
+async function bound(server: Server, endpoint: Endpoint): Promise<void> {
+  server.listen("path" in endpoint ? { path: endpoint.path } : { ...endpoint, exclusive: true, backlog: 511 });
+  await once(server, "listening");
 }
 
 function withPort(endpoint: Endpoint, server: Server): Endpoint {

@@ -18,6 +18,7 @@ import { buffer } from "node:stream/consumers";
 import type { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import type { FileSync } from "../../config/file-sync.ts";
+import { BangerError } from "../../lib/errors.ts";
 import { createLogger, silentLogger } from "../../lib/log.ts";
 import { quietProgress } from "../../lib/progress.ts";
 import { createHostFiles } from "./host-files.ts";
@@ -131,6 +132,39 @@ describe("file_sync", () => {
 
   test("nothing configured: the guest is not even asked", async () => {
     assert.equal(await copy(), undefined);
+  });
+});
+
+describe("a guest that does not take the files", () => {
+  const offer = async (refuse: (tar: Readable) => Promise<never>) => {
+    const fileSync = [{ host: "~/file", guest: "~/file", mode: 0o600 }];
+    const files = createHostFiles({ fileSync, gitIdentity: false, log: silentLogger, home, env: {} });
+    return await files.copy({ writeTar: (_directory, tar) => refuse(tar) }, quietProgress(signal));
+  };
+
+  test("starts all the same, and its reason is told", async () => {
+    writeFileSync(join(home, "file"), "x");
+    const told = await offer(async (tar) => {
+      await buffer(tar);
+      throw new BangerError("file.failed", 'entry "file": no space left on device');
+    });
+    assert.equal(told, 'not all files were copied: entry "file": no space left on device');
+    const gone = new BangerError("guest.unreachable", "gone");
+    await assert.rejects(
+      offer(async () => Promise.reject(gone)),
+      gone,
+    );
+  });
+
+  test("is not blamed for a file that went bad on this side", async () => {
+    writeFileSync(join(home, "file"), "x");
+    const swapped = offer(async (tar) => {
+      rmSync(join(home, "file"));
+      symlinkSync("/etc/hostname", join(home, "file"));
+      await buffer(tar);
+      throw new Error("not reached");
+    });
+    await assert.rejects(swapped, { code: "file.failed", message: /home\/file" cannot be copied: ELOOP/ });
   });
 });
 

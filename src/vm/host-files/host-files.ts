@@ -5,10 +5,10 @@ import { Readable } from "node:stream";
 import type { FileSync } from "../../config/file-sync.ts";
 import type { GitIdentity, GuestAgent } from "../../guest/agent.ts";
 import { deadline } from "../../lib/abort.ts";
-import { BangerError } from "../../lib/errors.ts";
+import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Progress } from "../../lib/progress.ts";
-import { collect } from "./collect.ts";
+import { collect, type HostFile } from "./collect.ts";
 import { createGitIdentity } from "./git-identity.ts";
 import { packFiles } from "./pack.ts";
 
@@ -21,7 +21,8 @@ export interface HostFiles {
   gitIdentity(options: { signal: AbortSignal }): Promise<GitIdentity | undefined>;
   /**
    * Copies the files of [[file_sync]] into a guest that is configured. Resolves with what people should know of it, which is what was
-   * left out and mostly empty; undefined: there are no such files. Throws `file.failed`, or what the agent's `writeTar` throws.
+   * left out and mostly empty; undefined: there are no such files. Throws `file.failed` for files that cannot be read, what the agent's
+   * `writeTar` throws when the session ends, or the signal's reason.
    */
   copy(agent: Pick<GuestAgent, "writeTar">, progress: Progress): Promise<string | undefined>;
 }
@@ -50,10 +51,38 @@ export function createHostFiles(options: HostFilesOptions): HostFiles {
       });
       const { files, warnings } = await collect(fileSync, home, limit.signal);
       if (warnings.length > 0) log.warn("not all files of file_sync were copied", { warnings });
-      if (files.length > 0) await agent.writeTar("/root", Readable.from(packFiles(files)), { signal: limit.signal });
+      const refusal = files.length === 0 ? "" : await write(agent, files, limit.signal);
+      if (refusal !== "") {
+        log.warn("a guest did not take the files of file_sync", { reason: refusal });
+        warnings.unshift(`not all files were copied: ${refusal}`);
+      }
       return told(warnings);
     },
   };
+}
+
+/**
+ * Resolves with the guest's reason not to write them, else with "": a VM whose disk is full, or that has a directory in place of a file,
+ * starts all the same. Throws for what this side cannot read, and for a guest that does not answer.
+ */
+async function write(
+  agent: Pick<GuestAgent, "writeTar">,
+  files: readonly HostFile[],
+  signal: AbortSignal,
+): Promise<string> {
+  const tar = Readable.from(packFiles(files));
+  let unread: Error | undefined;
+  tar.once("error", (error) => (unread = error));
+  try {
+    await agent.writeTar("/root", tar, { signal });
+    return "";
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (unread !== undefined) throw unread;
+    const { code, message } = toBangerError(thrown);
+    if (!["file.failed", "file.not-found", "guest.failed"].includes(code)) throw thrown;
+    return message;
+  }
 }
 
 function told(warnings: readonly string[]): string {

@@ -4,6 +4,7 @@ import { rename, rm } from "node:fs/promises";
 import { readChain, virtualSize } from "../../disk/chain.ts";
 import { flattenChain } from "../../disk/flatten.ts";
 import { createLayer } from "../../disk/layer.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { syncDirectory } from "../../lib/files.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles, writableSerials, type WritableSerial } from "../disk-files.ts";
@@ -36,6 +37,7 @@ export async function compactSnapshot(
   using _below = pins.hold(row.parentId);
   for (const serial of writableSerials) await compactDisk(context, id, serial, signal);
   state.snapshots.update(id, { parentId: null });
+  crashPoint("compact.recorded");
   context.log.info("merged the layers of a snapshot", { snapshot: id });
   // A machine that is starting may have read the old names and open them only now: wait until it runs.
   const names = new Set(vmsAbove(state, id));
@@ -60,10 +62,13 @@ async function compactDisk(context: VmContext, id: string, serial: WritableSeria
   const layered = files.disk(serial, "qcow2");
   const whole = files.disk(serial, "raw");
   if (!existsSync(whole)) await flattenChain(layered, "qcow2", whole, { signal });
+  crashPoint("compact.whole-made");
   const staging = `${layered}.new`;
   await rm(staging, { force: true });
   const backing = { path: whole, format: "raw" } as const;
   await createLayer(staging, { sizeBytes: await virtualSize(layered, "qcow2"), backing }, { signal });
+  crashPoint("compact.layer-staged");
   await rename(staging, layered);
+  crashPoint("compact.layer-replaced");
   await syncDirectory(files.dir);
 }

@@ -1,8 +1,10 @@
 // `vm.create` from a snapshot instead of an image.
 import type { ParamsOf } from "../../api/methods.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { newId, newName } from "../../lib/ids.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { undone } from "../../lib/undo.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { lifetimeOf } from "../last-use.ts";
@@ -62,10 +64,10 @@ export async function createFromSnapshot(
   if (!start) return row;
   try {
     await goOnFrom(context, row, origin, progress);
+    crashPoint("create.goes-on");
     return autoRemove ? row : context.state.vms.update(row.id, { autoRemove });
   } catch (error) {
     const now = context.state.vms.get(row.id);
-    if (now !== undefined) await removeVm(context, now);
-    throw error;
+    throw now === undefined ? error : await undone(error, () => removeVm(context, now));
   }
 }

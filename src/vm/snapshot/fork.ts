@@ -1,8 +1,10 @@
 // New VMs from one snapshot: all of them or none.
 import { availableParallelism } from "node:os";
 import { orAborted } from "../../lib/abort.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { undone } from "../../lib/undo.ts";
 import type { SnapshotRow } from "../../state/snapshots.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
@@ -87,13 +89,15 @@ export async function forkAll(
     if (settled.some((each) => each.status === "rejected")) throw stop.signal.reason;
     if (taking !== undefined) await orAborted(taking.taken, progress.signal);
     progress.signal.throwIfAborted();
+    crashPoint("fork.all-running");
     context.state.transaction(() => {
       for (const { id } of made.values()) {
         if (context.state.vms.get(id)?.autoRemove === true) context.state.vms.update(id, { autoRemove: false });
       }
     });
-  } catch (thrown) {
-    await removeAll(context, [...made.values()]);
+    crashPoint("fork.kept");
+  } catch (failure) {
+    const thrown = await undone(failure, ...[...made.values()].map((row) => () => removeOne(context, row)));
     const error = toBangerError(thrown);
     throw names.length === 1 || error.code === "cancelled"
       ? thrown
@@ -106,12 +110,10 @@ export async function forkAll(
   return inOrder.flatMap(([, row]) => context.state.vms.get(row.id) ?? []);
 }
 
-async function removeAll(context: VmContext, rows: readonly VmRow[]): Promise<void> {
-  for (const row of rows) {
-    using _lock = await context.locks.acquire(row.id, neverAborted);
-    const now = context.state.vms.get(row.id);
-    if (now !== undefined) await removeVm(context, now);
-  }
+async function removeOne(context: VmContext, row: VmRow): Promise<void> {
+  using _lock = await context.locks.acquire(row.id, neverAborted);
+  const now = context.state.vms.get(row.id);
+  if (now !== undefined) await removeVm(context, now);
 }
 
 /**

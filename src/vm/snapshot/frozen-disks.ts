@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import { type Paths, vmPaths } from "../../config/paths.ts";
 import { virtualSize } from "../../disk/chain.ts";
 import { createLayer } from "../../disk/layer.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { ensureDirectory, syncDirectory } from "../../lib/files.ts";
 import type { VmRow } from "../../state/vms.ts";
@@ -35,6 +36,7 @@ export async function linkDisks(paths: Paths, vm: DiskOwner, snapshotId: string)
   for (const serial of writableSerials) {
     const { path, format } = vmDisk(paths, vm, serial);
     await link(path, files.disk(serial, format));
+    crashPoint("snapshot.disk-linked");
   }
   await syncDirectory(files.dir);
 }
@@ -59,6 +61,7 @@ export async function makeTops(
       const backing = frozenDisk(paths, owner.baseSnapshotId, serial);
       const { path } = vmDisk(paths, owner, serial);
       await createLayer(path, { sizeBytes: await virtualSize(backing.path, backing.format), backing }, options);
+      crashPoint("snapshot.layer-made");
       return { serial, path };
     }),
   );
@@ -103,5 +106,6 @@ export async function removeStaleDisks(paths: Paths, vm: DiskOwner): Promise<voi
   for (const name of await readdir(dir)) {
     if (!diskName.test(name) || named.has(name)) continue;
     await unlink(join(dir, name));
+    crashPoint("snapshot.old-disk-removed");
   }
 }

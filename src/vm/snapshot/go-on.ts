@@ -1,6 +1,7 @@
 // Starts a VM from a snapshot: its guest wakes up frozen and becomes this VM before any process of it runs.
 import { vmPaths } from "../../config/paths.ts";
 import { deadline, orAborted } from "../../lib/abort.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import type { GuestAgent } from "../../guest/agent.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import { withSignal, type Progress } from "../../lib/progress.ts";
@@ -104,6 +105,7 @@ async function restore(
   if (taking === undefined) await greetFrozen(agent, snapshot.vmId, { signal });
   clock.end("hello");
   const steps = await agent.thaw({ identity, signal });
+  crashPoint("fork.thawed");
   clock.end("configure");
   if (taking !== undefined) await orAborted(taking.taken, signal);
   signal.throwIfAborted();
@@ -119,6 +121,7 @@ async function restore(
     fingerprint: snapshot.fingerprint,
     ...(keep ? { autoRemove: false } : {}),
   });
+  crashPoint("fork.running");
   undo.move();
   context.sessions.adopt(machine, agent);
   progress.stage("ready");

@@ -1,4 +1,5 @@
 // Puts a VM back to one of its snapshots: other disks, and memory when there is any. What came after is lost.
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import type { VmRow } from "../../state/vms.ts";
@@ -34,16 +35,22 @@ export async function restoreInPlace(
   const { snapshot } = origin;
   const next = above(row, snapshot.id);
   progress.stage("restore", snapshot.name ?? snapshot.id);
-  try {
+  {
+    await using undo = new AsyncDisposableStack();
+    undo.defer(async () => {
+      const left = state.vms.get(row.id);
+      if (left !== undefined) await removeStaleDisks(paths, left);
+    });
     await makeTops(paths, { ...row, ...next, baseSnapshotId: snapshot.id }, { signal: progress.signal });
+    crashPoint("restore.layers-made");
     progress.signal.throwIfAborted();
     await killVm(context, row);
+    crashPoint("restore.ended");
     state.vms.update(row.id, { ...next, spec: snapshot.spec, workspace: snapshot.workspace });
-  } finally {
-    const now = state.vms.get(row.id);
-    if (now !== undefined) await removeStaleDisks(paths, now);
+    crashPoint("restore.disks-named");
   }
   const now = state.vms.get(row.id);
+  crashPoint("restore.cleaned");
   if (now === undefined || snapshot.fingerprint === null) return;
   await goOnFrom(context, now, origin, progress);
 }

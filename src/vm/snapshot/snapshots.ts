@@ -1,6 +1,7 @@
 // All snapshots of one home: finds what is meant, takes locks, runs the verb, shows the record.
 import type { ParamsOf, ResultOf } from "../../api/methods.ts";
 import type { SnapshotRecord, VmRecord } from "../../api/records.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Progress } from "../../lib/progress.ts";
@@ -64,6 +65,7 @@ export class Snapshots {
   /** Nobody can ask for it any more; memory goes at once, disks when nothing rests on them. */
   async delete(reference: string, _options: { signal: AbortSignal }): Promise<void> {
     this.#context.state.snapshots.update(this.#find(reference).id, { name: null });
+    crashPoint("snapshot.name-removed");
     await sweepSnapshots(this.#context);
   }
 

@@ -1,6 +1,7 @@
 // Holds a guest still for something, and lets it go on whatever came of that.
 import type { GuestAgent } from "../../guest/agent.ts";
 import { deadline, orAborted } from "../../lib/abort.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
@@ -36,8 +37,10 @@ export async function standingStill(
   parts.sessions.hold(row.id);
   try {
     await freeze(agent, options);
+    crashPoint("snapshot.frozen");
     sinceMs = performance.now();
     await machine.pause();
+    crashPoint("snapshot.stopped");
     await body();
   } finally {
     await goOn(parts, row, session, agent);
@@ -63,6 +66,7 @@ async function goOn(parts: Parts, row: VmRow, session: Session, agent: GuestAgen
   try {
     // Once more: a VMM that did not answer in time may have been busy.
     await session.machine.resume().catch(() => session.machine.resume());
+    crashPoint("snapshot.cpus-continued");
     parts.sessions.release(row.id);
     try {
       await agent.thaw({ signal });

@@ -1,8 +1,10 @@
 // New VMs that go on from a snapshot: their rows and files, before anything of them runs.
 import type { Forward } from "../../api/records.ts";
 import { vmPaths } from "../../config/paths.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { ensureDirectory, removeInside } from "../../lib/files.ts";
 import { newId } from "../../lib/ids.ts";
+import { undone } from "../../lib/undo.ts";
 import { generateHostKey } from "../../ssh/host-key.ts";
 import { writeKnownHosts } from "../../ssh/known-hosts.ts";
 import type { SnapshotRow } from "../../state/snapshots.ts";
@@ -45,11 +47,13 @@ export async function makeSuccessor(
   const lock = await context.locks.acquire(id, options.signal);
   try {
     await ensureDirectory(dir);
+    crashPoint("fork.directory-made");
     const files = await Promise.allSettled([
       makeTops(paths, disks, options),
       writeKnownHosts(dir, id, hostKey.publicLine),
     ]);
     for (const one of files) if (one.status === "rejected") throw one.reason;
+    crashPoint("fork.files-made");
     options.signal.throwIfAborted();
     const row: VmRow = {
       ...plainVm,
@@ -78,10 +82,13 @@ export async function makeSuccessor(
     };
     row.address = nextAddress(context.addresses, state.vms);
     state.vms.insert(row);
+    crashPoint("fork.recorded");
     return { row, [Symbol.dispose]: () => lock[Symbol.dispose]() };
   } catch (error) {
-    await removeInside(paths.vmsDir, dir);
-    lock[Symbol.dispose]();
-    throw error;
+    throw await undone(
+      error,
+      () => removeInside(paths.vmsDir, dir),
+      () => lock[Symbol.dispose](),
+    );
   }
 }

@@ -1,5 +1,6 @@
 // Removes what of snapshots nobody can ask for and nothing rests on.
 import { rm } from "node:fs/promises";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { removeInside } from "../../lib/files.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles } from "../disk-files.ts";
@@ -18,6 +19,7 @@ export async function sweepSnapshots(context: SweepContext): Promise<void> {
       if (row.name !== null || row.fingerprint === null || pins.has(row.id)) continue;
       // Files first: on a full disk the record can only be changed when they have given room back. Nobody asks for such a row.
       await removeMemory(context, row.id);
+      crashPoint("sweep.memory-removed");
       // A sweep that runs beside this one may have removed it meanwhile.
       if (state.snapshots.get(row.id) !== undefined) state.snapshots.update(row.id, { fingerprint: null });
     }
@@ -27,7 +29,9 @@ export async function sweepSnapshots(context: SweepContext): Promise<void> {
       for (const { id } of unused) {
         // A sweep that runs beside this one may have been first.
         if (!state.snapshots.remove(id)) continue;
+        crashPoint("sweep.unrecorded");
         await removeInside(context.paths.snapshotsDir, snapshotFiles(context.paths, id).dir);
+        crashPoint("sweep.files-removed");
       }
     }
   } catch (error) {

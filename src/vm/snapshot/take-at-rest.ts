@@ -8,6 +8,7 @@ import { ensureBlankDisks } from "../machine-spec.ts";
 import { readPausedMemory } from "../paused-memory.ts";
 import { above, linkDisks, makeTops, removeStaleDisks } from "./frozen-disks.ts";
 import type { TakeRequest } from "./take.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 
 /** What only the taking knows of a snapshot. */
 export type Taken = Pick<SnapshotRow, "fingerprint" | "pausedMs">;
@@ -17,17 +18,18 @@ export async function takeAtRest(context: VmContext, row: VmRow, request: TakeRe
   const { paths, state } = context;
   const { signal } = request.progress;
   await ensureBlankDisks(context, row, { signal });
-  try {
-    const fingerprint = row.state === "paused" ? await linkPausedMemory(context, row.id, request.id) : null;
-    await linkDisks(paths, row, request.id);
-    const next = above(row, request.id);
-    await makeTops(paths, { ...row, ...next, baseSnapshotId: request.id }, { signal });
-    signal.throwIfAborted();
-    state.vms.update(row.id, next);
-    return { fingerprint, pausedMs: 0 };
-  } finally {
-    await removeStaleDisks(paths, state.vms.get(row.id) ?? row);
-  }
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => removeStaleDisks(paths, state.vms.get(row.id) ?? row));
+  const fingerprint = row.state === "paused" ? await linkPausedMemory(context, row.id, request.id) : null;
+  crashPoint("snapshot.memory-linked");
+  await linkDisks(paths, row, request.id);
+  const next = above(row, request.id);
+  await makeTops(paths, { ...row, ...next, baseSnapshotId: request.id }, { signal });
+  crashPoint("snapshot.layers-made-at-rest");
+  signal.throwIfAborted();
+  state.vms.update(row.id, next);
+  crashPoint("snapshot.disks-named-at-rest");
+  return { fingerprint, pausedMs: 0 };
 }
 
 async function linkPausedMemory(context: VmContext, vmId: string, snapshotId: string): Promise<string | null> {

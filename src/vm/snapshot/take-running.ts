@@ -2,8 +2,9 @@
 //
 // The record names the new disks before the machine has them. Until the switch they are empty layers above the file that the
 // machine still writes to, so both names show the same content: whenever the daemon, the machine or the host ends, the record is right.
-import { deadline } from "../../lib/abort.ts";
-import { BangerError } from "../../lib/errors.ts";
+import { deadline, orAborted } from "../../lib/abort.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
+import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles } from "../disk-files.ts";
@@ -19,6 +20,8 @@ import type { TakeRequest } from "./take.ts";
 
 /** The VMM may take this long for what it does while the guest stands still, in milliseconds. */
 const captureTimeoutMs = 120_000;
+/** A machine that does not answer because it has ended is seen as ended within this. */
+const endTimeoutMs = 5_000;
 
 /** See `takeSnapshot`. Whatever happens, the guest runs afterwards, or stands still when it did before. */
 export async function takeRunning(
@@ -58,11 +61,13 @@ export async function takeRunning(
   if (disks.status === "rejected") throw disks.reason;
   if (fingerprint.status === "rejected") throw fingerprint.reason;
 
+  crashPoint("snapshot.layers-made");
   const { own, usable } = fingerprint.value;
   const { row, next, tops } = disks.value;
   // What is to be kept, or can only be booted, must have all on its disks.
   const sync = request.name !== null || !usable;
   state.vms.update(row.id, next);
+  crashPoint("snapshot.disks-named");
   const pausedMs = await standingStill(context, row, session, { sync, signal }, async () => {
     const slow = `the VMM took longer than ${captureTimeoutMs / 1000} s`;
     using limit = deadline(signal, captureTimeoutMs, () => new BangerError("snapshot.failed", slow));
@@ -72,8 +77,10 @@ export async function takeRunning(
       machine.switchDisks(tops).then(() => taking?.switchedDisks()),
     ]);
     for (const one of both) if (one.status === "rejected") throw one.reason;
+    crashPoint("snapshot.captured");
     taking?.capturedMemory();
   });
+  crashPoint("snapshot.going-on");
   return { fingerprint: own, pausedMs };
 }
 
@@ -105,8 +112,21 @@ async function tidyDisks(context: VmContext, vmId: string, session: Session): Pr
     const now = context.state.vms.get(vmId);
     if (now === undefined) return;
     const runs = context.sessions.get(vmId) === session && !session.ending;
-    await removeStaleDisks(context.paths, runs ? await adoptDisks(context, now, session.machine) : now);
+    await removeStaleDisks(context.paths, runs ? await trueDisks(context, now, session) : now);
   } catch (error) {
     context.log.error("the disks of a VM could not be put right", { vm: vmId, error });
   }
 }
+
+/** Of a machine that may have ended just now, which is then the reason why the snapshot failed. */
+async function trueDisks(context: VmContext, row: VmRow, { machine }: Session): Promise<VmRow> {
+  try {
+    return await adoptDisks(context, row, machine);
+  } catch (error) {
+    using limit = deadline(neverAborted, endTimeoutMs, () => toBangerError(error));
+    await orAborted(machine.exited, limit.signal);
+    return context.state.vms.get(row.id) ?? row;
+  }
+}
+
+const neverAborted = new AbortController().signal;

@@ -1,5 +1,6 @@
 // Takes a snapshot of a VM in whatever state it is: a row, a directory with frozen disks, and memory when there is any.
 import { mkdir, open } from "node:fs/promises";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { syncDirectory } from "../../lib/files.ts";
 import type { Progress } from "../../lib/progress.ts";
@@ -44,15 +45,19 @@ export async function takeSnapshot(context: VmContext, row: VmRow, request: Take
 
   progress.stage("snapshot", row.name);
   state.snapshots.insert(emptySnapshot(row, request));
+  crashPoint("snapshot.recorded");
   try {
     await mkdir(snapshotFiles(paths, id).dir, { mode: 0o700 });
+    crashPoint("snapshot.directory-made");
     const taken =
       session === undefined
         ? await takeAtRest(context, row, request)
         : await takeRunning(context, row, session, request);
+    crashPoint("snapshot.taken");
     if (request.name !== null) {
       progress.stage("flush", request.name);
       await flush(context, id, taken.fingerprint !== null);
+      crashPoint("snapshot.flushed");
     }
     return state.snapshots.update(id, { ...taken, complete: true });
   } catch (error) {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Paths } from "../../config/paths.ts";
 import { shakeHands } from "../../guest/handshake.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, diskFull } from "../../lib/errors.ts";
 import { removeInside } from "../../lib/files.ts";
 import { newId } from "../../lib/ids.ts";
@@ -61,19 +62,21 @@ export async function makeTemplate(
   progress.stage("boot", `${shape.vcpus} vcpu, ${shape.memoryMib} MiB`);
   const consoleLog = join(dir, "console.log");
   const { machine, agent } = await powerOn(parts, spec, { consoleLog, signal, background });
-  try {
+  {
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => machine.kill());
     await greet(agent, "waiting", { signal });
     await agent[Symbol.asyncDispose]();
     const forget = parts.forgetSession ?? handshakeOnly;
     await forget(await machine.controlChannel({ signal }), signal);
     progress.stage("capture", `${shape.memoryMib} MiB`);
     await captureMachine(machine, staging, signal);
-  } finally {
-    await machine.kill();
+    crashPoint("template.captured");
   }
 
   progress.stage("store");
   await removeInside(staging, dir);
+  crashPoint("template.machine-removed");
   await sealTemplate(staging, {
     id: shape.fingerprint,
     kernel: { id: shape.kernel.id, name: shape.kernel.name },
@@ -82,6 +85,7 @@ export async function makeTemplate(
     vmm: await vmmText(parts, spec, signal),
     createdAt: Date.now(),
   });
+  crashPoint("template.sealed");
   signal.throwIfAborted();
 }
 

@@ -3,6 +3,7 @@
 import { lstat, readdir, utimes } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { TemplateRecord } from "../../api/records.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { ensureDirectory, publish, removeInside } from "../../lib/files.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -98,6 +99,7 @@ export class TemplateStore {
     }
     await this.remove(id);
     await publish(staging, this.#pathOf(id));
+    crashPoint("template.published");
     const entry = newEntry(found);
     this.#entries.set(id, entry);
     await this.#makeRoom(maxBytes, id);

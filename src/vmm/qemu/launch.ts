@@ -3,9 +3,11 @@ import { chmod, open } from "node:fs/promises";
 import { setPriority } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, diskFull, toBangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { findTool, run, startDetached } from "../../lib/run.ts";
+import { undone } from "../../lib/undo.ts";
 import type { MachineSpec } from "../driver.ts";
 import { consoleLogName, qemuArguments, socketNames } from "./arguments.ts";
 import type { HostFacts, RestoreArguments } from "./arguments.ts";
@@ -52,12 +54,14 @@ export async function launchMachine(spec: MachineSpec, options: LaunchOptions): 
     // Removing the file below must not come before it is there: both have ended.
     if (connected.status === "rejected") throw connected.reason;
     await identityWritten;
+    crashPoint("start.identity-written");
     // QEMU makes them with the daemon's umask; both are there once it answers.
     for (const name of Object.values(socketNames)) await chmod(join(spec.dir, name), 0o600);
     return machine.qemu;
-  } catch (error) {
-    await discardMachine(machine.qemu);
-    signal.throwIfAborted();
+  } catch (thrown) {
+    const failure: unknown = signal.aborted ? signal.reason : thrown;
+    const error = await undone(failure, () => discardMachine(machine.qemu));
+    if (signal.aborted) throw error;
     if (toBangerError(error).code === "disk.full") throw diskFull(`no space left to start VM "${spec.vmId}"`, error);
     throw new BangerError(
       "vmm.failed",
@@ -114,6 +118,7 @@ async function startQemu(
     outputFd: output.fd,
     inheritedFds: restore === undefined ? [] : [restore.stateFd],
   });
+  crashPoint("start.spawned");
   // Before it has started its CPUs: threads inherit it.
   if (background === true) await lowerPriority(pid, log);
   void exited.then((text) => (processEnd.text = text));

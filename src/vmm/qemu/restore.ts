@@ -1,7 +1,9 @@
 // Starts a machine from a capture: a QEMU that maps the memory file and is given the device state.
 import { open } from "node:fs/promises";
 import { orAborted, deadline } from "../../lib/abort.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
+import { undone } from "../../lib/undo.ts";
 import type { MachineCapture, MachineSpec, RestoreTimings } from "../driver.ts";
 import { stateFd } from "./arguments.ts";
 import type { LaunchOptions } from "./launch.ts";
@@ -39,6 +41,7 @@ export async function restoreMachine(
   }
   try {
     await loadState(machine, options.signal);
+    crashPoint("start.loaded");
     machine.watch();
     const timings = {
       spawnMs,
@@ -46,9 +49,10 @@ export async function restoreMachine(
       loadMs: performance.now() - started,
     };
     return { machine, timings };
-  } catch (error) {
-    await discardMachine(machine);
-    options.signal.throwIfAborted();
+  } catch (thrown) {
+    const failure: unknown = options.signal.aborted ? options.signal.reason : thrown;
+    const error = await undone(failure, () => discardMachine(machine));
+    if (options.signal.aborted) throw error;
     const why = error instanceof Error ? error.message : String(error);
     const words = await lastWords(spec, undefined);
     throw incompatible(spec, words === "" ? why : `the VMM refused it${words}`, error);

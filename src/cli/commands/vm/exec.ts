@@ -13,8 +13,9 @@ type Flags = {
 };
 
 export default defineCommand<Flags, [string]>({
-  about: `Runs a command in a running VM and exits with its exit code. Output is passed on byte for byte; input is passed on when
-stdin is a pipe or a file. Without a command the user's login shell is run.
+  about: `Runs a command in a running VM and exits with its exit code. Output is passed on byte for byte; on a terminal of yours,
+control characters are shown as escapes unless the command has a terminal itself (--tty). Input is passed on when stdin is a pipe or a
+file. Without a command the user's login shell is run.
 
 The words after -- are the command and its arguments as they are: no shell looks at them. For pipes, && or $VAR in the VM
 write: sh -c '...'. Options of banger stand before the command.

@@ -53,12 +53,19 @@ What is made here stays until the VM stops, also when the daemon is started anew
     };
     const { forwards } = await call();
     const { terminal } = context;
-    if (add.length > 0) warnOfOthers(terminal, forwards);
+    const hosts = new Set(add.flatMap(({ listen }) => (listen === undefined ? [] : [hostOf(listen)])));
+    warnOfOthers(
+      terminal,
+      forwards.filter(({ listen }) => hosts.has(hostOf(listen))),
+    );
     if (terminal.json) return terminal.printJson(forwards);
     if (forwards.length > 0) terminal.print(tableOf(forwards));
     else terminal.notice(`nothing leads into ${vm}; next: banger vm forward ${vm} 8080:80`, "dim");
   },
 });
+
+/** What stands before the port. */
+const hostOf = (listen: string) => listen.slice(0, Math.max(0, listen.lastIndexOf(":")));
 
 function tableOf(forwards: Forwards): string {
   return formatTable(

@@ -8,7 +8,7 @@ export default defineCommand<{ readonly follow?: boolean }, [string]>({
 this is the place to look when a VM did not come up.
 
 On a terminal, control characters that the guest wrote are shown as escapes. Through a pipe the bytes are as they are.
-With --json: one object with the text.`,
+With --json: one object with the text; with --follow one on each line.`,
   examples: [
     ["banger vm logs sandbox", "the console so far"],
     ["banger vm logs --follow sandbox", "go on until the VM ends or Ctrl-C"],
@@ -23,7 +23,7 @@ With --json: one object with the text.`,
     const { signal } = context.interrupts;
     try {
       const log = await client.download("vm.logs", { vm, ...(follow === true ? { follow } : {}) }, { signal });
-      await copyText(log, context.terminal);
+      await copyText(log, context.terminal, { follow: follow === true });
     } catch (error) {
       // Ctrl-C is how following ends: nothing to tell.
       if (follow !== true || !signal.aborted) throw error;

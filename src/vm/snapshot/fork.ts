@@ -1,8 +1,10 @@
 // New VMs from one snapshot: all of them or none.
 import { availableParallelism } from "node:os";
+import { vmPaths } from "../../config/paths.ts";
 import { orAborted } from "../../lib/abort.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
+import { removeInside } from "../../lib/files.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { undone } from "../../lib/undo.ts";
 import type { SnapshotRow } from "../../state/snapshots.ts";
@@ -97,6 +99,8 @@ export async function forkAll(
     });
     crashPoint("fork.kept");
   } catch (failure) {
+    // A snapshot that fails, too, gives room back, without which records cannot be removed from a full disk.
+    await taking?.taken.catch(() => {});
     const thrown = await undone(failure, ...[...made.values()].map((row) => () => removeOne(context, row)));
     const error = toBangerError(thrown);
     throw names.length === 1 || error.code === "cancelled"
@@ -113,7 +117,19 @@ export async function forkAll(
 async function removeOne(context: VmContext, row: VmRow): Promise<void> {
   using _lock = await context.locks.acquire(row.id, neverAborted);
   const now = context.state.vms.get(row.id);
-  if (now !== undefined) await removeVm(context, now);
+  if (now !== undefined) await removeFork(context, now);
+}
+
+/** On a full disk, records can only be removed when the files have given room back. */
+async function removeFork(context: VmContext, row: VmRow): Promise<void> {
+  try {
+    await removeVm(context, row);
+  } catch (error) {
+    if (toBangerError(error).code !== "disk.full") throw error;
+    // Its machine has ended. If the daemon ends now, the next one removes a record of a VM that goes with its client.
+    await removeInside(context.paths.vmsDir, vmPaths(context.paths, row.id).dir);
+    context.state.vms.remove(row.id);
+  }
 }
 
 /**

@@ -73,8 +73,9 @@ export async function takeSnapshot(context: VmContext, row: VmRow, request: Take
  */
 async function giveUp(context: VmContext, id: string): Promise<void> {
   try {
-    context.state.snapshots.update(id, { name: null, complete: true });
+    // Files first: on a full disk the record can only be changed when they have given room back.
     await removeMemory(context, id);
+    context.state.snapshots.update(id, { name: null, complete: true });
   } catch (error) {
     context.log.error("a snapshot that failed could not be given up", { snapshot: id, error });
   }

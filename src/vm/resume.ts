@@ -4,6 +4,7 @@ import { deadline, orAborted } from "../lib/abort.ts";
 import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
+import { undone } from "../lib/undo.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { Machine } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
@@ -147,12 +148,11 @@ async function restoreMemory(context: VmContext, row: VmRow, progress: Progress,
     undo.move();
     context.starts.add(lastStart);
   } catch (thrown) {
-    if (used) {
-      const error = toBangerError(thrown);
-      const broken = error.code === "guest.protocol";
-      state.vms.update(row.id, { state: broken ? "broken" : "stopped", reason: error.message, bootId: null });
-    }
-    throw thrown;
+    if (!used) throw thrown;
+    const error = toBangerError(thrown);
+    const broken = error.code === "guest.protocol";
+    const change = { state: broken ? "broken" : "stopped", reason: error.message, bootId: null } as const;
+    throw await undone(thrown, () => state.vms.update(row.id, change));
   }
   await removeLeftovers(paths, row.id);
   progress.stage("ready");

@@ -4,6 +4,7 @@ import { vmPaths } from "../config/paths.ts";
 import { crashPoint } from "../lib/crash-point.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
+import { undone } from "../lib/undo.ts";
 import type { VmRow } from "../state/vms.ts";
 import { restoreOrBoot } from "./bring-up.ts";
 import type { VmContext } from "./context.ts";
@@ -44,8 +45,8 @@ export async function startVm(
   } catch (thrown) {
     const error = toBangerError(thrown);
     const broken = error.code === "guest.protocol";
-    state.vms.update(row.id, { state: broken ? "broken" : "stopped", reason: error.message, bootId: null });
-    throw thrown;
+    const change = { state: broken ? "broken" : "stopped", reason: error.message, bootId: null } as const;
+    throw await undone(thrown, () => state.vms.update(row.id, change));
   } finally {
     starting.delete(row.id);
   }

@@ -28,9 +28,9 @@ export async function stopVm(context: VmContext, row: VmRow, progress: Progress)
   if (session !== undefined && row.state !== "broken") {
     progress.signal.throwIfAborted();
     progress.stage("shutdown");
-    session.ending = true;
     context.state.vms.update(row.id, { state: "stopping" });
     crashPoint("stop.recorded");
+    session.ending = true;
     const [graceMs, stopTimeoutMs] = limits(context, row);
     const mainGraceMs = mainShare * context.settings.stopTimeoutMs;
     using limit = deadline(

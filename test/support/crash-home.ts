@@ -1,7 +1,7 @@
 // A home whose daemon is made to die: at a named point (src/lib/crash-point.ts), or when the test says so. Works with the SDK in
 // this process, so that a kill costs a daemon and nothing else.
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import type { VmRecord } from "../../src/api/records.ts";
@@ -69,8 +69,20 @@ export class CrashHome extends Home {
       throw new Error(`the daemon was to die at "${point}"`, { cause: outcome });
     }
     // What goes on in the background gets to its point a little later.
-    await until(`the daemon to die at "${point}"`, () => (isRunning(pid) ? undefined : true), lateMs);
+    await until(`the daemon to die at "${point}"`, () => (isRunning(pid) ? undefined : true), lateMs).catch(
+      (error: unknown) => {
+        throw new Error(`the daemon lives on; its log ends with:\n${this.#logTail()}`, { cause: error });
+      },
+    );
     this.kills++;
+  }
+
+  #logTail(): string {
+    const lines = readFileSync(join(this.path, "state/bangerd.log"), "utf8").trimEnd().split("\n");
+    return lines
+      .filter((line) => !line.includes('"msg":"call"'))
+      .slice(-12)
+      .join("\n");
   }
 
   /** Does several things at once and kills the daemon in the middle; returns what they ended with. */

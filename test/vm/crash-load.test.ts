@@ -9,7 +9,7 @@ import { CrashLoad } from "../support/crash-load.ts";
 
 const seed = Number(process.env["BANGER_KILL_SEED"] ?? Date.now() % 1_000_000);
 const soakSeconds = Number(process.env["SOAK_SECONDS"] ?? 0);
-const kills = 210;
+const kills = 150;
 
 let home: CrashHome;
 let witnesses: Witnesses;

@@ -176,4 +176,12 @@ describe("VMs on a full disk", { concurrency: false }, () => {
     assert.equal((await home.json<VmRecord>(["vm", "show", "other"])).spec.diskBytes, 300 * mib);
     assert.equal((await status()).pid, pid);
   });
+
+  test("deletion makes room also when there is none to record it", async () => {
+    using _filler = await home.fill(0);
+    await home.ok(["vm", "delete", "other"]);
+    assert.deepEqual(await home.vms(), []);
+    assert.ok(home.free() > mib);
+    assert.equal((await status()).pid, pid);
+  });
 });

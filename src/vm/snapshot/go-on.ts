@@ -5,6 +5,7 @@ import { crashPoint } from "../../lib/crash-point.ts";
 import type { GuestAgent } from "../../guest/agent.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import { withSignal, type Progress } from "../../lib/progress.ts";
+import { undone } from "../../lib/undo.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { MachineCapture } from "../../vmm/driver.ts";
 import type { VmContext } from "../context.ts";
@@ -43,8 +44,8 @@ export async function goOnFrom(
     const error = toBangerError(thrown);
     if (error.code !== "snapshot.incompatible") {
       const broken = error.code === "guest.protocol";
-      state.vms.update(row.id, { state: broken ? "broken" : "stopped", reason: error.message, bootId: null });
-      throw thrown;
+      const change = { state: broken ? "broken" : "stopped", reason: error.message, bootId: null } as const;
+      throw await undone(thrown, () => state.vms.update(row.id, change));
     }
     const snapshot = origin.snapshot.id;
     context.log.warn("the VMM refuses the memory of a snapshot: booting from its disks", {

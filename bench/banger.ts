@@ -14,7 +14,8 @@ export class Banger {
 
   constructor(home: string) {
     mkdirSync(home, { recursive: true, mode: 0o700 });
-    this.#environment = { BANGER_HOME: home, NO_COLOR: "1" };
+    // The daemon logs how long each operation kept its event loop busy.
+    this.#environment = { BANGER_HOME: home, NO_COLOR: "1", BANGER_DEBUG_LOOP: "1" };
     this.paths = resolvePaths(this.#environment);
   }
 

@@ -1,12 +1,11 @@
 // Ways from an image in a registry to a disk: banger's, that of the usual tools as root, and the least that any way has to do.
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../src/lib/run.ts";
 import type { Client } from "../src/sdk/client.ts";
 import type { Banger } from "./banger.ts";
 import { costOf, watchProcess, type Cost } from "./cost.ts";
-import { longestAnswerMs } from "./loop-watch.ts";
 
 const mediaType = "application/vnd.oci.image.manifest.v1+json";
 
@@ -14,14 +13,16 @@ const mediaType = "application/vnd.oci.image.manifest.v1+json";
 const tools = `
 skopeo copy --quiet --src-tls-verify=false "docker://$1" oci:layout:x
 umoci unpack --image layout:x bundle
-mke2fs -q -F -t ext4 -d bundle/rootfs disk.ext4 4G`;
+mke2fs -q -F -t ext4 -d bundle/rootfs disk.ext4 4G
+sync disk.ext4`;
 
-/** Fetched, the digest made, unpacked, written in one sequence: without tar, without files. */
+/** Fetched, the digest made, unpacked, written in one sequence: without tar, without files. On the disk in the end, as an image is. */
 const floor = `
 mkfifo digest
 for url; do
   openssl sha256 digest >/dev/null & curl -sS --fail "$url" | tee digest | pigz -p1 -dc >>disk.tar; wait $!
-done`;
+done
+sync disk.tar`;
 
 export class ImageSides {
   readonly #banger: Banger;
@@ -38,7 +39,7 @@ export class ImageSides {
   }
 
   /** The program and its daemon together; the peak is the daemon's. Nothing is cached. */
-  async banger(name: string): Promise<Cost> {
+  async banger(name: string): Promise<Cost & { blockedMs: number }> {
     await this.#prepare();
     const { pid } = await this.#client.call("daemon.status", {});
     const daemon = watchProcess(pid);
@@ -51,20 +52,8 @@ export class ImageSides {
       cpuMs: program.cpuMs + cpuMs,
       peakMb,
       writtenMb: program.writtenMb + writtenMb,
+      blockedMs: this.#blockedMs(),
     };
-  }
-
-  /**
-   * Milliseconds of the longest answer of the daemon during a pull, and while it does nothing and the floor makes the machine busy.
-   * By themselves: to be asked costs time.
-   */
-  async answers(name: string): Promise<{ pulling: number; idle: number }> {
-    const idle = await longestAnswerMs(this.#client, () => this.floor(name));
-    await this.#prepare();
-    const pull = () => this.#banger.time("image", "pull", `${this.#host}/${name}`);
-    const pulling = await longestAnswerMs(this.#client, pull);
-    await this.#forget(name);
-    return { pulling, idle };
   }
 
   /** skopeo, umoci and mke2fs; and the megabytes of what the image holds in the end. */
@@ -103,6 +92,15 @@ export class ImageSides {
 
   #url(name: string, kind: string, what: string): string {
     return `http://${this.#host}/v2/${name.slice(0, name.indexOf(":"))}/${kind}/${what}`;
+  }
+
+  /** Milliseconds that the daemon's event loop was longest busy with something else during the last pull, as the daemon says. */
+  #blockedMs(): number {
+    const lines = readFileSync(this.#banger.paths.daemonLog, "utf8").trimEnd().split("\n");
+    const ended = lines.findLast((line) => line.includes('"loopDelayMs"') && line.includes('"image.pull"'));
+    if (ended === undefined)
+      throw new Error("the daemon has not logged how long its event loop was busy: end it first");
+    return (JSON.parse(ended) as { loopDelayMs: number }).loopDelayMs;
   }
 
   /** What others have written goes to the disk before, and not meanwhile. */

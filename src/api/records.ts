@@ -30,8 +30,9 @@ export const startRecord = v.object({
   /** Why it was a boot although memory could have been restored; empty otherwise. */
   reason: v.string(),
   /**
-   * In order; a phase begins when the one before has ended. Cold: spawn, boot, configure; else: spawn, load, resume, hello, configure,
-   * with queue before them when too many others came up from templates.
+   * In order; a phase begins when the one before has ended. Cold: prepare, spawn, boot, configure; else: prepare, spawn, load, resume,
+   * hello, configure, with queue before spawn when too many others came up from templates, and capture behind it in a fork of a VM that
+   * runs. docs/instant-vms.md says what each is.
    */
   phases: v.array(v.object({ name: v.string(), ms: v.number() })),
   /** From the request until the guest could run a command. */

@@ -15,8 +15,11 @@ const (
 	// systemd takes commands once this socket is there.
 	systemdSocket = "/run/systemd/private"
 	systemdLimit  = 10 * time.Second
-	// What is no init at all, because the path is another program's, ends within this.
-	mistakeLimit = 100 * time.Millisecond
+	// What is no init at all, because the path is another program's, ends by itself. An init has started something, or waits for
+	// something for as long as this.
+	settledAfter = 100 * time.Millisecond
+	// One that only computes is taken for an init then.
+	mistakeLimit = 3 * time.Second
 	// SIGRTMIN+4 as systemd counts: it powers off.
 	systemdPowerOff = unix.Signal(34 + 4)
 	initKillLimit   = 2 * time.Second
@@ -40,9 +43,10 @@ func (vm *VM) startInit(path string) error {
 }
 
 // awaitInit waits until systemd takes commands, because that is what users go on with. One that takes longer is left to itself;
-// other inits say nothing of that kind.
+// other inits say nothing of that kind: they are up when they have begun their work. How long a program takes until it ends is no sign: on a
+// busy host it takes that to be loaded.
 func awaitInit(started *realm.Realm) error {
-	isUp, limit := func() bool { return false }, time.After(mistakeLimit)
+	isUp, limit := hasSettled(started), time.After(mistakeLimit)
 	if started.IsSystemd() {
 		// Not by a connection: it would be of a process that systemd cannot see.
 		isUp = func() bool { _, err := os.Stat(systemdSocket); return err == nil }
@@ -58,6 +62,22 @@ func awaitInit(started *realm.Realm) error {
 		}
 	}
 	return nil
+}
+
+// hasSettled gives a look at an init that says true once it has begun its work.
+func hasSettled(started *realm.Realm) func() bool {
+	var since time.Time
+	return func() bool {
+		switch {
+		case started.Children():
+			return true
+		case !started.Waits():
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		}
+		return !since.IsZero() && time.Since(since) >= settledAfter
+	}
 }
 
 // stopInit has the init power off, which ends everything of the guest's users in their order. After the limit it is killed, and

@@ -223,6 +223,20 @@ func (r *Realm) End() string { return describe(r.init.Wait()) }
 // Signal signals the init.
 func (r *Realm) Signal(signal syscall.Signal) error { return r.init.Signal(signal) }
 
+// Children says whether the init has started a process.
+func (r *Realm) Children() bool {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", r.init.PID, r.init.PID))
+	return len(children) > 0
+}
+
+// Waits says whether the init sleeps until something happens, as a program does that has begun its work. One that is being loaded
+// runs, or waits for a disk.
+func (r *Realm) Waits() bool {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.init.PID))
+	_, behind, found := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
+	return found && strings.HasPrefix(behind, "S")
+}
+
 // IsSystemd says whether the init is systemd, whatever the link to it is called.
 func (r *Realm) IsSystemd() bool {
 	program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", r.init.PID))

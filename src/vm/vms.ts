@@ -428,7 +428,8 @@ export class Vms {
       diskUsedBytes:
         writableSerials
           .map((serial) => allocatedBytes(vmDisk(this.#context.paths, row, serial).path))
-          .reduce((sum, bytes) => sum + bytes) + pausedMemoryBytes(this.#context.paths, row.id),
+          .reduce((sum, bytes) => sum + bytes) +
+        (row.state === "paused" ? pausedMemoryBytes(this.#context.paths, row.id) : 0),
       init: row.init,
       labels: row.labels,
       forwards: withOwnAddress(row.forwards, row.address),

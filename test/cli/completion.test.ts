@@ -29,7 +29,7 @@ describe("completion", { concurrency: false }, () => {
       .map((line) => line.split("\t")[0]);
 
   test("commands, options, values and names", async () => {
-    assert.deepEqual(await proposals("vm", "st"), ["start", "stop"]);
+    assert.deepEqual(await proposals("vm", "st"), ["stats", "start", "stop"]);
     assert.deepEqual(await proposals("k"), ["kernel"]);
     assert.deepEqual(await proposals("vm", "snapshot", ""), ["create", "list", "show", "delete"]);
     assert.deepEqual(await proposals("vm", "fork", "--c"), ["--count"]);
@@ -56,7 +56,7 @@ describe("completion", { concurrency: false }, () => {
   }
 
   test("bash", () => {
-    assert.deepEqual(bash("banger vm re"), ["restart", "resume", "restore"]);
+    assert.deepEqual(bash("banger vm re"), ["rename", "restart", "resume", "restore"]);
     assert.deepEqual(bash("banger vm snapshot d"), ["delete"]);
     assert.deepEqual(bash("banger image import r"), ["rootfs.tar"]);
     assert.deepEqual(bash("banger image import ").toSorted(), ["a directory", "rootfs.tar"]);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { VmRecord } from "../api/records.ts";
 import { vmPaths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
-import { BangerError } from "../lib/errors.ts";
+import { BangerError, toBangerError } from "../lib/errors.ts";
 import { KeyedMutex } from "../lib/mutex.ts";
 import type { Progress } from "../lib/progress.ts";
 import { ensureClientKey } from "../ssh/client-key.ts";
@@ -292,13 +292,19 @@ export class Vms {
     return this.#current(row);
   }
 
-  /** The record then; undefined when its end was waited for. */
+  /** The record then; undefined when its end was waited for, which a VM that is not there has reached. */
   async wait(
     reference: string,
     condition: WaitCondition,
     options: Parameters<typeof waitForVm>[4],
   ): Promise<VmRecord | undefined> {
-    const row = this.#find(reference);
+    let row: VmRow;
+    try {
+      row = this.#find(reference);
+    } catch (error) {
+      if (condition === "deleted" && toBangerError(error).code === "vm.not-found") return undefined;
+      throw error;
+    }
     await waitForVm(this.#context, this.#changes, row, condition, options);
     return condition === "deleted" ? undefined : this.#current(row);
   }

@@ -1,7 +1,7 @@
 // A home whose daemon is made to die: at a named point (src/lib/crash-point.ts), or when the test says so. Works with the SDK in
 // this process, so that a kill costs a daemon and nothing else.
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import type { VmRecord } from "../../src/api/records.ts";
@@ -31,7 +31,6 @@ export class CrashHome extends Home {
 
   constructor() {
     super({ seeded: true });
-    writeFileSync(join(this.path, "config.toml"), "[dns]\nport = 0\n");
     this.client = this.#connect(true, {});
   }
 

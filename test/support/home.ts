@@ -1,7 +1,7 @@
 // A BANGER_HOME of a test's own, the real program in it, and proof that nothing is left when the test ends.
 import assert from "node:assert/strict";
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -34,6 +34,8 @@ export class Home implements AsyncDisposable {
   /** `seeded`: kernel and image are there, as hard links to the seed's. Needs test/support/seed.ts to have run. */
   constructor(options: { seeded: boolean; path?: string }) {
     this.path = options.path ?? mkdtempSync(join(tmpdir(), "banger-test-"));
+    // Many daemons run beside each other, and only one could have the usual port.
+    if (options.path === undefined) writeFileSync(join(this.path, "config.toml"), "[dns]\nport = 0\n");
     if (options.seeded) {
       const copied = spawnSync("cp", ["-a", "--link", `${seedHome}/state`, `${seedHome}/cache`, this.path]);
       assert.equal(copied.status, 0, String(copied.stderr));

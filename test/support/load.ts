@@ -1,7 +1,7 @@
 // Load on a daemon through the SDK in this process: many VMs, many calls at once, many records. What is lost, mixed up, left over or grows
 // is an error.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { DatabaseSync } from "node:sqlite";
@@ -22,8 +22,6 @@ export class LoadHome extends Home {
 
   constructor() {
     super({ seeded: true });
-    // No port that another test's daemon may have.
-    writeFileSync(join(this.path, "config.toml"), "[dns]\nport = 0\n");
     this.client = connect({
       paths: resolvePaths({ BANGER_HOME: this.path }),
       build: { version: "test", builtAt: 0, commit: "test" },

@@ -60,6 +60,7 @@ describe("records of a VM", { concurrency: false }, () => {
     await home.ok(["vm", "prune", "--force"]);
     assert.equal((await gone).code, 0);
     await seen("deleted");
+    await home.ok(["vm", "wait", "site", "--for", "deleted"]);
     const ended = finished(watch);
     watch.kill("SIGINT");
     await ended;

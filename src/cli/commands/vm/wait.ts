@@ -10,7 +10,7 @@ const states = ["running", "stopped", "paused", "deleted", "exec"] as const;
 
 export default defineCommand<{ readonly for?: Condition; readonly timeout?: number }, [string]>({
   about: `Returns once a VM is in a state, takes commands, or something in it listens on a port. Exits with 1 when the time is over, or when it
-can not come to that any more: the VM was stopped or deleted.`,
+can not come to that any more: the VM was stopped or deleted. A VM that is not there is deleted.`,
   examples: [
     ["banger vm wait web --for port:8080 --timeout 30s", "until its server listens"],
     ["banger vm wait job --for stopped", "until it has shut itself down"],

@@ -1,5 +1,5 @@
 // Where the memory of a guest lies in the address space of its QEMU, and which file is mapped there.
-import { readFile, readdir, readlink, realpath, stat } from "node:fs/promises";
+import { readFile, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { BangerError } from "../../../lib/errors.ts";
 import type { MappedMemory } from "../../spare-memory.ts";
@@ -73,17 +73,6 @@ const ownBytes = (maps: readonly Mapping[]): number =>
   maps
     .flatMap(({ details }) => [...details.matchAll(/^(?:Anonymous|Swap): +(\d+) kB$/gm)])
     .reduce((sum, [, kib]) => sum + Number(kib), 0);
-
-/** Whether a process that maps a file as memory has changed nothing of it yet. False when that cannot be seen. */
-export async function isUntouched(pid: number, file: string): Promise<boolean> {
-  try {
-    const [smaps, known] = await Promise.all([readFile(`/proc/${pid}/smaps`, "utf8"), realpath(file)]);
-    const pieces = parseMaps(smaps).filter(({ path }) => path === known);
-    return pieces.length > 0 && ownBytes(pieces) === 0;
-  } catch {
-    return false;
-  }
-}
 
 /** What lies from `start` on in process `pid`. Throws `snapshot.failed`. */
 export async function inspectRam(pid: number, start: number, sizeBytes: number): Promise<GuestRam> {

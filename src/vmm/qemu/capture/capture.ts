@@ -1,6 +1,6 @@
 // Captures one running machine: its memory into a file of its own, page by page, and the state of its devices.
 // Why not QEMU's own migration, and the measurements: notes/memory-capture.md.
-import { open, readFile, truncate } from "node:fs/promises";
+import { chmod, open, readFile, truncate } from "node:fs/promises";
 import { BangerError, diskFull, toBangerError } from "../../../lib/errors.ts";
 import { run } from "../../../lib/run.ts";
 import type { Capture, MachineCapture } from "../../driver.ts";
@@ -36,9 +36,10 @@ export async function beginCapture(
   try {
     const { start, sizeBytes, baseFile, ownBytes } = await findRam(subject);
     copier = createCopier(ownBytes);
-    for (const file of [target.memoryFile, target.stateFile]) await (await open(file, "wx", 0o600)).close();
+    await makeFile(target.stateFile);
     const spareBase = baseFile && (await spareHelps(baseFile, target.memoryFile));
-    if (baseFile !== undefined && !(await takeSpare(baseFile, target.memoryFile))) {
+    if (baseFile === undefined) await makeFile(target.memoryFile);
+    else if (!(await takeSpare(baseFile, target.memoryFile))) {
       await copySparse(baseFile.opened, target.memoryFile, signal);
     }
     await truncate(target.memoryFile, sizeBytes);
@@ -137,9 +138,14 @@ async function findRam({ identity, control }: CaptureSubject): Promise<GuestRam>
   return await inspectRam(identity.pid, start, sizeBytes);
 }
 
-/** Holes stay holes; where the file system can share blocks, nothing is copied. */
+async function makeFile(path: string): Promise<void> {
+  await (await open(path, "wx", 0o600)).close();
+}
+
+/** Holes stay holes; where the file system can share blocks, nothing is copied. Nothing is at `to`: see src/vmm/spare-memory.ts. */
 async function copySparse(from: string, to: string, signal: AbortSignal): Promise<void> {
   await run({ file: "cp", args: ["--reflink=auto", "--sparse=auto", "--", from, to], signal });
+  await chmod(to, 0o600);
 }
 
 function captureFailure({ vmId, identity }: CaptureSubject, thrown: unknown): BangerError {

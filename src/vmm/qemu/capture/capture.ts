@@ -12,7 +12,7 @@ import { isPaused } from "../run-state.ts";
 import { memoryId } from "../arguments.ts";
 import { type Copier, createCopier } from "./copier.ts";
 import { type GuestRam, inspectRam, parseHostAddress } from "./guest-ram.ts";
-import { pageBytes } from "./page-copy.ts";
+import { pageBytes } from "./page-map.ts";
 
 /** Far above what saving takes (some milliseconds for a megabyte). */
 const saveTimeoutMs = 20_000;
@@ -34,8 +34,9 @@ export async function beginCapture(
   signal.throwIfAborted();
   let copier: Copier | undefined;
   try {
-    const { start, sizeBytes, baseFile, ownBytes } = await findRam(subject);
-    copier = createCopier(ownBytes);
+    const { start, sizeBytes, baseFile } = await findRam(subject);
+    const source = { pid: subject.identity.pid, start, sizeBytes };
+    copier = await createCopier(source);
     await makeFile(target.stateFile);
     const spareBase = baseFile && (await spareHelps(baseFile, target.memoryFile));
     if (baseFile === undefined) await makeFile(target.memoryFile);
@@ -43,7 +44,7 @@ export async function beginCapture(
       await copySparse(baseFile.opened, target.memoryFile, signal);
     }
     await truncate(target.memoryFile, sizeBytes);
-    await copier.open({ pid: subject.identity.pid, start, sizeBytes }, target.memoryFile, signal);
+    await copier.open(source, target.memoryFile, signal);
     // What was opened belongs to this process, and to no later one with its pid.
     if (!isAlive(subject.identity)) throw new Error("the VMM ended");
     // All of it is copied again in the end, but then into blocks that are there, and by threads that are warm. What takes no time

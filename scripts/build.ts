@@ -86,6 +86,7 @@ await build({
   entryPoints: {
     "capture-worker": join(root, "src/vmm/qemu/capture/worker.ts"),
     "image-worker": join(root, "src/image/layer/worker.ts"),
+    "registry-worker": join(root, "src/registry/save/worker.ts"),
   },
 });
 

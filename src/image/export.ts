@@ -11,7 +11,7 @@ import { fetchLayers } from "./oci/fetch-layers.ts";
 import { blobFile, checkTarget, writeLayout } from "./oci/layout-writer.ts";
 import { type ImageManifest, parseManifest } from "./oci/manifest.ts";
 import { mediaTypes } from "./oci/media-types.ts";
-import type { BlobSource, Descriptor, RawManifest } from "../lib/oci-content.ts";
+import type { BlobSaver, Descriptor, RawManifest } from "../lib/oci-content.ts";
 import type { Registries } from "./oci/source.ts";
 
 export interface ExportRequest {
@@ -49,7 +49,7 @@ export async function exportImage(
   if (repository === undefined && !(await areCached(parts.blobs, parsed.layers))) {
     return await exportRootfs(record, request, progress);
   }
-  const source: BlobSource = repository?.source ?? { open: async () => nowhere(record) };
+  const source: BlobSaver = repository?.source ?? { save: async () => nowhere(record) };
   using fetched = fetchLayers(parsed.layers, { ...parts, source, store: parts.blobs }, progress);
   const config = { bytes: documents.config, digest: record.digests.config };
   const content = { manifest, config, layers: parsed.layers, open: (layer: Descriptor) => fetched.open(layer, signal) };

@@ -5,6 +5,7 @@ import { BangerError } from "../lib/errors.ts";
 import { stagingDirectory } from "../lib/files.ts";
 import { nameFromFile } from "../lib/name-from-file.ts";
 import type { Progress } from "../lib/progress.ts";
+import { wholeBlob } from "./layer/blob-file.ts";
 import { holderOf, normalName } from "./names.ts";
 import { type Engine, saveFromEngine } from "./oci/engine.ts";
 import { type ImageFile, openImage } from "./oci/open-image.ts";
@@ -12,7 +13,6 @@ import { parsePlatform } from "./oci/platform.ts";
 import { resolveImage } from "./oci/resolve-image.ts";
 import type { Registries } from "./oci/source.ts";
 import type { OpenLayer } from "./oci/unpack.ts";
-import { verified } from "./oci/verify.ts";
 import { publishImage, publishRootfs, type StoreParts } from "./publish.ts";
 import { rootfsFromTar } from "./rootfs.ts";
 
@@ -68,8 +68,7 @@ export async function importImage(
   const name = given ?? nameOf(file, request.reference, shown, parts.registries);
   checkFree(parts, name, force);
   const from = { source: `${file.kind}:${shown}`, name, force };
-  const open: OpenLayer = async (layer, aborted, label) =>
-    verified(await file.source.open(layer, { signal: aborted }), layer, label);
+  const open: OpenLayer = async (layer) => wholeBlob(await file.source.section(layer), layer);
   return await publishImage(parts, image, open, from, progress);
 }
 

@@ -61,7 +61,7 @@ export async function pullImage(
       );
       return layers;
     };
-    const open: Parameters<typeof publishImage>[2] = (layer, aborted) => (layers ?? begin()).open(layer, aborted);
+    const open: Parameters<typeof publishImage>[2] = (layer) => (layers ?? begin()).file(layer);
     const from = { source: `registry:${name}`, name, force: true, rebuild: request.force === true };
     return await publishImage(parts, image, open, from, quiet);
   } catch (error) {

@@ -2,6 +2,7 @@
 // thread of its own.
 import type { Readable } from "node:stream";
 import type { Progress } from "../lib/progress.ts";
+import type { BlobFile } from "./layer/blob-file.ts";
 import type { Rootfs } from "./layer/build.ts";
 import { buildInThread } from "./layer/builder-thread.ts";
 import { defaultLimits, limitsOf } from "./layer/limits.ts";
@@ -22,10 +23,8 @@ export interface ImageLayer {
   sizeBytes?: number;
   /** A file with the compressed blob; it is read by the thread that needs it, and `open` is not called. */
   path?: string;
-  /** Nobody else has the chunks of the stream: they are empty once they were used. Default: false. */
-  givesAway?: boolean;
-  /** The compressed bytes. Called when the layers below are applied; the reader of the stream destroys it. */
-  open(signal: AbortSignal): Promise<Readable>;
+  /** The compressed bytes. Called when the layers below are applied; the reader destroys or disposes what it gets. */
+  open(signal: AbortSignal): Promise<Readable | BlobFile>;
 }
 
 /**
@@ -44,9 +43,9 @@ export async function rootfsFromLayers(
   const sources = layers.map((layer) => {
     const { label, diffId, path } = layer;
     if (path !== undefined) return { label, diffId, path };
-    const { sizeBytes, givesAway = false } = layer;
+    const { sizeBytes } = layer;
     const open = (signal: AbortSignal) => layer.open(signal);
-    return { label, diffId, open, givesAway, ...(sizeBytes === undefined ? {} : { sizeBytes }) };
+    return { label, diffId, open, ...(sizeBytes === undefined ? {} : { sizeBytes }) };
   });
   // What is compressed gets larger, so an image for which there is no room is refused before a layer is fetched.
   const leastBytes = layers.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0);

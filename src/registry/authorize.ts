@@ -16,9 +16,15 @@ export interface Authorizer {
    * Learns from an answer with status 401 to a request that was sent with `used`. False when there is nothing else to try.
    * Errors: those of token servers.
    */
-  learn(answer: HttpAnswer, used: string | undefined, signal: AbortSignal): Promise<boolean>;
+  learn(answer: Pick<HttpAnswer, "headers" | "url">, used: string | undefined, signal: AbortSignal): Promise<boolean>;
   /** Why credentials did not help, for the error; undefined when nothing is stored. */
-  explanation(): { text: string; cause?: unknown; realm?: string } | undefined;
+  explanation(): Explanation | undefined;
+}
+
+export interface Explanation {
+  text: string;
+  cause?: unknown;
+  realm?: string;
 }
 
 export interface AuthorizerOptions {
@@ -47,7 +53,7 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
   let token: Token | undefined;
   let found: FoundCredential | undefined;
   let hasLooked = false;
-  let explained: ReturnType<Authorizer["explanation"]>;
+  let explained: Explanation | undefined;
   const tokens = new SharedWork<Token>();
   const looks = new SharedWork<void>();
 
@@ -126,11 +132,7 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
 }
 
 /** The error of a registry that does not do something: `what` says what, in its own words. */
-export function deniedError(
-  registry: string,
-  what: string,
-  explanation: ReturnType<Authorizer["explanation"]>,
-): BangerError {
+export function deniedError(registry: string, what: string, explanation: Explanation | undefined): BangerError {
   const why = explanation === undefined ? "" : `; ${explanation.text}`;
   const realm = explanation?.realm === undefined ? "" : ` --realm ${explanation.realm}`;
   return new BangerError("registry.denied", `"${registry}" ${what}${why}`, {

@@ -53,7 +53,11 @@ export function isPassing(error: unknown): boolean {
 
 /** An error after which the same request may be sent again. */
 export function passingFailure(host: string, why: string, cause?: unknown): BangerError {
-  const error = new BangerError("registry.unreachable", `cannot fetch from "${host}": ${why}`, { cause });
+  return markPassing(new BangerError("registry.unreachable", `cannot fetch from "${host}": ${why}`, { cause }));
+}
+
+/** The error, as one after which the same request may be sent again. */
+export function markPassing<T extends Error>(error: T): T {
   again.add(error);
   return error;
 }

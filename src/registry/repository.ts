@@ -1,14 +1,15 @@
 // One repository of a registry, for pulling: the public face of this folder.
 import { BangerError } from "../lib/errors.ts";
-import { openBlob } from "./blob.ts";
 import type { CredentialSource } from "./credential.ts";
 import { isDigest } from "./digest.ts";
 import { plainWords } from "./failure.ts";
 import type { RegistryLimits } from "./limits.ts";
 import { manifestAccept, readManifest } from "./manifest.ts";
 import type { ImageReference } from "./reference.ts";
+import { openFrom } from "./repository-blob.ts";
+import { SaveThread } from "./save/thread.ts";
 import { openSession } from "./session.ts";
-import type { ManifestSource } from "../lib/oci-content.ts";
+import type { RemoteSource } from "../lib/oci-content.ts";
 
 export interface RepositoryOptions {
   /** Asked when the registry wants to know who we are. Default: nobody. */
@@ -27,9 +28,10 @@ export interface RepositoryOptions {
 export function openRepository(
   { registry, repository }: Pick<ImageReference, "registry" | "repository">,
   options: RepositoryOptions,
-): ManifestSource & Disposable {
+): RemoteSource & Disposable {
   options.signal.throwIfAborted();
   const session = openSession({ ...options, registry, scope: `repository:${repository}:pull` });
+  const saver = new SaveThread(session, { registry, repository, insecure: options.insecure === true });
   return {
     async manifest(reference, { signal }) {
       const isSound = isDigest(reference) || /^\w[\w.-]{0,127}$/.test(reference);
@@ -44,22 +46,12 @@ export function openRepository(
       });
       return readManifest(answer, reference, `the image ${shown}`, session.limits, signal);
     },
-    async open({ digest, sizeBytes }, { offset = 0, signal }) {
-      const what = `blob ${plainWords(digest, 150)} of "${registry}/${repository}"`;
-      if (!isDigest(digest)) throw new BangerError("image.invalid", `${what} has a digest of an unknown kind`);
-      if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || !Number.isSafeInteger(offset) || offset < 0) {
-        throw new BangerError("image.invalid", `${what} cannot have ${sizeBytes} bytes from ${offset} on`);
-      }
-      const path = `${repository}/blobs/${digest}`;
-      return openBlob({
-        sizeBytes,
-        offset,
-        what,
-        ask: (headers, askSignal) => session.get({ path, headers, what, expected: [200, 206, 416], signal: askSignal }),
-        limits: session.limits,
-        signal,
-      });
+    open: (descriptor, { offset = 0, signal }) =>
+      openFrom(session, { registry, repository }, descriptor, offset, signal),
+    save: (descriptor, request) => saver.save(descriptor, request),
+    [Symbol.dispose]() {
+      saver[Symbol.dispose]();
+      session[Symbol.dispose]();
     },
-    [Symbol.dispose]: () => session[Symbol.dispose](),
   };
 }

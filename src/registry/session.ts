@@ -3,7 +3,7 @@
 import { BangerError } from "../lib/errors.ts";
 import { quietProgress } from "../lib/progress.ts";
 import { SharedWork } from "../lib/shared-work.ts";
-import { authorizer, deniedError } from "./authorize.ts";
+import { type Authorizer, authorizer, deniedError } from "./authorize.ts";
 import { connectPolicy } from "./connect.ts";
 import type { CredentialSource } from "./credential.ts";
 import { errorWords } from "./failure.ts";
@@ -23,6 +23,8 @@ export interface SessionOptions {
   limits?: Partial<RegistryLimits>;
   /** Never goes on as nobody when credentials cannot be used. Default: false. */
   mustProve?: boolean;
+  /** What another session with the same registry knows already. */
+  shared?: { base: URL; authorization: Authorizer };
 }
 
 export interface Ask {
@@ -40,6 +42,9 @@ export interface Ask {
 
 export interface Session extends Disposable {
   readonly limits: RegistryLimits;
+  readonly authorization: Authorizer;
+  /** Address of the registry's /v2/; asks for it the first time. */
+  base(signal: AbortSignal): Promise<URL>;
   /**
    * Asks and returns an answer whose status is among the expected ones. Errors: `image.not-found`, `registry.denied`,
    * `registry.failed`, `registry.unreachable`, or the signal's reason.
@@ -55,15 +60,17 @@ export function openSession(options: SessionOptions): Session {
   const limits = { ...defaultLimits, ...options.limits };
   const endpoint = endpointOf(registry);
   const policy = connectPolicy({ endpoint, insecure: options.insecure === true });
-  const authorization = authorizer({
-    registry,
-    scope: options.scope,
-    credentials: options.credentials,
-    mustProve: options.mustProve === true,
-    policy,
-    limits,
-  });
-  let base: URL | undefined;
+  const authorization =
+    options.shared?.authorization ??
+    authorizer({
+      registry,
+      scope: options.scope,
+      credentials: options.credentials,
+      mustProve: options.mustProve === true,
+      policy,
+      limits,
+    });
+  let known = options.shared?.base;
   const probes = new SharedWork<URL>();
 
   /** Plain HTTP is spoken only where it may be, and only when nothing answers in TLS. */
@@ -85,6 +92,9 @@ export function openSession(options: SessionOptions): Session {
       return plain;
     }
   };
+
+  const base = async (aborted: AbortSignal) =>
+    (known ??= await probes.run("probe", quietProgress(aborted), ({ signal }) => probe(signal)));
 
   const once = async (ask: Ask, url: URL): Promise<HttpAnswer> => {
     for (let attempt = 1; ; attempt++) {
@@ -125,9 +135,10 @@ export function openSession(options: SessionOptions): Session {
 
   return {
     limits,
+    authorization,
+    base,
     async get(ask) {
-      base ??= await probes.run("probe", quietProgress(ask.signal), ({ signal }) => probe(signal));
-      const url = new URL(ask.path, base);
+      const url = new URL(ask.path, await base(ask.signal));
       const answer = await askAgain(limits, ask.signal, () => once(ask, url)).catch((error: unknown) => {
         // A token server knows neither what it is asked for nor what the user can do about it.
         if (!(error instanceof BangerError) || error.code !== "registry.denied") throw error;

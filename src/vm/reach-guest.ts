@@ -44,8 +44,7 @@ export async function openGuest(
 /**
  * Restores a machine, lets it run and opens a session with its guest, which is asked nothing yet; all in all
  * `settings.bootTimeoutMs`. Ends the phases spawn, load and resume of `clock`. `run` lets
- * the CPUs of the machine run, whose state is loaded; default: its `resume`. `complete`: see `Driver.restore`; ends the phase capture,
- * too. The caller owns both results; after a failure nothing runs. Throws what `Driver.restore` and `openGuest` throw, `vm.boot-timeout`, or the signal's reason.
+ * the CPUs of the machine run, whose state is loaded; default: its `resume`. The caller owns both results; after a failure nothing runs. Throws what `Driver.restore` and `openGuest` throw, `vm.boot-timeout`, or the signal's reason.
  */
 export async function restoreGuest(
   parts: Pick<VmContext, "driver" | "connectGuest" | "settings">,
@@ -56,7 +55,6 @@ export async function restoreGuest(
     consoleLog: string;
     signal: AbortSignal;
     run?: (machine: Machine) => Promise<void>;
-    complete?: Promise<void>;
   },
 ): Promise<ReachedGuest> {
   const { clock, consoleLog } = options;
@@ -66,11 +64,8 @@ export async function restoreGuest(
   );
   const { signal } = limit;
   const beganMs = clock.nowMs();
-  const { complete } = options;
-  const restoring = complete === undefined ? { signal } : { signal, complete };
-  const { machine, timings } = await parts.driver.restore(spec, capture, restoring);
+  const { machine, timings } = await parts.driver.restore(spec, capture, { signal });
   clock.end("spawn", beganMs + timings.spawnMs);
-  if (timings.completeMs !== undefined) clock.end("capture", beganMs + timings.completeMs);
   clock.end("load", beganMs + timings.loadMs);
   try {
     await (options.run?.(machine) ?? machine.resume());

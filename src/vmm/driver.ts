@@ -111,8 +111,6 @@ export interface Capture extends AsyncDisposable {
 export interface RestoreTimings {
   /** The VMM answers. */
   spawnMs: number;
-  /** The capture is complete; only when it was not at the start. */
-  completeMs?: number;
   /** Device state is in place. */
   loadMs: number;
 }
@@ -136,13 +134,11 @@ export interface Driver {
    * Starts a machine from a capture instead of a boot; its CPUs stand still until `resume`. Memory is shared with all machines of
    * the capture until it is written to. `spec` must have the shape that the captured one had (`shape`), but may name
    * other disks. Throws as `launch` does, or `snapshot.incompatible` when the VMM refuses the state; then nothing is left running.
-   * `complete`: the capture has begun (`beginCapture`), and is finished when this resolves; the VMM starts meanwhile. When it rejects,
-   * that is thrown, and nothing is left running.
    */
   restore(
     spec: MachineSpec,
     capture: MachineCapture,
-    options: { signal: AbortSignal; complete?: Promise<void> },
+    options: { signal: AbortSignal },
   ): Promise<{ machine: Machine; timings: RestoreTimings }>;
   /**
    * Text that is equal for two machines exactly when a capture of one can be restored as the other: VMM and its version,

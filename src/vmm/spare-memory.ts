@@ -1,5 +1,5 @@
 // A spare copy of a memory file: lies beside it, equal to it byte for byte, so that a capture can take it in place of a copy.
-import { lstat, rename, stat } from "node:fs/promises";
+import { lstat, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /** Where the spare copy of a memory file lies when there is one. Whoever puts it there renames a complete copy. */
@@ -12,8 +12,8 @@ export interface MappedMemory {
 }
 
 /**
- * Moves the spare copy of `base` to `target`, which it replaces. False, and `target` may be any file, when there is none or it
- * cannot be taken: then the caller copies. Never throws.
+ * Moves the spare copy of `base` to `target`, where nothing is: in the place of a file that is there, ext4 would first send all of it
+ * to the disk. False when there is none or it cannot be taken; then nothing is at `target`, and the caller copies. Never throws.
  */
 export async function takeSpare(base: MappedMemory, target: string): Promise<boolean> {
   const spare = spareOf(base.path);
@@ -21,11 +21,13 @@ export async function takeSpare(base: MappedMemory, target: string): Promise<boo
     const [info, mapped] = await Promise.all([lstat(spare), stat(base.opened)]);
     if (!info.isFile() || info.size !== mapped.size || !(await leadsTo(base))) return false;
     await rename(spare, target);
-    // Between the two looks another memory file, with its own spare, may have been put in the place of the mapped one.
-    return await leadsTo(base);
   } catch {
     return false;
   }
+  // Between the two looks another memory file, with its own spare, may have been put in the place of the mapped one.
+  if (await leadsTo(base).catch(() => false)) return true;
+  await rm(target, { force: true }).catch(() => {});
+  return false;
 }
 
 /** The path of `base` when a spare copy beside it could be moved into the directory of `target`. Never throws. */

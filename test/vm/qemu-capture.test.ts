@@ -15,10 +15,8 @@ import { describe } from "node:test";
 import { createLayer } from "../../src/disk/layer.ts";
 import { BangerError } from "../../src/lib/errors.ts";
 import type { Machine, MachineCapture } from "../../src/vmm/driver.ts";
-import { isUntouched } from "../../src/vmm/qemu/capture/guest-ram.ts";
 import { QemuMachine } from "../../src/vmm/qemu/machine.ts";
 import { type QemuBench, benchTest, counted, countsTo, failure, runtimeFiles } from "../support/qemu-bench.ts";
-import { until } from "../support/until.ts";
 
 const signal = new AbortController().signal;
 const mib = 1024 * 1024;
@@ -154,64 +152,6 @@ describe("captures", { concurrency: false }, () => {
       assert.deepEqual(runtimeFiles(again.dir), []);
       assert.deepEqual(await bench.driver.list(bench.homeId), new Map());
     }
-  });
-
-  benchTest(
-    "a machine starts while its capture is under way, and has changed nothing until that is finished",
-    async (bench) => {
-      const spec = bench.spec("count");
-      await using source = await bench.launchCounting(spec);
-      await countsTo(spec, 30);
-      const files = filesOf(bench, "early");
-      await using begun = await source.beginCapture(files, { signal });
-      await source.pause();
-      const finished = Promise.withResolvers<void>();
-      const again = bench.spec("count", { vmId: "again" });
-      const restoring = bench.driver.restore(again, files, { signal, complete: finished.promise });
-      const pid = await until("the VMM to map its memory", async () => {
-        const found = (await bench.driver.list(bench.homeId)).get("again");
-        return found !== undefined && (await isUntouched(found, files.memoryFile)) ? found : undefined;
-      });
-      await begun.finish({ signal });
-      const at = counted(spec).at(-1) ?? 0;
-      finished.resolve();
-      const { machine, timings } = await restoring;
-      await using _ = machine;
-      assert.equal(machine.pid, pid);
-      const { spawnMs, completeMs = 0, loadMs } = timings;
-      assert.ok(spawnMs > 0 && completeMs >= spawnMs && loadMs >= completeMs, JSON.stringify(timings));
-      await machine.resume();
-      const numbers = await countsTo(again, 30);
-      assert.ok([at + 1, at + 2].includes(numbers[0] ?? 0), `${numbers[0]} does not follow ${at}`);
-      assert.equal(await isUntouched(pid, files.memoryFile), false);
-      assert.equal(await isUntouched(pid, files.stateFile), false);
-      await Promise.all([machine.kill(), source.kill()]);
-    },
-  );
-
-  benchTest("a machine that waits for a capture goes with it", async (bench) => {
-    const spec = bench.spec("count");
-    await using source = await bench.launchCounting(spec);
-    await countsTo(spec, 1);
-    const files = filesOf(bench, "early");
-    await using _begun = await source.beginCapture(files, { signal });
-    const again = bench.spec("count", { vmId: "again" });
-    const reason = new BangerError("snapshot.failed", "it was not captured");
-    const cancel = new AbortController();
-    for (const [options, fail] of [
-      [{ signal }, (gate: PromiseWithResolvers<void>) => gate.reject(reason)],
-      [{ signal: cancel.signal }, () => cancel.abort(reason)],
-    ] as const) {
-      const gate = Promise.withResolvers<void>();
-      const restoring = bench.driver.restore(again, files, { ...options, complete: gate.promise });
-      restoring.catch(() => {});
-      await until("the VMM to start", async () => (await bench.driver.list(bench.homeId)).get("again"));
-      fail(gate);
-      assert.equal(await failure(restoring), reason);
-      assert.equal((await bench.driver.list(bench.homeId)).get("again"), undefined);
-      assert.deepEqual(runtimeFiles(again.dir), []);
-    }
-    await source.kill();
   });
 
   benchTest("an abort of a restore throws its reason and leaves nothing", async (bench) => {

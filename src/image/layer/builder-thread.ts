@@ -1,30 +1,19 @@
 // The daemon's side of the thread that builds an image: starts it, feeds it the layers it asks for, ends it.
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { BangerError, fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { workerFile } from "../../lib/worker-file.ts";
 import type { BuildLayer, BuildOptions, Rootfs } from "./build.ts";
 import { LayerFeed } from "./feed.ts";
 import type { FeedSource } from "./feed.ts";
 import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
 
-/** Where a layer comes from: a file that the thread reads itself, or a stream of this thread. */
+/** Where a layer comes from: a file that the thread opens itself, or what is opened for it when it asks. */
 export type ThreadLayer = Omit<BuildLayer, "open"> & ({ path: string } | ({ path?: undefined } & FeedSource));
 
 /** A million entries need about half of it; what needs more is made to need more. */
 const maxHeapMib = 1536;
 const patienceMs = 5000;
-
-/** Beside this file from source; the bundler makes it a file of its own in dist/, and may put this code one directory deeper. */
-function workerFile(): URL {
-  const places = ["worker.ts", "image-worker.mjs", "../image-worker.mjs"].map(
-    (place) => new URL(place, import.meta.url),
-  );
-  const found = places.find((place) => existsSync(fileURLToPath(place)));
-  if (found === undefined) throw new Error(`no image worker beside ${import.meta.url}`);
-  return found;
-}
 
 /** `buildRootfs` in a thread of its own, which has ended when this returns. */
 export async function buildInThread(
@@ -38,7 +27,7 @@ export async function buildInThread(
     ...options,
     layers: layers.map(({ label, diffId, path }) => ({ label, diffId, path })),
   };
-  const worker = new Worker(workerFile(), {
+  const worker = new Worker(workerFile(import.meta.url, "image-worker.mjs"), {
     workerData: job,
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: maxHeapMib, maxYoungGenerationSizeMb: 48 },
@@ -52,6 +41,7 @@ export async function buildInThread(
     switch (message.say) {
       case "open":
       case "more":
+      case "damaged":
       case "close":
         feeds[message.layer]?.[message.say]();
         return;

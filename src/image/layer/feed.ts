@@ -1,15 +1,16 @@
-// Sends a layer's bytes to the thread that builds the image, as fast as it takes them.
+// Gives the thread that builds the image a layer: an open file and how much of it may be read, or a stream's bytes as fast as
+// it takes them.
 import type { Readable } from "node:stream";
 import { toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
+import type { BlobFile } from "./blob-file.ts";
 import { chunksInFlight, maxChunkBytes } from "./protocol.ts";
 import type { ToBuilder } from "./protocol.ts";
 
 export interface FeedSource {
   sizeBytes?: number;
-  /** Nobody else has the chunks of its stream: they are sent without being copied, and empty then. Default: false. */
-  givesAway?: boolean;
-  open(signal: AbortSignal): Promise<Readable>;
+  /** What it gives is destroyed or disposed when the layer was read. */
+  open(signal: AbortSignal): Promise<Readable | BlobFile>;
 }
 
 export class LayerFeed {
@@ -23,6 +24,7 @@ export class LayerFeed {
   #wanted = chunksInFlight;
   #moreWanted = Promise.withResolvers<void>();
   #isOpen = false;
+  #file: BlobFile | undefined;
 
   constructor(
     index: number,
@@ -48,6 +50,10 @@ export class LayerFeed {
     this.#moreWanted.resolve();
   }
 
+  damaged(): void {
+    this.#file?.damaged();
+  }
+
   /** Stops, and destroys the source's stream. A source that waits for something else may take longer to end; nobody waits for it. */
   close(): void {
     this.#closed.abort();
@@ -55,18 +61,46 @@ export class LayerFeed {
   }
 
   async #send(): Promise<void> {
+    try {
+      const opened = await this.#source.open(AbortSignal.any([this.#progress.signal, this.#closed.signal]));
+      if ("fd" in opened) await this.#sendFile(opened);
+      else await this.#sendStream(opened);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#closed.signal.aborted) return;
+    this.failure = error;
+    this.#say({ say: "failed", layer: this.#index, error: toErrorBody(error) });
+  }
+
+  async #sendFile(opened: BlobFile): Promise<void> {
+    const layer = this.#index;
+    await using file = opened;
+    if (this.#closed.signal.aborted) return;
+    this.#file = file;
+    const { fd, offset, sizeBytes, check } = file;
+    this.#say({ say: "file", layer, file: { fd, offset, sizeBytes, check, count: file.count.memory } });
+    file.done.then(
+      () => this.#say({ say: "end", layer }),
+      (error: unknown) => this.#fail(error),
+    );
+    // The thread reads it until it says that it does not.
+    await this.#untilClosed();
+  }
+
+  async #sendStream(stream: Readable): Promise<void> {
     const layer = this.#index;
     const closed = this.#closed.signal;
     const total = this.#source.sizeBytes ?? null;
     let done = 0;
-    let stream: Readable | undefined;
-    const stop = () => stream?.destroy();
+    const stop = () => stream.destroy();
     closed.addEventListener("abort", stop);
     try {
-      const opened = await this.#source.open(AbortSignal.any([this.#progress.signal, closed]));
-      stream = opened;
       if (closed.aborted) return;
-      for await (const chunk of opened as AsyncIterable<Buffer>) {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
         const size = chunk.length;
         for (let at = 0; at < size; at += maxChunkBytes) {
           while (this.#wanted === 0 && !closed.aborted) {
@@ -75,27 +109,25 @@ export class LayerFeed {
           }
           if (closed.aborted) return;
           this.#wanted--;
-          const bytes = movable(chunk.subarray(at, at + maxChunkBytes), this.#source.givesAway === true);
+          // Copied: others may have the chunk.
+          const bytes = new Uint8Array(chunk.subarray(at, at + maxChunkBytes));
           this.#say({ say: "chunk", layer, bytes }, [bytes.buffer]);
         }
         done += size;
         this.#progress.bytes(done, total);
       }
       this.#say({ say: "end", layer });
-    } catch (error) {
-      if (closed.aborted) return;
-      this.failure = error;
-      this.#say({ say: "failed", layer, error: toErrorBody(error) });
     } finally {
       closed.removeEventListener("abort", stop);
-      stream?.destroy();
+      stream.destroy();
     }
   }
-}
 
-/** The same bytes, alone in their memory; without a copy where that may be. */
-function movable(chunk: Buffer, mayMove: boolean): Uint8Array<ArrayBuffer> {
-  const { buffer, byteLength } = chunk;
-  const isAlone = mayMove && buffer instanceof ArrayBuffer && byteLength === buffer.byteLength;
-  return isAlone ? new Uint8Array(buffer) : new Uint8Array(chunk);
+  async #untilClosed(): Promise<void> {
+    const { signal } = this.#closed;
+    if (signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    await promise;
+  }
 }

@@ -1,13 +1,21 @@
 // What the daemon and the thread that builds an image say to each other. Bytes move to the thread without being shared.
 import type { ErrorBody } from "../../lib/errors.ts";
+import type { BlobFile } from "./blob-file.ts";
 import type { BuildOptions, Rootfs } from "./build.ts";
 
-/** What a thread is started with. A layer without `path` is sent over when the thread asks for it. */
+/** What a thread is started with. For a layer without `path` the thread asks: it gets an open file, or the bytes. */
 export interface BuildJob extends Omit<BuildOptions, "layers"> {
   layers: { label: string; diffId: string | undefined; path: string | undefined }[];
 }
 
+/** A layer in an open file. */
+export interface LayerFile extends Pick<BlobFile, "fd" | "offset" | "sizeBytes" | "check"> {
+  /** Memory of the count of bytes that may be read. */
+  count: SharedArrayBuffer;
+}
+
 export type ToBuilder =
+  | { say: "file"; layer: number; file: LayerFile }
   | { say: "chunk"; layer: number; bytes: Uint8Array }
   | { say: "end"; layer: number }
   | { say: "failed"; layer: number; error: ErrorBody }
@@ -18,6 +26,8 @@ export type FromBuilder =
   | { say: "open"; layer: number }
   /** One more chunk of the layer is wanted. */
   | { say: "more"; layer: number }
+  /** What the file has is not what it should be. */
+  | { say: "damaged"; layer: number }
   /** Nothing more of the layer is wanted. */
   | { say: "close"; layer: number }
   | { say: "stage"; name: string; detail: string | undefined }

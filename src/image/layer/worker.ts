@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import { parentPort, workerData } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
+import { paced } from "../../lib/paced.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { openArchive } from "../tar/decompress.ts";
 import { buildRootfs } from "./build.ts";
@@ -11,7 +12,9 @@ import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
 const job = workerData as BuildJob;
 const say = (message: FromBuilder) => parentPort?.postMessage(message, []);
 const abort = new AbortController();
-const inboxes = job.layers.map((_, layer) => new LayerInbox(layer, say));
+/** Progress of the bytes, as often as anybody can see. */
+const bytes = paced(100, (done: number, total: number | null) => say({ say: "bytes", done, total }));
+const inboxes = job.layers.map(({ label }, layer) => new LayerInbox(layer, label, say, bytes));
 
 parentPort?.on("message", (message: ToBuilder) => {
   if (message.say !== "abort") {
@@ -25,8 +28,11 @@ parentPort?.on("message", (message: ToBuilder) => {
 
 const progress: Progress = {
   signal: abort.signal,
-  stage: (name, detail) => say({ say: "stage", name, detail }),
-  bytes: (done, total) => say({ say: "bytes", done, total }),
+  stage: (name, detail) => {
+    bytes[Symbol.dispose]();
+    say({ say: "stage", name, detail });
+  },
+  bytes,
 };
 const layers = job.layers.map(({ label, diffId, path }, index) => ({
   label,

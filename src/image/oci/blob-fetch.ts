@@ -3,17 +3,19 @@ import type { FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { BangerError } from "../../lib/errors.ts";
 import type { BlobStore } from "./blob-store.ts";
-import { discardAlone } from "../../lib/discard.ts";
-import { hashFor } from "./digest.ts";
+import { type BlobFile, wholeBlob } from "../layer/blob-file.ts";
 import { pieces, section } from "./file-section.ts";
+import { SharedCount } from "../../lib/shared-count.ts";
 import { invalid } from "./manifest.ts";
-import type { BlobSource, Descriptor } from "../../lib/oci-content.ts";
+import type { BlobSaver, Descriptor } from "../../lib/oci-content.ts";
 import { verified } from "./verify.ts";
 
 /** A blob that is being fetched, or is there. Dispose it when nothing is read from it any more: the last one out stops the download. */
 export interface BlobHandle extends Disposable {
   /** Content from the start. It ends well only when size and digest were right. */
   open(signal: AbortSignal): Promise<Readable>;
+  /** The same for another thread, while this handle is not disposed. */
+  file(): Promise<BlobFile>;
   /** Settles when all of it is in the cache, or failed. */
   readonly done: Promise<void>;
   /** Bytes that are there. */
@@ -21,8 +23,6 @@ export interface BlobHandle extends Disposable {
   /** It was there before it was asked for. */
   readonly cached: boolean;
 }
-
-const pieceBytes = 1024 * 1024;
 
 export class BlobFetches {
   readonly #store: BlobStore;
@@ -33,7 +33,7 @@ export class BlobFetches {
   }
 
   /** The caller has a lease on the blob. `onBytes` is called as it grows. */
-  async get(descriptor: Descriptor, source: BlobSource, label: string, onBytes: () => void): Promise<BlobHandle> {
+  async get(descriptor: Descriptor, source: BlobSaver, label: string, onBytes: () => void): Promise<BlobHandle> {
     const before = this.#running.get(descriptor.digest);
     if (before?.stopped.aborted === true) await before.done.catch(() => {});
     const running = this.#running.get(descriptor.digest);
@@ -67,6 +67,11 @@ export class BlobFetches {
         });
         return checked;
       },
+      file: async () => {
+        const { size: sizeBytes } = await file.stat();
+        const whole = { fd: file.fd, offset: 0, sizeBytes, async [Symbol.asyncDispose]() {} };
+        return wholeBlob(whole, descriptor, () => void this.#store.remove(descriptor.digest));
+      },
       [Symbol.dispose]: () => void file.close().catch(() => {}),
     };
   }
@@ -76,25 +81,27 @@ class Fetch {
   readonly done: Promise<void>;
   readonly #store: BlobStore;
   readonly #descriptor: Descriptor;
-  readonly #source: BlobSource;
+  readonly #source: BlobSaver;
   readonly #label: string;
   readonly #stop = new AbortController();
   readonly #users = new Set<() => void>();
+  readonly #opened = Promise.withResolvers<FileHandle>();
   #file: FileHandle | undefined;
   /** Bytes written. */
-  #bytes = 0;
+  #written = new SharedCount();
   /** Bytes that may be read: what an earlier download left is not shown before all of it was checked. */
-  #visible = 0;
+  readonly #visible = new SharedCount();
   #outcome: { error?: unknown } | undefined;
   #changed = Promise.withResolvers<void>();
 
-  constructor(store: BlobStore, descriptor: Descriptor, source: BlobSource, label: string) {
+  constructor(store: BlobStore, descriptor: Descriptor, source: BlobSaver, label: string) {
     this.#store = store;
     this.#descriptor = descriptor;
     this.#source = source;
     this.#label = label;
     this.done = this.#run();
-    this.done.catch(() => {});
+    this.done.catch((error: unknown) => this.#opened.reject(error));
+    this.#opened.promise.catch(() => {});
   }
 
   get stopped(): AbortSignal {
@@ -104,13 +111,23 @@ class Fetch {
   join(onBytes: () => void): BlobHandle {
     const user = () => onBytes();
     this.#users.add(user);
-    const bytes = () => this.#bytes;
+    const bytes = () => this.#written.value;
     return {
       done: this.done,
       cached: false,
       get bytes() {
         return bytes();
       },
+      file: async () => ({
+        fd: (await this.#opened.promise).fd,
+        offset: 0,
+        sizeBytes: this.#descriptor.sizeBytes,
+        check: undefined,
+        count: this.#visible,
+        done: this.done,
+        damaged: () => {},
+        async [Symbol.asyncDispose]() {},
+      }),
       // Whole pieces, not a few of them copied into one.
       open: async (signal) => Readable.from(this.#follow(signal), { highWaterMark: 1 }),
       [Symbol.dispose]: () => {
@@ -125,6 +142,7 @@ class Fetch {
   async #run(): Promise<void> {
     try {
       this.#file = await this.#store.openPartial(this.#descriptor.digest);
+      this.#opened.resolve(this.#file);
       const { size } = await this.#file.stat();
       const resumed = size > 0 && size <= this.#descriptor.sizeBytes;
       if (!(resumed && (await this.#download(this.#file, size)))) {
@@ -135,7 +153,7 @@ class Fetch {
         }
       }
       await this.#store.publish(this.#descriptor.digest, this.#file);
-      this.#visible = this.#bytes;
+      this.#visible.value = this.#descriptor.sizeBytes;
       this.#outcome = {};
     } catch (error) {
       this.#outcome = { error };
@@ -148,38 +166,19 @@ class Fetch {
   /** Fetches what is missing after `have` bytes. False: the whole is not what it should be. */
   async #download(file: FileHandle, have: number): Promise<boolean> {
     const { signal } = this.#stop;
-    const { digest, sizeBytes } = this.#descriptor;
-    const hash = hashFor(digest);
-    this.#bytes = have;
-    for await (const piece of pieces(file, 0, have)) {
-      signal.throwIfAborted();
-      hash.update(piece);
-    }
-    if (have < sizeBytes || sizeBytes === 0) {
-      const content = await this.#source.open(this.#descriptor, { offset: have, signal });
-      content.on("error", () => {});
-      try {
-        for await (const piece of content as AsyncIterable<Buffer>) {
-          signal.throwIfAborted();
-          if (this.#bytes + piece.length > sizeBytes) {
-            throw invalid(`${this.#label} is longer than the ${sizeBytes} bytes that it should have`);
-          }
-          hash.update(piece);
-          await writeAll(file, piece, this.#bytes);
-          this.#bytes += piece.length;
-          discardAlone(piece);
-          if (have === 0) this.#visible = this.#bytes;
-          this.#tell();
-        }
-      } finally {
-        content.destroy();
-      }
-      signal.throwIfAborted();
-    }
-    if (this.#bytes < sizeBytes) {
-      throw invalid(`${this.#label} is cut short: it has ${this.#bytes} of ${sizeBytes} bytes`);
-    }
-    return digest.endsWith(`:${hash.digest("hex")}`);
+    const { digest } = this.#descriptor;
+    this.#written = have === 0 ? this.#visible : new SharedCount();
+    this.#written.value = have;
+    const saved = await this.#source.save(this.#descriptor, {
+      fd: file.fd,
+      haveBytes: have,
+      label: this.#label,
+      count: this.#written,
+      onGrowth: () => this.#tell(),
+      signal,
+    });
+    signal.throwIfAborted();
+    return digest.endsWith(`:${saved}`);
   }
 
   #tell(): void {
@@ -190,27 +189,28 @@ class Fetch {
   }
 
   async *#follow(signal: AbortSignal): AsyncGenerator<Buffer> {
-    for (let at = 0; ;) {
+    const file = await this.#opened.promise;
+    let at = 0;
+    for await (const there of this.#growth(signal)) {
+      for await (const piece of pieces(file, at, there - at)) {
+        at += piece.length;
+        yield piece;
+      }
+      if (at < there) throw invalid(`${this.#label} went away while it was read`);
+    }
+  }
+
+  async *#growth(signal: AbortSignal): AsyncGenerator<number> {
+    for (let told = 0; ;) {
       signal.throwIfAborted();
       const changed = this.#changed.promise;
-      if (this.#file !== undefined && at < this.#visible) {
-        const piece = Buffer.allocUnsafe(Math.min(pieceBytes, this.#visible - at));
-        const { bytesRead } = await this.#file.read(piece, 0, piece.length, at);
-        if (bytesRead === 0) throw invalid(`${this.#label} went away while it was read`);
-        at += bytesRead;
-        yield piece.subarray(0, bytesRead);
-      } else if (this.#outcome !== undefined) {
+      const there = this.#visible.value;
+      if (told < there) yield (told = there);
+      else if (this.#outcome !== undefined) {
         if ("error" in this.#outcome) throw this.#outcome.error;
         return;
       } else await orAborted(changed, signal);
     }
-  }
-}
-
-async function writeAll(file: FileHandle, data: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < data.length;) {
-    const { bytesWritten } = await file.write(data, done, data.length - done, position + done);
-    done += bytesWritten;
   }
 }
 

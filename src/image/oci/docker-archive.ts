@@ -5,8 +5,8 @@ import { digestOf, hashFor, isDigest } from "./digest.ts";
 import { type FileTree, missing, readWhole } from "./file-tree.ts";
 import { invalid, maxLayers, parseWith, pasteable, printable } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
-import type { Descriptor, ManifestSource, RawManifest } from "../../lib/oci-content.ts";
-import { maxDocumentBytes } from "./source.ts";
+import type { Descriptor, RawManifest } from "../../lib/oci-content.ts";
+import { type FileSource, maxDocumentBytes } from "./source.ts";
 
 const listSchema = v.pipe(
   v.array(
@@ -20,7 +20,7 @@ const listSchema = v.pipe(
 );
 type Entry = v.InferOutput<typeof listSchema>[number];
 
-export interface DockerArchive extends ManifestSource {
+export interface DockerArchive extends FileSource {
   /** Tags of all images in it, in order. */
   names: readonly string[];
 }
@@ -43,6 +43,11 @@ export async function openDockerArchive(tree: FileTree, signal: AbortSignal): Pr
   const names = [...new Set(entries.flatMap((entry) => entry.RepoTags ?? []))];
   const files = new Map<string, string>();
   const made = new Map<string, RawManifest>();
+  const fileOf = (digest: string): string => {
+    const name = files.get(digest);
+    if (name === undefined) throw missing(tree, digest);
+    return name;
+  };
   return {
     names,
     async manifest(reference) {
@@ -53,11 +58,8 @@ export async function openDockerArchive(tree: FileTree, signal: AbortSignal): Pr
       made.set(raw.digest, raw);
       return raw;
     },
-    async open(descriptor, { offset }) {
-      const name = files.get(descriptor.digest);
-      if (name === undefined) throw missing(tree, descriptor.digest);
-      return tree.open(name, offset === undefined ? {} : { offset });
-    },
+    section: async ({ digest }) => tree.section(fileOf(digest)),
+    open: async ({ digest }, { offset }) => tree.open(fileOf(digest), offset === undefined ? {} : { offset }),
   };
 }
 

@@ -5,12 +5,15 @@ import type { Progress } from "../../lib/progress.ts";
 import { requireSpace } from "../layer/space.ts";
 import type { BlobFetches, BlobHandle } from "./blob-fetch.ts";
 import type { BlobStore } from "./blob-store.ts";
-import type { BlobSource, Descriptor } from "../../lib/oci-content.ts";
+import type { BlobFile } from "../layer/blob-file.ts";
+import type { BlobSaver, Descriptor } from "../../lib/oci-content.ts";
 import { LayerProgress } from "./layer-progress.ts";
 
 export interface LayerFetch extends Disposable {
   /** Content of one of the layers, checked; may be asked for before it has begun to arrive. */
   open(layer: Descriptor, signal: AbortSignal): Promise<Readable>;
+  /** The file in which one of the layers is or arrives, for another thread to read before this is disposed. */
+  file(layer: Descriptor): Promise<BlobFile>;
   /** Rejects with the first failure; settles when all layers are there. */
   readonly done: Promise<void>;
 }
@@ -20,7 +23,7 @@ const atOnce = 3;
 /** Begins at once. Disposing it stops what nobody else waits for; what has arrived stays for a later pull. */
 export function fetchLayers(
   layers: readonly Descriptor[],
-  { source, store, fetches }: { source: BlobSource; store: BlobStore; fetches: BlobFetches },
+  { source, store, fetches }: { source: BlobSaver; store: BlobStore; fetches: BlobFetches },
   progress: Progress,
 ): LayerFetch {
   const unique = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
@@ -58,9 +61,11 @@ export function fetchLayers(
   };
   const done = Promise.all(Array.from({ length: atOnce }, worker)).then(() => {});
   done.catch(() => {});
+  const handleOf = (layer: Descriptor) => handles.get(layer.digest)?.promise ?? missingLayer(layer);
   return {
     done,
-    open: async (layer, signal) => (await (handles.get(layer.digest)?.promise ?? missingLayer(layer))).open(signal),
+    open: async (layer, signal) => (await handleOf(layer)).open(signal),
+    file: async (layer) => (await handleOf(layer)).file(),
     [Symbol.dispose]: () => {
       over = true;
       waiting.splice(0);

@@ -4,6 +4,7 @@ import { type FileHandle, open, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { PassThrough, type Readable } from "node:stream";
 import { BangerError } from "../../lib/errors.ts";
+import type { FileSection } from "../layer/blob-file.ts";
 import { invalid, printable } from "./manifest.ts";
 
 export interface FileTree extends AsyncDisposable {
@@ -14,6 +15,8 @@ export interface FileTree extends AsyncDisposable {
   size(name: string): Promise<number>;
   /** Content from `offset` (default 0), and at most `length` bytes of it. */
   open(name: string, options?: { offset?: number; length?: number }): Promise<Readable>;
+  /** Where it lies, in a file that is open until this or the tree is disposed. */
+  section(name: string): Promise<FileSection>;
 }
 
 /** A whole file of at most `limit` bytes; a larger one is `image.invalid`. */
@@ -84,6 +87,10 @@ export async function openDirectoryTree(path: string): Promise<FileTree> {
         return file.createReadStream({ start: offset, end: offset + bytes - 1, highWaterMark: 1024 * 1024 });
       await file.close();
       return new PassThrough().end();
+    },
+    async section(name) {
+      const { file, sizeBytes } = await openFile(name);
+      return { fd: file.fd, offset: 0, sizeBytes, [Symbol.asyncDispose]: () => file.close() };
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -12,6 +12,7 @@ const layers = ["a", "b", "c"].map((digit) => ({
 const handle = (bytes: number, cached: boolean) => ({
   ...{ bytes, cached, done: Promise.resolve() },
   open: () => Promise.reject(new Error("nobody reads")),
+  file: () => Promise.reject(new Error("nobody reads")),
   [Symbol.dispose]() {},
 });
 

@@ -13,13 +13,13 @@ import {
   printable,
 } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
-import type { Descriptor, ManifestSource, RawManifest } from "../../lib/oci-content.ts";
-import { maxDocumentBytes } from "./source.ts";
+import type { Descriptor, RawManifest } from "../../lib/oci-content.ts";
+import { type FileSource, maxDocumentBytes } from "./source.ts";
 
 /** Annotations that name an entry, the one that says most first: containerd's is a whole reference. */
 const nameAnnotations = ["io.containerd.image.name", "org.opencontainers.image.ref.name"] as const;
 
-export interface Layout extends ManifestSource {
+export interface Layout extends FileSource {
   /** Names that the index gives to its images, in its order, without doubles. */
   names: readonly string[];
 }
@@ -73,6 +73,7 @@ export async function openLayout(tree: FileTree): Promise<Layout> {
       }
       return byDigest(first.digest, first);
     },
+    section: (descriptor) => tree.section(blobName(descriptor.digest)),
     async open(descriptor, { offset, signal }) {
       signal.throwIfAborted();
       const name = blobName(descriptor.digest);

@@ -13,12 +13,12 @@ import { isDockerArchive, openDockerArchive } from "./docker-archive.ts";
 import { type FileTree, openDirectoryTree } from "./file-tree.ts";
 import { isLayout, openLayout } from "./layout.ts";
 import { invalid } from "./manifest.ts";
-import type { ManifestSource } from "../../lib/oci-content.ts";
+import type { FileSource } from "./source.ts";
 import { openTarTree } from "./tar-tree.ts";
 
 /** Images at a path. Disposing it closes files and removes what was unpacked on the way. */
 export interface ImageFile extends AsyncDisposable {
-  source: ManifestSource;
+  source: FileSource;
   kind: "layout" | "docker-archive";
   /** Names of the images in it. */
   names: readonly string[];

@@ -1,8 +1,15 @@
 // What the image store needs of a client of registries, and how much of a document is read.
-import type { ManifestSource } from "../../lib/oci-content.ts";
+import type { FileSection } from "../layer/blob-file.ts";
+import type { Descriptor, ManifestSource, RemoteSource } from "../../lib/oci-content.ts";
 
 /** Largest manifest, index or config that is read. */
 export const maxDocumentBytes = 4 * 1024 * 1024;
+
+/** Images in files of this host. */
+export interface FileSource extends ManifestSource {
+  /** Where a blob lies: it has not been checked, and its size need not be the descriptor's. */
+  section(descriptor: Descriptor): Promise<FileSection>;
+}
 
 /** What the image store needs of a client of registries. */
 export interface Registries {
@@ -12,5 +19,5 @@ export interface Registries {
   open(
     reference: string,
     options: { insecure: boolean; signal: AbortSignal },
-  ): { source: ManifestSource; reference: string } & AsyncDisposable;
+  ): { source: RemoteSource; reference: string } & AsyncDisposable;
 }

@@ -2,6 +2,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { posix } from "node:path";
 import { blockBytes, parseHeader, TarError } from "../tar/header.ts";
+import type { FileSection } from "../layer/blob-file.ts";
 import { section } from "./file-section.ts";
 import { type FileTree, missing } from "./file-tree.ts";
 import { invalid, printable } from "./manifest.ts";
@@ -59,6 +60,12 @@ class TarTree implements FileTree {
     const member = this.#find(name);
     if (member === undefined) throw missing(this, name);
     return section(this.#file, member.offset + offset, Math.max(0, Math.min(length, member.sizeBytes - offset)));
+  }
+
+  async section(name: string): Promise<FileSection> {
+    const member = this.#find(name);
+    if (member === undefined) throw missing(this, name);
+    return { fd: this.#file.fd, ...member, async [Symbol.asyncDispose]() {} };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

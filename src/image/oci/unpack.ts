@@ -1,12 +1,12 @@
 // From a resolved image to its root file system: every layer is read once.
-import type { Readable } from "node:stream";
+import type { BlobFile } from "../layer/blob-file.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { type Rootfs, rootfsFromLayers, type RootfsLimits } from "../rootfs.ts";
 import type { ResolvedImage } from "./resolve-image.ts";
 import type { Descriptor } from "../../lib/oci-content.ts";
 
-/** Content of a layer, which ends well only when its size and digest were right; in chunks that nobody else has. */
-export type OpenLayer = (layer: Descriptor, signal: AbortSignal, label: string) => Promise<Readable>;
+/** The file that a layer is in, or arrives in. Whoever reads it disposes it. */
+export type OpenLayer = (layer: Descriptor, signal: AbortSignal) => Promise<BlobFile>;
 
 /** Writes the ext4 file `target`, which must not exist; the caller removes it when this throws. */
 export async function unpackImage(
@@ -24,8 +24,7 @@ export async function unpackImage(
       mediaType: layer.mediaType,
       label,
       sizeBytes: layer.sizeBytes,
-      givesAway: true,
-      open: (signal: AbortSignal) => open(layer, signal, label),
+      open: (signal: AbortSignal) => open(layer, signal),
     };
   });
   return rootfsFromLayers(opened, target, progress, limits);

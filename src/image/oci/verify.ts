@@ -11,26 +11,29 @@ import type { BlobSource, Descriptor } from "../../lib/oci-content.ts";
 export function verified(content: Readable, descriptor: Descriptor, label: string): Readable {
   // An error before the first read is told by that read.
   content.on("error", () => {});
-  const check = async function* () {
-    const hash = hashFor(descriptor.digest);
-    let bytes = 0;
-    for await (const chunk of content as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > descriptor.sizeBytes)
-        throw invalid(`${label} is longer than the ${descriptor.sizeBytes} bytes that it should have`);
-      hash.update(chunk);
-      yield chunk;
-    }
-    if (bytes < descriptor.sizeBytes) {
-      throw invalid(`${label} is cut short: it has ${bytes} of ${descriptor.sizeBytes} bytes`);
-    }
-    if (!descriptor.digest.endsWith(`:${hash.digest("hex")}`)) {
-      throw invalid(`${label} is damaged: it has not the digest ${descriptor.digest}`);
-    }
-  };
-  const stream = Readable.from(check(), { objectMode: false, highWaterMark: 1024 * 1024 });
+  const stream = Readable.from(checked(content, descriptor, label), { objectMode: false, highWaterMark: 1024 * 1024 });
   // A generator that was never asked has nothing to clean up with.
   return stream.once("close", () => content.destroy());
+}
+
+/** The same for chunks. */
+export async function* checked(
+  content: AsyncIterable<Buffer>,
+  { digest, sizeBytes }: Descriptor,
+  label: string,
+): AsyncGenerator<Buffer> {
+  const hash = hashFor(digest);
+  let bytes = 0;
+  for await (const chunk of content) {
+    bytes += chunk.length;
+    if (bytes > sizeBytes) throw invalid(`${label} is longer than the ${sizeBytes} bytes that it should have`);
+    hash.update(chunk);
+    yield chunk;
+  }
+  if (bytes < sizeBytes) throw invalid(`${label} is cut short: it has ${bytes} of ${sizeBytes} bytes`);
+  if (!digest.endsWith(`:${hash.digest("hex")}`)) {
+    throw invalid(`${label} is damaged: it has not the digest ${digest}`);
+  }
 }
 
 /** A whole small blob, checked. The caller has bounded `sizeBytes`. */

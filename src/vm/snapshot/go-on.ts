@@ -81,8 +81,9 @@ async function restore(
   { keep = false }: { keep?: boolean },
 ): Promise<void> {
   const preparing = Promise.all([machineSpec(context, row, progress), authorizedKeys(context, progress)]);
-  // Until then the machine that is captured writes to the disks below ours.
-  const ready = Promise.all([taking?.switched, preparing]);
+  // Until then the machine that is captured writes to the disks below ours. Ours starts while the other goes on: while it is
+  // captured, it would take the processors that it stands still for.
+  const ready = Promise.all([taking?.captured, preparing]);
   ready.catch(() => {});
   if (taking !== undefined) await orAborted(ready, progress.signal);
   const clock = new PhaseClock();
@@ -98,8 +99,7 @@ async function restore(
 
   await using undo = new AsyncDisposableStack();
   const { consoleLog } = vmPaths(context.paths, row.id);
-  const complete = taking === undefined ? {} : { complete: taking.captured };
-  const { machine, agent } = await restoreGuest(context, spec, capture, { clock, consoleLog, signal, ...complete });
+  const { machine, agent } = await restoreGuest(context, spec, capture, { clock, consoleLog, signal });
   undo.defer(() => machine.kill());
   undo.use(agent);
   // What was captured a moment ago is who it is: to ask would take as long as to tell.

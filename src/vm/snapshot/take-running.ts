@@ -72,13 +72,10 @@ export async function takeRunning(
     const slow = `the VMM took longer than ${captureTimeoutMs / 1000} s`;
     using limit = deadline(signal, captureTimeoutMs, () => new BangerError("snapshot.failed", slow));
     // Neither changes what the other reads. Both have ended before the guest goes on.
-    const both = await Promise.allSettled([
-      capture.value.finish({ signal: limit.signal }),
-      machine.switchDisks(tops).then(() => taking?.switchedDisks()),
-    ]);
+    const both = await Promise.allSettled([capture.value.finish({ signal: limit.signal }), machine.switchDisks(tops)]);
     for (const one of both) if (one.status === "rejected") throw one.reason;
     crashPoint("snapshot.captured");
-    taking?.capturedMemory();
+    taking?.capture();
   });
   crashPoint("snapshot.going-on");
   return { fingerprint: own, pausedMs };

@@ -7,12 +7,11 @@ import type { Origin } from "./origin.ts";
  */
 export class Taking {
   readonly #begun = Promise.withResolvers<Origin | undefined>();
-  readonly #switched = Promise.withResolvers<void>();
   readonly #captured = Promise.withResolvers<void>();
   readonly #taken = Promise.withResolvers<void>();
 
   constructor() {
-    for (const gate of [this.#begun, this.#switched, this.#captured, this.#taken]) gate.promise.catch(() => {});
+    for (const gate of [this.#begun, this.#captured, this.#taken]) gate.promise.catch(() => {});
   }
 
   /** Its frozen disks have their names, its row is there, and its memory will fit this host. Undefined: no memory is taken. */
@@ -20,12 +19,7 @@ export class Taking {
     return this.#begun.promise;
   }
 
-  /** The frozen disks are not written to any more, so machines may open them. The memory file is there, not with its content. */
-  get switched(): Promise<void> {
-    return this.#switched.promise;
-  }
-
-  /** The memory is complete. The VM may stand still for a moment yet. */
+  /** Memory is complete, and the frozen disks are not written to any more: machines may start. The VM may stand still for a moment yet. */
   get captured(): Promise<void> {
     return this.#captured.promise;
   }
@@ -39,17 +33,13 @@ export class Taking {
     this.#begun.resolve({ ...origin, taking: this });
   }
 
-  switchedDisks(): void {
-    this.#switched.resolve();
-  }
-
-  capturedMemory(): void {
+  capture(): void {
     this.#captured.resolve();
   }
 
   /** Without an error: it is taken, maybe without that machines could have been started meanwhile. */
   end(error?: unknown): void {
-    for (const gate of [this.#begun, this.#switched, this.#captured, this.#taken]) {
+    for (const gate of [this.#begun, this.#captured, this.#taken]) {
       if (error === undefined) (gate as PromiseWithResolvers<unknown>).resolve(undefined);
       else gate.reject(error);
     }

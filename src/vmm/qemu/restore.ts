@@ -7,7 +7,6 @@ import { undone } from "../../lib/undo.ts";
 import type { MachineCapture, MachineSpec, RestoreTimings } from "../driver.ts";
 import { stateFd } from "./arguments.ts";
 import type { LaunchOptions } from "./launch.ts";
-import { isUntouched } from "./capture/guest-ram.ts";
 import { discardMachine, lastWords, launchMachine } from "./launch.ts";
 import type { QemuMachine } from "./machine.ts";
 
@@ -18,37 +17,19 @@ const loadTimeoutMs = 30_000;
 export async function restoreMachine(
   spec: MachineSpec,
   capture: MachineCapture,
-  options: Pick<LaunchOptions, "host" | "log" | "signal"> & { complete?: Promise<void> },
+  options: Pick<LaunchOptions, "host" | "log" | "signal">,
 ): Promise<{ machine: QemuMachine; timings: RestoreTimings }> {
   const started = performance.now();
   const { memoryFile } = capture;
-  const { complete, ...parts } = options;
-  // It may reject before anybody waits for it.
-  complete?.catch(() => {});
   await refuseOtherSize(spec, memoryFile);
   await using state = await openCapture(spec, capture.stateFile);
-  const launch = () => launchMachine(spec, { ...parts, restore: { memoryFile, stateFd: state.fd } });
-  let machine = await launch();
+  const machine = await launchMachine(spec, { ...options, restore: { memoryFile, stateFd: state.fd } });
   const spawnMs = performance.now() - started;
-  let completeMs: number | undefined;
-  if (complete !== undefined) {
-    if (!(await completed(machine, memoryFile, { complete, signal: options.signal }))) {
-      options.log.warn("a VMM is started again: it had changed memory before it was there", { vm: spec.vmId });
-      await discardMachine(machine);
-      machine = await launch();
-    }
-    completeMs = performance.now() - started;
-  }
   try {
     await loadState(machine, options.signal);
     crashPoint("start.loaded");
     machine.watch();
-    const timings = {
-      spawnMs,
-      ...(completeMs === undefined ? {} : { completeMs }),
-      loadMs: performance.now() - started,
-    };
-    return { machine, timings };
+    return { machine, timings: { spawnMs, loadMs: performance.now() - started } };
   } catch (thrown) {
     const failure: unknown = options.signal.aborted ? options.signal.reason : thrown;
     const error = await undone(failure, () => discardMachine(machine));
@@ -56,24 +37,6 @@ export async function restoreMachine(
     const why = error instanceof Error ? error.message : String(error);
     const words = await lastWords(spec, undefined);
     throw incompatible(spec, words === "" ? why : `the VMM refused it${words}`, error);
-  }
-}
-
-/**
- * Waits for the capture. False when the machine, whose memory is a copy on write of a file that was not complete, has pages of its own
- * already: those would stay as they are. Ends the machine when it throws: the reason of `complete` or of the signal.
- */
-async function completed(
-  machine: QemuMachine,
-  memoryFile: string,
-  { complete, signal }: { complete: Promise<void>; signal: AbortSignal },
-): Promise<boolean> {
-  try {
-    const [clean] = await Promise.all([isUntouched(machine.pid, memoryFile), orAborted(complete, signal)]);
-    return clean;
-  } catch (error) {
-    await discardMachine(machine);
-    throw error;
   }
 }
 

@@ -6,7 +6,8 @@ import { gzipSync } from "node:zlib";
 import { archive, type TestEntry } from "../../testdata/archive.ts";
 import { digestOf } from "../digest.ts";
 import { mediaTypes } from "../media-types.ts";
-import type { Descriptor, ManifestSource, RawManifest } from "../../../lib/oci-content.ts";
+import { saveContent } from "../../../lib/save-content.ts";
+import type { Descriptor, RawManifest, RemoteSource, SaveRequest } from "../../../lib/oci-content.ts";
 
 export interface TestImage {
   manifest: Buffer;
@@ -81,7 +82,7 @@ export function writeLayoutFiles(
 }
 
 /** A repository in memory. `hold` is awaited before a blob is given; `opened` notes digests and offsets. */
-export class MemoryRepository implements ManifestSource {
+export class MemoryRepository implements RemoteSource {
   readonly tags = new Map<string, RawManifest>();
   readonly blobs = new Map<string, Buffer>();
   readonly opened: { digest: string; offset: number }[] = [];
@@ -115,6 +116,14 @@ export class MemoryRepository implements ManifestSource {
       yield blob.subarray(half);
     };
     return Readable.from(pieces(), { objectMode: false });
+  }
+
+  async save(descriptor: Descriptor, request: SaveRequest): Promise<string> {
+    const { signal } = request;
+    // The chunks are emptied.
+    const open = async (offset: number) =>
+      (await this.open(descriptor, { offset, signal })).map((chunk: Buffer) => Buffer.from(chunk));
+    return await saveContent(open, descriptor, request);
   }
 }
 

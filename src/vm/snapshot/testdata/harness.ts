@@ -7,7 +7,6 @@ import { PassThrough } from "node:stream";
 import type { ImageRecord, KernelRecord } from "../../../api/records.ts";
 import { ensurePaths, resolvePaths, vmPaths } from "../../../config/paths.ts";
 import type { GuestAgent, GuestIdentity } from "../../../guest/agent.ts";
-import { orAborted } from "../../../lib/abort.ts";
 import { BangerError } from "../../../lib/errors.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { KeyedMutex } from "../../../lib/mutex.ts";
@@ -165,9 +164,8 @@ export async function harness(): Promise<Harness> {
   });
   const config = { environment: [], user: "root", workdir: "/", command: [], labels: {}, volumes: [] };
   const agents = new Map<unknown, GuestAgent>();
-  const restore: Driver["restore"] = async (spec, _capture, { complete, signal }) => {
+  const restore: Driver["restore"] = async (spec) => {
     await step("restore");
-    if (complete !== undefined) await orAborted(complete, signal);
     const fake = new FakeVm(
       spec.vmId,
       spec.disks.map(({ serial, path }) => [serial, path]),

@@ -1,6 +1,6 @@
 // Captures one running machine: its memory into a file of its own, page by page, and the state of its devices.
 // Why not QEMU's own migration, and the measurements: notes/memory-capture.md.
-import { open, readFile, truncate } from "node:fs/promises";
+import { chmod, open, readFile, truncate } from "node:fs/promises";
 import { BangerError, diskFull, toBangerError } from "../../../lib/errors.ts";
 import { run } from "../../../lib/run.ts";
 import type { Capture, MachineCapture } from "../../driver.ts";
@@ -12,7 +12,7 @@ import { isPaused } from "../run-state.ts";
 import { memoryId } from "../arguments.ts";
 import { type Copier, createCopier } from "./copier.ts";
 import { type GuestRam, inspectRam, parseHostAddress } from "./guest-ram.ts";
-import { pageBytes } from "./page-copy.ts";
+import { pageBytes } from "./page-map.ts";
 
 /** Far above what saving takes (some milliseconds for a megabyte). */
 const saveTimeoutMs = 20_000;
@@ -34,15 +34,17 @@ export async function beginCapture(
   signal.throwIfAborted();
   let copier: Copier | undefined;
   try {
-    const { start, sizeBytes, baseFile, ownBytes } = await findRam(subject);
-    copier = createCopier(ownBytes);
-    for (const file of [target.memoryFile, target.stateFile]) await (await open(file, "wx", 0o600)).close();
+    const { start, sizeBytes, baseFile } = await findRam(subject);
+    const source = { pid: subject.identity.pid, start, sizeBytes };
+    copier = await createCopier(source);
+    await makeFile(target.stateFile);
     const spareBase = baseFile && (await spareHelps(baseFile, target.memoryFile));
-    if (baseFile !== undefined && !(await takeSpare(baseFile, target.memoryFile))) {
+    if (baseFile === undefined) await makeFile(target.memoryFile);
+    else if (!(await takeSpare(baseFile, target.memoryFile))) {
       await copySparse(baseFile.opened, target.memoryFile, signal);
     }
     await truncate(target.memoryFile, sizeBytes);
-    await copier.open({ pid: subject.identity.pid, start, sizeBytes }, target.memoryFile, signal);
+    await copier.open(source, target.memoryFile, signal);
     // What was opened belongs to this process, and to no later one with its pid.
     if (!isAlive(subject.identity)) throw new Error("the VMM ended");
     // All of it is copied again in the end, but then into blocks that are there, and by threads that are warm. What takes no time
@@ -137,9 +139,14 @@ async function findRam({ identity, control }: CaptureSubject): Promise<GuestRam>
   return await inspectRam(identity.pid, start, sizeBytes);
 }
 
-/** Holes stay holes; where the file system can share blocks, nothing is copied. */
+async function makeFile(path: string): Promise<void> {
+  await (await open(path, "wx", 0o600)).close();
+}
+
+/** Holes stay holes; where the file system can share blocks, nothing is copied. Nothing is at `to`: see src/vmm/spare-memory.ts. */
 async function copySparse(from: string, to: string, signal: AbortSignal): Promise<void> {
   await run({ file: "cp", args: ["--reflink=auto", "--sparse=auto", "--", from, to], signal });
+  await chmod(to, 0o600);
 }
 
 function captureFailure({ vmId, identity }: CaptureSubject, thrown: unknown): BangerError {

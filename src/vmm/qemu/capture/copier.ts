@@ -1,6 +1,7 @@
 // Who copies the pages of one capture: threads where there is much to copy, the daemon's own where starting them would take longer.
 import { setImmediate as others } from "node:timers/promises";
-import { type MemorySource, PageCopy } from "./page-copy.ts";
+import { PageCopy } from "./page-copy.ts";
+import { type MemorySource, ownsMoreThan } from "./page-map.ts";
 import { CaptureThreads } from "./threads.ts";
 
 /** Dispose lets go of what it holds open; whoever waits for an answer then gets an error. */
@@ -18,9 +19,9 @@ const maxOwnThreadBytes = 32 * 1024 * 1024;
 /** The daemon answers others after each such time at the latest, and a piece of 1 MiB. */
 const turnMs = 2;
 
-/** `ownBytes`: how much there is to copy. */
-export function createCopier(ownBytes: number): Copier {
-  return ownBytes > maxOwnThreadBytes ? new CaptureThreads() : new OwnThread();
+/** For this memory. Throws an error with the `code` of the system call. */
+export async function createCopier(source: MemorySource): Promise<Copier> {
+  return (await ownsMoreThan(source, maxOwnThreadBytes)) ? new CaptureThreads() : new OwnThread();
 }
 
 class OwnThread implements Copier {

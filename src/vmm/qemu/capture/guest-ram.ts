@@ -1,10 +1,10 @@
 // Where the memory of a guest lies in the address space of its QEMU, and which file is mapped there.
-import { readFile, readdir, readlink, realpath, stat } from "node:fs/promises";
+import { readFile, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { BangerError } from "../../../lib/errors.ts";
 import type { MappedMemory } from "../../spare-memory.ts";
 
-/** A mapping in /proc/<pid>/maps or smaps. Addresses are below 2^53 on every platform that Node runs on. */
+/** One line of /proc/<pid>/maps. Addresses are below 2^53 on every platform that Node runs on. */
 export interface Mapping {
   start: number;
   end: number;
@@ -13,8 +13,6 @@ export interface Mapping {
   fileOffset: number;
   /** As the file was called, also when it was unlinked; empty for anonymous memory. */
   path: string;
-  /** The lines about it in smaps; of maps, nothing. */
-  details: string;
 }
 
 export interface GuestRam {
@@ -22,20 +20,16 @@ export interface GuestRam {
   sizeBytes: number;
   /** The file that is mapped, also when it was unlinked; undefined: anonymous memory. */
   baseFile: MappedMemory | undefined;
-  /** How much of it the process has changed, or is of no file. */
-  ownBytes: number;
 }
 
-/** The mappings that the text of /proc/<pid>/maps or smaps shows. */
+/** The lines of /proc/<pid>/maps; others are left out. */
 export function parseMaps(text: string): Mapping[] {
-  const heads = [
-    ...text.matchAll(/^([0-9a-f]+)-([0-9a-f]+) ([-r][-w][-x][ps]) ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+ \d+ *(.*)$/gm),
-  ];
   const hex = (digits: string) => Number.parseInt(digits, 16);
-  return heads.map((head, index) => {
-    const [line, start = "", end = "", access = "", offset = "", path = ""] = head;
-    const details = text.slice(head.index + line.length, heads[index + 1]?.index);
-    return { start: hex(start), end: hex(end), access, fileOffset: hex(offset), path: bare(path), details };
+  return text.split("\n").flatMap((line) => {
+    const found = /^([0-9a-f]+)-([0-9a-f]+) ([-r][-w][-x][ps]) ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+ \d+ *(.*)$/.exec(line);
+    if (found === null) return [];
+    const [, start = "", end = "", access = "", offset = "", path = ""] = found;
+    return [{ start: hex(start), end: hex(end), access, fileOffset: hex(offset), path: bare(path) }];
   });
 }
 
@@ -48,15 +42,12 @@ export function parseHostAddress(answer: string, name: string): number | undefin
   return found === name ? Number.parseInt(address ?? "", 16) : undefined;
 }
 
-const piecesOf = (maps: readonly Mapping[], start: number, sizeBytes: number) =>
-  maps.filter((map) => map.end > start && map.start < start + sizeBytes);
-
 /**
  * The file of private memory from `start` on; the kernel may show it as several mappings next to each other. Empty for anonymous
  * memory; undefined when what lies there is anything else than one whole piece of private, writable memory.
  */
 export function mappedFile(maps: readonly Mapping[], start: number, sizeBytes: number): string | undefined {
-  const pieces = piecesOf(maps, start, sizeBytes);
+  const pieces = maps.filter((map) => map.end > start && map.start < start + sizeBytes);
   const path = pieces[0]?.path;
   let covered = start;
   for (const piece of pieces) {
@@ -67,27 +58,9 @@ export function mappedFile(maps: readonly Mapping[], start: number, sizeBytes: n
   return covered >= start + sizeBytes ? path : undefined;
 }
 
-/** How much of these mappings is the process's own. */
-const ownBytes = (maps: readonly Mapping[]): number =>
-  1024 *
-  maps
-    .flatMap(({ details }) => [...details.matchAll(/^(?:Anonymous|Swap): +(\d+) kB$/gm)])
-    .reduce((sum, [, kib]) => sum + Number(kib), 0);
-
-/** Whether a process that maps a file as memory has changed nothing of it yet. False when that cannot be seen. */
-export async function isUntouched(pid: number, file: string): Promise<boolean> {
-  try {
-    const [smaps, known] = await Promise.all([readFile(`/proc/${pid}/smaps`, "utf8"), realpath(file)]);
-    const pieces = parseMaps(smaps).filter(({ path }) => path === known);
-    return pieces.length > 0 && ownBytes(pieces) === 0;
-  } catch {
-    return false;
-  }
-}
-
 /** What lies from `start` on in process `pid`. Throws `snapshot.failed`. */
 export async function inspectRam(pid: number, start: number, sizeBytes: number): Promise<GuestRam> {
-  const maps = parseMaps(await readFile(`/proc/${pid}/smaps`, "utf8"));
+  const maps = parseMaps(await readFile(`/proc/${pid}/maps`, "utf8"));
   const path = mappedFile(maps, start, sizeBytes);
   if (path === undefined) {
     throw new BangerError("snapshot.failed", `the memory of the guest is not to be found in process ${pid}`);
@@ -96,7 +69,6 @@ export async function inspectRam(pid: number, start: number, sizeBytes: number):
     start,
     sizeBytes,
     baseFile: path === "" ? undefined : { path, opened: await openFile(pid, path, sizeBytes) },
-    ownBytes: ownBytes(piecesOf(maps, start, sizeBytes)),
   };
 }
 

@@ -7,7 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseMaps } from "./guest-ram.ts";
-import { PageCopy, ownPages, pageBytes } from "./page-copy.ts";
+import { PageCopy } from "./page-copy.ts";
+import { ownPages, ownsMoreThan, pageBytes } from "./page-map.ts";
 
 const present = 1n << 63n;
 const swapped = 1n << 62n;
@@ -52,7 +53,7 @@ function ownMemory(): { bytes: Uint8Array; start: number } {
   throw new Error("the test does not find its own memory");
 }
 
-test("every page comes to its place, by one thread or by several; zeros leave holes, or take the place of what was there", () => {
+test("every page comes to its place, by one thread or by several; zeros leave holes, or take the place of what was there", async () => {
   const directory = mkdtempSync(join(tmpdir(), "banger-pages-"));
   try {
     const { bytes, start } = ownMemory();
@@ -63,6 +64,9 @@ test("every page comes to its place, by one thread or by several; zeros leave ho
     page(5001)[pageBytes - 1] = 1;
     page(5003)[1] = 1;
     const source = { pid: process.pid, start, sizeBytes: bytes.length };
+    // The buffer was written to from end to end.
+    assert.equal(await ownsMoreThan(source, bytes.length - 1), true);
+    assert.equal(await ownsMoreThan(source, bytes.length), false);
     for (const threads of [1, 3]) {
       const file = join(directory, `memory${threads}`);
       writeFileSync(file, "");
@@ -78,7 +82,7 @@ test("every page comes to its place, by one thread or by several; zeros leave ho
 
       writeFileSync(file, Buffer.alloc(bytes.length, "x"));
       using copy = new PageCopy(source, { index: 0, of: 1 }, file);
-      // What this process never wrote to is not its own and stays; the buffer was written to from end to end.
+      // What this process never wrote to is not its own and stays.
       assert.equal(copy.copy(), bytes.length);
       assert.ok(Buffer.compare(readFileSync(file), bytes) === 0);
       page(0).fill(0);

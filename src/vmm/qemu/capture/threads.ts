@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { orAborted } from "../../../lib/abort.ts";
 import type { Copier } from "./copier.ts";
-import type { MemorySource } from "./page-copy.ts";
+import type { MemorySource } from "./page-map.ts";
 import type { FromWorker, ToWorker } from "./worker.ts";
 
 /** The processors of a paused machine are idle; more threads than this gain nothing, memory is the limit. */

@@ -1,6 +1,7 @@
 // A thread that copies guest memory, so that the daemon answers others meanwhile. Speaks the messages of threads.ts.
 import { parentPort } from "node:worker_threads";
-import { type MemorySource, PageCopy, type Share } from "./page-copy.ts";
+import { PageCopy } from "./page-copy.ts";
+import type { MemorySource, Share } from "./page-map.ts";
 
 export type ToWorker = { call: "open"; source: MemorySource; share: Share; file: string } | { call: "copy" };
 export type FromWorker = { copiedBytes: number } | { failure: { message: string; code: string | undefined } };

@@ -93,6 +93,14 @@ export interface Machine extends AsyncDisposable {
    * other disks. Changes the sizes of the files, also of those that are only read. Throws `vmm.failed`.
    */
   announceDisks(): Promise<void>;
+  /**
+   * Connects the machine's network device, while it runs or stands still, to the unix socket of a process that carries its frames
+   * (4 bytes of length, big-endian, before each), in the place of the one before. `socket`: absolute, or relative to the machine's
+   * directory. Throws `network.failed` when nobody takes the connection; then the device leads nowhere.
+   */
+  connectNetwork(socket: string, options: { signal: AbortSignal }): Promise<void>;
+  /** From now on the network device leads nowhere: frames are dropped. Idempotent. */
+  disconnectNetwork(): Promise<void>;
   stats(): Promise<MachineStats>;
 }
 

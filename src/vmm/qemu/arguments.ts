@@ -52,6 +52,7 @@ export function qemuArguments(spec: MachineSpec, host: HostFacts, restore?: Rest
     ...["-device", "virtio-serial-device,max_ports=2"],
     ...["-chardev", `socket,id=agent,path=${socketNames.agent},server=on,wait=off`],
     ...["-device", "virtserialport,chardev=agent,name=banger.agent"],
+    ...networkArguments,
     ...["-chardev", `socket,id=qmp,path=${socketNames.qmp},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
     // Appending, so that the log can be cut while QEMU writes it.
     ...["-chardev", `file,id=console,path=${consoleLogName},append=on`, "-serial", "chardev:console"],
@@ -121,6 +122,21 @@ function diskArguments(disk: DiskSpec): string[] {
     ...["-device", `virtio-blk-device,drive=${id},serial=${disk.serial}`],
   ];
 }
+
+/** Address of the guest's network device: the same in every guest, as each has a network of its own. */
+export const guestMac = "52:54:00:62:6e:67";
+
+/** The hub that the network device is plugged into: others can come and go while the machine runs (src/vmm/qemu/network.ts). */
+export const networkHub = 0;
+
+/**
+ * Every machine has the device, so that one template fits VMs with and without a network, and one can be had later. Nothing is
+ * behind it, and no driver of the guest takes it, until the VM gets a network. notes/network.md has what it costs.
+ */
+const networkArguments = [
+  ...["-netdev", `hubport,id=nic,hubid=${networkHub}`],
+  ...["-device", `virtio-net-device,netdev=nic,mac=${guestMac}`],
+];
 
 /** Commas separate options; a doubled comma stands for one in a value. */
 function optionValue(value: string): string {

@@ -50,6 +50,12 @@ export interface MachineExit {
   expected: boolean;
 }
 
+/**
+ * Name, in the machine's directory, of the unix socket behind its network device: one process at a time may connect and carry the guest's
+ * frames, with 4 bytes of length (big-endian) before each. While there is none, frames are dropped.
+ */
+export const networkSocketName = "net.sock";
+
 /** A running machine. Dropping the handle (dispose) lets go of sockets and leaves the machine running. */
 export interface Machine extends AsyncDisposable {
   readonly vmId: string;
@@ -93,14 +99,6 @@ export interface Machine extends AsyncDisposable {
    * other disks. Changes the sizes of the files, also of those that are only read. Throws `vmm.failed`.
    */
   announceDisks(): Promise<void>;
-  /**
-   * Connects the machine's network device, while it runs or stands still, to the unix socket of a process that carries its frames
-   * (4 bytes of length, big-endian, before each), in the place of the one before. `socket`: absolute, or relative to the machine's
-   * directory. Throws `network.failed` when nobody takes the connection; then the device leads nowhere.
-   */
-  connectNetwork(socket: string, options: { signal: AbortSignal }): Promise<void>;
-  /** From now on the network device leads nowhere: frames are dropped. Idempotent. */
-  disconnectNetwork(): Promise<void>;
   stats(): Promise<MachineStats>;
 }
 

@@ -51,7 +51,7 @@ test("a machine under software emulation", () => {
 -device virtio-serial-device,max_ports=2
 -chardev socket,id=agent,path=agent.sock,server=on,wait=off
 -device virtserialport,chardev=agent,name=banger.agent
--netdev hubport,id=nic,hubid=0
+-netdev stream,id=nic,server=on,addr.type=unix,addr.path=net.sock
 -device virtio-net-device,netdev=nic,mac=52:54:00:62:6e:67
 -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off
 -mon chardev=qmp,mode=control

@@ -1,6 +1,6 @@
 // The command line of QEMU for one machine, as a pure function: what a machine is made of can be read and compared as text.
 // Measurements behind the flags: notes/qemu-boot.md.
-import type { DiskSpec, MachineSpec } from "../driver.ts";
+import { type DiskSpec, type MachineSpec, networkSocketName } from "../driver.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { machineName } from "./identity.ts";
 import type { Platform } from "./platform.ts";
@@ -13,7 +13,7 @@ export interface HostFacts {
 }
 
 /** Sockets and logs, by names relative to the machine's directory: QEMU runs there, so a long directory does not matter. */
-export const socketNames = { qmp: "qmp.sock", agent: "agent.sock" } as const;
+export const socketNames = { qmp: "qmp.sock", agent: "agent.sock", network: networkSocketName } as const;
 export const consoleLogName = "console.log";
 
 /** Bound of the memory for translated code beside the guest's own; QEMU's default is up to 1 GiB for each machine. */
@@ -126,15 +126,13 @@ function diskArguments(disk: DiskSpec): string[] {
 /** Address of the guest's network device: the same in every guest, as each has a network of its own. */
 export const guestMac = "52:54:00:62:6e:67";
 
-/** The hub that the network device is plugged into: others can come and go while the machine runs (src/vmm/qemu/network.ts). */
-export const networkHub = 0;
-
 /**
  * Every machine has the device, so that one template fits VMs with and without a network, and one can be had later. Nothing is
- * behind it, and no driver of the guest takes it, until the VM gets a network. notes/network.md has what it costs.
+ * behind it, and no driver of the guest takes it, until the VM gets a network: then a process connects to the socket, which carries the
+ * frames with 4 bytes of length before each. When it goes, another one can come. notes/network.md has what the device costs.
  */
 const networkArguments = [
-  ...["-netdev", `hubport,id=nic,hubid=${networkHub}`],
+  ...["-netdev", `stream,id=nic,server=on,addr.type=unix,addr.path=${socketNames.network}`],
   ...["-device", `virtio-net-device,netdev=nic,mac=${guestMac}`],
 ];
 

@@ -13,11 +13,11 @@ import { consoleLogName, qemuArguments, socketNames } from "./arguments.ts";
 import type { HostFacts, RestoreArguments } from "./arguments.ts";
 import { identityFileName, isRunning, machineName, readIdentity, writeIdentity } from "./identity.ts";
 import type { VmmIdentity } from "./identity.ts";
+import { tailOf } from "./log-limit.ts";
 import { QemuMachine } from "./machine.ts";
-import { hostBootId, startTicksOf } from "./process-table.ts";
+import { hostBootId, startTicksOf } from "../../lib/process-table.ts";
 import type { Platform } from "./platform.ts";
 import { removeRuntimeFiles, vmmLogName } from "./runtime-files.ts";
-import { vmmWords } from "./vmm-words.ts";
 
 const answerTimeoutMs = 30_000;
 
@@ -79,7 +79,7 @@ export async function discardMachine(machine: QemuMachine): Promise<void> {
 
 /** What QEMU printed before its end, as the end of an error message. */
 export async function lastWords(spec: MachineSpec, processEnd: string | undefined): Promise<string> {
-  const words = await vmmWords(join(spec.dir, vmmLogName), 20);
+  const words = await tailOf(join(spec.dir, vmmLogName), 20);
   return `${processEnd === undefined ? "" : ` (${processEnd})`}${words === "" ? "" : `: ${words}`}`;
 }
 

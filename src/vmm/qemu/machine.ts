@@ -13,13 +13,11 @@ import { activeDisks, growDisk, switchDisks } from "./disk-layers.ts";
 import { announceDisks } from "./disk-sizes.ts";
 import { exitReason } from "./exit-reason.ts";
 import type { VmmIdentity } from "./identity.ts";
-import { limitLog } from "./log-limit.ts";
-import { connectNetwork, disconnectNetwork } from "./network.ts";
-import { isAlive, killProcess, usageOf, waitUntilGone } from "./process-table.ts";
+import { limitLog, tailOf } from "./log-limit.ts";
+import { isAlive, killProcess, usageOf, waitUntilGone } from "../../lib/process-table.ts";
 import type { QmpEvent } from "./qmp.ts";
 import { continueAfterFullDisk, isPaused, pause } from "./run-state.ts";
 import { removeRuntimeFiles, vmmLogName } from "./runtime-files.ts";
-import { vmmWords } from "./vmm-words.ts";
 
 const goneTimeoutMs = 10_000;
 const reconnectPauseMs = 500;
@@ -137,14 +135,6 @@ export class QemuMachine implements Machine {
     await announceDisks(this.control);
   }
 
-  async connectNetwork(socket: string, options: { signal: AbortSignal }): Promise<void> {
-    await connectNetwork(this.control, this.vmId, socket, options);
-  }
-
-  async disconnectNetwork(): Promise<void> {
-    await disconnectNetwork(this.control);
-  }
-
   async stats(): Promise<MachineStats> {
     const usage = isAlive(this.#parts.identity) ? await usageOf(this.pid) : undefined;
     if (usage === undefined) throw new BangerError("vm.wrong-state", `the VMM of "${this.vmId}" does not run`);
@@ -184,7 +174,7 @@ export class QemuMachine implements Machine {
       signal.throwIfAborted();
     }
     const ended = await Promise.race([processEnd, sleep(endTextTimeoutMs, undefined, { signal })]);
-    const lastWords = await vmmWords(this.#path(vmmLogName), 1);
+    const lastWords = await tailOf(this.#path(vmmLogName), 1);
     await this.#clean();
     signal.throwIfAborted();
     clearInterval(this.#logTimer);

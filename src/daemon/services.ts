@@ -8,6 +8,7 @@ import type {
   TemplateRecord,
   VmRecord,
 } from "../api/records.ts";
+import type { NetworkRecord, NetworkState } from "../api/network-records.ts";
 import type { ForwardState } from "../api/forward-methods.ts";
 import type { ParamsOf, ResultOf } from "../api/methods.ts";
 import type { GuestAgent } from "../guest/agent.ts";
@@ -90,6 +91,19 @@ export interface Forwards {
   list(ref: string): ForwardState[];
   /** What `<name>.vm` means; undefined when there is no VM of exactly this name. */
   addressOf(name: string): string | undefined;
+}
+
+/** The networks of VMs. References as for VMs; `network.*`. */
+export interface Networks {
+  show(ref: string): NetworkState;
+  change(ref: string, change: ParamsOf<"net.set">["change"], options: SignalOptions): Promise<ResultOf<"net.set">>;
+  check(
+    ref: string,
+    question: Omit<ParamsOf<"net.check">, "vm">,
+    options: SignalOptions,
+  ): Promise<ResultOf<"net.check">>;
+  log(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<NetworkRecord>;
+  restart(ref: string, options: SignalOptions): Promise<NetworkState>;
 }
 
 /** Memory templates, by id or unambiguous prefix. */
@@ -184,6 +198,7 @@ export interface Services extends AsyncDisposable {
   workspaces: Workspaces;
   snapshots: Snapshots;
   forwards: Forwards;
+  networks: Networks;
   templates: Templates;
   /** Summed up from the last starts. */
   startStats(): ResultOf<"stats.starts">;

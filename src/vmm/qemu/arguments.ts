@@ -124,7 +124,7 @@ function diskArguments(disk: DiskSpec): string[] {
 }
 
 /** Address of the guest's network device: the same in every guest, as each has a network of its own. */
-export const guestMac = "52:54:00:62:6e:67";
+export const guestMac = "02:62:61:6e:67:02";
 
 /**
  * Every machine has the device, so that one template fits VMs with and without a network, and one can be had later. Nothing is

@@ -100,25 +100,33 @@ const images = v.strictObject({
   ),
 });
 
-const ruleList = (what: string) =>
-  v.pipe(v.array(v.string("a rule such as api.example.com:443")), v.maxLength(1000), v.description(what));
+const policyNameExpected = "a name of a-z, 0-9 and -";
+const resolverExpected = "an address or address:port of a name server";
 
-/** What VMs may reach. The same table, without `default`, `resolvers` and `policies`, stands in a repository's banger.toml. */
-export const networkPolicyTable = v.strictObject({
-  mode: v.pipe(
-    v.picklist(["none", "open", "balanced", "locked"], 'one of "none", "open", "balanced", "locked"'),
-    v.description("What holds where no rule says otherwise; [network.md](network.md#modes) has the meaning of each."),
-  ),
-  allow: v.exactOptional(ruleList("Rules that allow, as for `--allow`.")),
-  deny: v.exactOptional(ruleList("Rules that deny, as for `--deny`. They win over those that allow.")),
-  allow_host: v.exactOptional(
-    v.pipe(
-      v.array(whole(1, 65_535, "a port")),
-      v.maxLength(100),
-      v.description("TCP ports of the host's 127.0.0.1 that VMs reach as `host.vm`."),
+function ruleList(description: string) {
+  const rules = v.array(v.string("a rule such as api.example.com:443"), "a list of rules such as api.example.com:443");
+  return v.pipe(rules, v.maxLength(1000), v.description(description));
+}
+
+/** What VMs may reach, under a name in config.toml, or in the `[network]` of a repository's banger.toml. */
+export const networkPolicyTable = v.strictObject(
+  {
+    mode: v.pipe(
+      v.picklist(["none", "open", "balanced", "locked"], 'one of "none", "open", "balanced", "locked"'),
+      v.description("What holds where no rule says otherwise."),
     ),
-  ),
-});
+    allow: v.exactOptional(ruleList("Rules that allow, as for `--allow`.")),
+    deny: v.exactOptional(ruleList("Rules that deny, as for `--deny`. They win over those that allow.")),
+    allow_host: v.exactOptional(
+      v.pipe(
+        v.array(whole(1, 65_535, "a port"), "a list of ports"),
+        v.maxLength(100),
+        v.description("TCP ports of the host's 127.0.0.1 that VMs reach as `host.vm`."),
+      ),
+    ),
+  },
+  "tables: [network.policies.NAME]",
+);
 
 const network = v.strictObject({
   default: v.exactOptional(
@@ -127,22 +135,22 @@ const network = v.strictObject({
   resolvers: v.exactOptional(
     v.pipe(
       v.array(
-        v.pipe(
-          v.string("an address or address:port"),
-          v.regex(/^[0-9a-fA-F.:[\]]{2,60}$/, "an address or address:port"),
-        ),
+        v.pipe(v.string(resolverExpected), v.regex(/^[0-9a-fA-F.:[\]]{2,60}$/, resolverExpected)),
+        "a list of name servers, each an address or address:port",
       ),
       v.maxLength(8),
-      v.description("Name servers that the names which VMs ask for are looked up at. Empty: those of the host."),
+      v.description(
+        "Name servers at which the names are looked up that VMs ask for. None: those of the host, as they are at the time.",
+      ),
     ),
   ),
   policies: v.exactOptional(
     v.pipe(
       v.record(
-        v.pipe(v.string(), v.regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "a name of a-z, 0-9 and -")),
+        v.pipe(v.string(), v.regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, policyNameExpected)),
         networkPolicyTable,
       ),
-      v.description("Policies by name, for `--network <name>`: each has `mode`, `allow`, `deny` and `allow_host`."),
+      v.description("Policies by name, for `--network NAME`; see below."),
     ),
   ),
 });

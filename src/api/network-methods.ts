@@ -1,7 +1,7 @@
 // Methods on the networks of VMs: what they may reach, and what they did.
 import * as v from "valibot";
 import { method } from "./method.ts";
-import { networkChange, networkRecord, networkState, networkVerdict } from "./network-records.ts";
+import { networkChange, networkPolicy, networkRecord, networkState, networkVerdict } from "./network-records.ts";
 
 const reference = v.pipe(v.string(), v.minLength(1), v.maxLength(1024));
 const vm = v.strictObject({ vm: reference });
@@ -41,6 +41,20 @@ export const networkMethods = {
     summary: "Connections and names of a running VM, oldest first; with follow it goes on.",
     params: v.strictObject({ vm: reference, follow: v.optional(v.boolean()) }),
     result: networkRecord,
+  }),
+  "net.workspace": method({
+    kind: "unary",
+    summary:
+      "What the banger.toml in a directory says of the network; null when it says nothing. It is a stranger's wish.",
+    params: v.strictObject({
+      root: v.pipe(
+        v.string(),
+        v.startsWith("/"),
+        v.maxLength(4096),
+        v.description("absolute path of a work tree's top"),
+      ),
+    }),
+    result: v.object({ policy: v.nullable(networkPolicy) }),
   }),
   "net.restart": method({
     kind: "unary",

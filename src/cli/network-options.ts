@@ -15,6 +15,9 @@ export type NetworkFlags = RuleFlags & {
   readonly network?: string;
 };
 
+/** Stands for what the repository's banger.toml says. */
+export const workspaceWord = "workspace";
+
 /** An option for a rule, checked while the command line is read. */
 function ruleOption(name: string, brief: string) {
   return {
@@ -50,7 +53,7 @@ export const ruleFlags = {
 };
 
 export const networkFlag = option(
-  "none (default), open, balanced, locked, or a policy of config.toml: docs/network.md",
+  "none (default), open, balanced, locked, a policy of config.toml, or workspace: that of the repository's banger.toml",
   "mode|policy",
 );
 

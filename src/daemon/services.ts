@@ -8,7 +8,7 @@ import type {
   TemplateRecord,
   VmRecord,
 } from "../api/records.ts";
-import type { NetworkRecord, NetworkState } from "../api/network-records.ts";
+import type { NetworkPolicy, NetworkRecord, NetworkState } from "../api/network-records.ts";
 import type { ForwardState } from "../api/forward-methods.ts";
 import type { ParamsOf, ResultOf } from "../api/methods.ts";
 import type { GuestAgent } from "../guest/agent.ts";
@@ -186,6 +186,8 @@ export interface Doctor {
 /** A workspace as the routes see it. */
 export interface Workspaces {
   inspect(path: string, options: SignalOptions): Promise<ResultOf<"workspace.inspect">>;
+  /** What the banger.toml in a directory says of the network; null: nothing. Throws `config.invalid`, `network.policy-invalid`. */
+  policy(root: string): Promise<NetworkPolicy | null>;
   prepare(params: ParamsOf<"workspace.prepare">, progress: Progress): Promise<ResultOf<"workspace.prepare">>;
 }
 

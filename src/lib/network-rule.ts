@@ -26,6 +26,7 @@ export function parseNetworkRule(text: string, option: string): NetworkRule {
       hint: `${option} api.example.com:443  # or *.example.com, 203.0.113.7, 10.0.0.0/8:5432, host:53/udp`,
     });
   if (text.length > maxRuleLength) throw invalid(`it is longer than ${maxRuleLength} characters`);
+  if (text.includes("://")) throw invalid("a rule is a host with a port, not a URL");
   let rest = text.toLowerCase();
   const privateAddresses = rest.endsWith("+private");
   if (privateAddresses) rest = rest.slice(0, -"+private".length);

@@ -78,6 +78,7 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
     images: emptyStore as unknown as Images,
     kernels: emptyStore as unknown as Kernels,
     workspaces: {
+      policy: async () => null,
       inspect: async (path) => ({ root: path, name: "repo", subdirectory: "", files: 0, untracked: 0 }),
       prepare: async () => ({ guestPath: "/root/repo", workdir: "/root/repo", root: "/", files: 0, untracked: 0 }),
     },

@@ -68,7 +68,10 @@ export const networkVerdict = v.object({
   allowed: v.boolean(),
   rule: v.pipe(v.string(), v.description("what decided: a rule as it is written, or the mode")),
   reason: v.pipe(v.string(), v.description("why not, as one word; empty when allowed")),
-  suggestion: v.pipe(v.string(), v.description("the rule that would allow it; empty when none can")),
+  suggestion: v.pipe(
+    v.string(),
+    v.description("the options that would allow it: --allow api.example.com:443; empty when none can"),
+  ),
 });
 export type NetworkVerdict = v.InferOutput<typeof networkVerdict>;
 

@@ -1,5 +1,6 @@
 // The networks of one home's VMs: which are up, through which process, and why one is not any more. What runs is observed: in the
 // process table after a daemon restart, by the end of a process while the daemon runs.
+import { readdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
 import type { NetworkPolicy } from "../api/network-records.ts";
@@ -13,7 +14,7 @@ import { ask, netdClient, protocolVersion, type NetdClient } from "./client.ts";
 import { configText } from "./config-text.ts";
 import { guestAddresses, type GuestAddresses } from "./guest-addresses.ts";
 import { policyMessage } from "./policy.ts";
-import { endNetd, lastWords, listNetds, startNetd, type NetdProcess } from "./process.ts";
+import { endNetd, lastWords, listNetds, removeNetdFiles, startNetd, type NetdProcess } from "./process.ts";
 
 /** Far above what a start takes (some ten milliseconds), on a busy host. */
 const readyTimeoutMs = 15_000;
@@ -139,6 +140,10 @@ export class Networks {
       }),
     );
     options.signal.throwIfAborted();
+    // Of starts that came no further than their files.
+    for (const vmId of await readdir(vmsDir)) {
+      if (!this.#carriers.has(vmId)) await removeNetdFiles(this.#dirOf(vmId));
+    }
     return [...wanted].filter((vmId) => !this.#carriers.has(vmId));
   }
 

@@ -104,7 +104,7 @@ async function removeConfigs(dir: string): Promise<void> {
 }
 
 /** Removes what a netd that is gone has left in the directory of its VM; its log stays. */
-async function removeNetdFiles(dir: string): Promise<void> {
+export async function removeNetdFiles(dir: string): Promise<void> {
   await removeConfigs(dir).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   });

@@ -45,7 +45,7 @@ export function whyNot({ reason, rule }: NetworkVerdict): string {
 
 /** "  # banger net policy box --allow api.example.com:443"; empty when no rule can. */
 export function remedy({ suggestion }: NetworkVerdict, vm: string): string {
-  return suggestion === "" ? "" : `  # banger net policy ${vm} --allow ${suggestion}`;
+  return suggestion === "" ? "" : `  # banger net policy ${vm} ${suggestion}`;
 }
 
 function targetOf({ protocol, name, address, port, question }: NetworkRecord): string {

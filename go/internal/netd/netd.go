@@ -79,14 +79,24 @@ func New(s *settings.Settings, host *hostnet.Host) (*Network, error) {
 	}
 	pinger := &ping.Pinger{Judge: n.Judge, Flows: n.Flows, Journal: n.Journal, Send: send}
 	n.Link, err = link.New(link.Handlers{
-		TCP:  func(request *tcp.ForwarderRequest) { tcpRelay.Handle(n.ctx, request) },
-		UDP:  func(from, to netip.AddrPort, payload []byte) { carrier.Handle(n.ctx, from, to, payload) },
-		Ping: pinger.Handle,
+		TCP:     func(request *tcp.ForwarderRequest) { tcpRelay.Handle(n.ctx, request) },
+		UDP:     func(from, to netip.AddrPort, payload []byte) { carrier.Handle(n.ctx, from, to, payload) },
+		Ping:    pinger.Handle,
+		Refused: n.refused,
 	}, attempts)
 	if err != nil {
 		return nil, fmt.Errorf("make the link: %w", err)
 	}
 	return n, nil
+}
+
+// Numbers of IP protocols that the log has words for.
+var protocols = map[byte]policy.Protocol{1: policy.ICMP, 6: policy.TCP, 17: policy.UDP, 58: policy.ICMP}
+
+func (n *Network) refused(protocol byte, target netip.AddrPort, reason string) {
+	n.Journal.Add(journal.Record{
+		Event: journal.Denied, Protocol: protocols[protocol], Target: target, Verdict: policy.Verdict{Rule: "any policy", Reason: reason},
+	})
 }
 
 // Attach serves a VMM until its stream ends.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"banger.dev/banger/internal/netd/addresses"
 	"banger.dev/banger/internal/netd/plan"
 )
 
@@ -46,6 +47,8 @@ const (
 	// Deliver4 and Deliver6 hand the IP packet to the stack.
 	Deliver4
 	Deliver6
+	// Refuse the packet as undeliverable, and say so to the log: its target or its protocol is none that there could be.
+	Refuse
 	// Ping is an echo request to an address outside, in Result.
 	Ping
 )
@@ -55,10 +58,12 @@ type Result struct {
 	Action Action
 	// Frame to send, for Reply.
 	Frame []byte
-	// Packet is the IP packet, without padding, for Deliver and Ping. It lies in the frame.
+	// Packet is the IP packet, without padding, for Deliver, Refuse and Ping. It lies in the frame.
 	Packet []byte
-	// Target of a Ping.
+	// Target of a Ping, or of what is refused.
 	Target netip.Addr
+	// Reason of a Refuse, in the words of the log.
+	Reason string
 }
 
 // Edge remembers the MAC of the guest's interface.
@@ -126,7 +131,20 @@ func (e *Edge) Look(frame []byte) Result {
 	return result
 }
 
-// lookARP answers for the two addresses that are ours.
+// impossible targets never leave a host, or should not: the stack would drop them without a word. Empty: it is not one.
+func impossible(target netip.Addr) string {
+	if _, tunnelled := addresses.Embedded(target); tunnelled && !target.Is4In6() {
+		// A stack takes it for any other address; it is the policy's.
+		return ""
+	}
+	switch at := addresses.Classify(target); at.Class {
+	case addresses.Loopback, addresses.Invalid:
+		return at.Class.String()
+	}
+	return ""
+}
+
+// lookARP answers for every address of the link that is not the guest's: who connects to one that nobody has is refused at once.
 func (e *Edge) lookARP(p, source []byte) Result {
 	if len(p) < 28 || string(p[:8]) != "\x00\x01\x08\x00\x06\x04\x00\x01" {
 		return Result{}
@@ -135,7 +153,7 @@ func (e *Edge) lookARP(p, source []byte) Result {
 	if sender != plan.Guest4 && !sender.IsUnspecified() {
 		return Result{}
 	}
-	if !plan.Gateway(target) && !plan.Host(target) {
+	if target == plan.Guest4 || !plan.OnLink(target) || sender != plan.Guest4 {
 		return Result{Action: Ignore}
 	}
 	e.learn(source)

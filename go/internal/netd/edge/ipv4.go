@@ -23,6 +23,9 @@ func (e *Edge) lookIPv4(p []byte) Result {
 	if source != plan.Guest4 {
 		return Result{}
 	}
+	if reason := impossible(target); reason != "" {
+		return Result{Action: Refuse, Packet: p, Target: target, Reason: reason}
+	}
 	fragment := binary.BigEndian.Uint16(p[6:])&0x3fff != 0
 	switch p[9] {
 	case protoTCP, protoUDP:
@@ -49,5 +52,5 @@ func (e *Edge) lookIPv4(p []byte) Result {
 		return Result{}
 	}
 	// A protocol that does not exist here is refused like any other denied connection.
-	return Result{Action: Reply, Frame: e.Framed(Unreachable(p, AdminProhibited))}
+	return Result{Action: Refuse, Packet: p, Target: target, Reason: "protocol"}
 }

@@ -35,6 +35,9 @@ func (e *Edge) lookIPv6(p, source []byte) Result {
 	if target.IsMulticast() || target == plan.Guest6 {
 		return Result{Action: Ignore}
 	}
+	if reason := impossible(target); reason != "" {
+		return Result{Action: Refuse, Packet: p, Target: target, Reason: reason}
+	}
 	if next == protoFrag {
 		if len(body) < 8 {
 			return Result{}
@@ -60,10 +63,10 @@ func (e *Edge) lookIPv6(p, source []byte) Result {
 		}
 		return Result{Action: Ping, Packet: p, Target: target}
 	}
-	return Result{Action: Reply, Frame: e.Framed(Unreachable(p, AdminProhibited))}
+	return Result{Action: Refuse, Packet: p, Target: target, Reason: "protocol"}
 }
 
-// lookNeighbour answers neighbour solicitations for our addresses, and swallows the rest of neighbour discovery.
+// lookNeighbour answers neighbour solicitations for addresses of the link as lookARP does, and swallows the rest of neighbour discovery.
 func (e *Edge) lookNeighbour(p []byte, from, target netip.Addr, source []byte) (Result, bool) {
 	body := p[ipv6Size:]
 	if len(body) < 8 || body[0] < 130 || body[0] > 143 {
@@ -77,7 +80,7 @@ func (e *Edge) lookNeighbour(p []byte, from, target netip.Addr, source []byte) (
 		return Result{Action: Ignore}, true
 	}
 	wanted := netip.AddrFrom16([16]byte(body[8:24]))
-	if !plan.Gateway(wanted) && !plan.Host(wanted) || from.IsUnspecified() {
+	if wanted == plan.Guest6 || !plan.OnLink(wanted) || from.IsUnspecified() {
 		return Result{Action: Ignore}, true
 	}
 	e.learn(source)

@@ -45,6 +45,18 @@ func Unreachable(packet []byte, why Why) []byte {
 	return reply
 }
 
+// Destination tells what a refused packet was meant for: protocol number, and port where it has one.
+func Destination(packet []byte) (protocol byte, port uint16) {
+	protocol, body := packet[6], packet[min(len(packet), ipv6Size):]
+	if packet[0]>>4 == 4 {
+		protocol, body = packet[9], packet[ipv4Size:]
+	}
+	if (protocol == protoTCP || protocol == protoUDP) && len(body) >= 4 {
+		port = binary.BigEndian.Uint16(body[2:])
+	}
+	return protocol, port
+}
+
 // EchoReply answers an echo request with a payload.
 func EchoReply(request, payload []byte) []byte {
 	if request[0]>>4 == 4 {

@@ -30,6 +30,8 @@ type Handlers struct {
 	UDP func(from, to netip.AddrPort, payload []byte)
 	// Ping gets echo requests to addresses outside. The packet is the callee's.
 	Ping func(target netip.Addr, packet []byte)
+	// Refused is told of packets that were refused here already: the number of their IP protocol, and the reason.
+	Refused func(protocol byte, target netip.AddrPort, reason string)
 }
 
 // Link is the network side of one VM.
@@ -128,6 +130,10 @@ func (l *Link) handle(view *buffer.View) {
 		return
 	case edge.Reply:
 		l.endpoint.send(result.Frame)
+	case edge.Refuse:
+		l.Send(edge.Unreachable(result.Packet, edge.AdminProhibited))
+		protocol, port := edge.Destination(result.Packet)
+		l.handlers.Refused(protocol, netip.AddrPortFrom(result.Target, port), result.Reason)
 	case edge.Ping:
 		l.handlers.Ping(result.Target, append([]byte(nil), result.Packet...))
 	case edge.Drop:

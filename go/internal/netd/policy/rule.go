@@ -153,9 +153,6 @@ func (r Rule) suffix() string {
 		b.WriteString(":" + strconv.Itoa(int(r.Ports.First)))
 	}
 	if r.Protocol != AnyProtocol {
-		if r.Ports == (Ports{}) {
-			b.WriteString(":*")
-		}
 		b.WriteString("/" + r.Protocol.String())
 	}
 	if r.Private {

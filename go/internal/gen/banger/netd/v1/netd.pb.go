@@ -1532,11 +1532,12 @@ func (x *AddressVerdict) GetVerdict() *Verdict {
 type Verdict struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Allowed bool                   `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
-	// The rule that decided in the form that a user writes ("allow *.example.com:443"), or the mode ("mode balanced").
+	// The rule that decided as a user writes it, action target[:port[-port]][/protocol][+private]: "allow *.example.com:443",
+	// "deny [2001:db8::1]:53/udp"; or "allow-host 5432", or the mode: "mode balanced".
 	Rule string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
 	// Why, as one word of notes/network.md ("no-rule", "deny-rule", "private", "metadata", ...). Empty when allowed.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Argument of --allow that would allow it. Empty when allowed, and when no rule can.
+	// The option that would allow it: "--allow api.example.com:443", "--allow-host 5432". Empty when allowed, and when none can.
 	Suggestion    string `protobuf:"bytes,4,opt,name=suggestion,proto3" json:"suggestion,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

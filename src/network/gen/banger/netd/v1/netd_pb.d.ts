@@ -726,7 +726,8 @@ export declare type Verdict = Message<"banger.netd.v1.Verdict"> & {
   allowed: boolean;
 
   /**
-   * The rule that decided in the form that a user writes ("allow *.example.com:443"), or the mode ("mode balanced").
+   * The rule that decided as a user writes it, action target[:port[-port]][/protocol][+private]: "allow *.example.com:443",
+   * "deny [2001:db8::1]:53/udp"; or "allow-host 5432", or the mode: "mode balanced".
    *
    * @generated from field: string rule = 2;
    */
@@ -740,7 +741,7 @@ export declare type Verdict = Message<"banger.netd.v1.Verdict"> & {
   reason: string;
 
   /**
-   * Argument of --allow that would allow it. Empty when allowed, and when no rule can.
+   * The option that would allow it: "--allow api.example.com:443", "--allow-host 5432". Empty when allowed, and when none can.
    *
    * @generated from field: string suggestion = 4;
    */

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +19,6 @@ import (
 	"banger.dev/banger/internal/netd"
 	"banger.dev/banger/internal/netd/hostnet"
 	"banger.dev/banger/internal/netd/settings"
-	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/encoding/protojson"
 )
@@ -80,44 +78,12 @@ func (w *World) serveDNS(socket net.PacketConn) {
 }
 
 func (w *World) answer(query []byte) []byte {
-	var p dnsmessage.Parser
-	head, err := p.Start(query)
-	if err != nil {
-		return nil
-	}
-	q, err := p.Question()
-	if err != nil {
-		return nil
-	}
 	w.mu.Lock()
-	w.asked = append(w.asked, q.Name.String())
-	addresses, known := w.zone[strings.ToLower(q.Name.String())]
-	w.mu.Unlock()
-	head.Response, head.RecursionAvailable = true, true
-	if !known {
-		head.RCode = dnsmessage.RCodeNameError
+	defer w.mu.Unlock()
+	if name, ok := asked(query); ok {
+		w.asked = append(w.asked, name)
 	}
-	b := dnsmessage.NewBuilder(nil, head)
-	b.StartQuestions()
-	b.Question(q)
-	b.StartAnswers()
-	record := dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET, TTL: 60}
-	for _, address := range addresses {
-		switch {
-		case q.Type == dnsmessage.TypeA && address.Is4():
-			b.AResource(record, dnsmessage.AResource{A: address.As4()})
-		case q.Type == dnsmessage.TypeAAAA && address.Is6():
-			b.AAAAResource(record, dnsmessage.AAAAResource{AAAA: address.As16()})
-		}
-	}
-	if q.Type == dnsmessage.TypeTXT && known {
-		b.TXTResource(record, dnsmessage.TXTResource{TXT: []string{"text"}})
-	}
-	message, err := b.Finish()
-	if err != nil {
-		return nil
-	}
-	return message
+	return answerFrom(w.zone, query)
 }
 
 // Way makes an address of the internet lead to one of the loopback.

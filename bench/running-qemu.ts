@@ -1,6 +1,6 @@
 // The command line of a VM's QEMU, from the process table.
 import { listMachines } from "../src/vmm/qemu/identity.ts";
-import { argumentsOf } from "../src/vmm/qemu/process-table.ts";
+import { argumentsOf } from "../src/lib/process-table.ts";
 
 /** Throws when no QEMU of the VM is running. */
 export function runningQemu(homeId: string, vmId: string): { program: string; args: string[] } {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds ./bin/banger: the guest agent (Go) and the two bundles (TypeScript).
+# Builds ./bin/banger: the guest agent and the network (Go) and the two bundles (TypeScript).
 # usage: scripts/build.sh [arch...]   architectures of guests, see build-go.sh
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)

@@ -6,6 +6,8 @@ import { forwardMethods, newForwards } from "./forward-methods.ts";
 import { guestMethods } from "./guest-methods.ts";
 import { lifetimeMethods, newLifetime } from "./lifetime-methods.ts";
 import { imageMethods } from "./image-methods.ts";
+import { networkMethods } from "./network-methods.ts";
+import { networkRequest } from "./network-records.ts";
 import { registryMethods } from "./registry-methods.ts";
 import { setMethods } from "./set-methods.ts";
 import { systemMethods } from "./system-methods.ts";
@@ -49,6 +51,8 @@ const vmCreate = v.strictObject({
   init: v.optional(initPath),
   labels: v.optional(newLabels),
   lifetime: v.optional(newLifetime),
+  /** What it may reach. Default: what config.toml says, which is nothing; from a snapshot: what its VM could. */
+  network: v.optional(networkRequest),
   /** Ports and sockets of the host that lead into it whenever it runs. */
   publish: v.optional(newForwards),
   start: v.optional(v.boolean()),
@@ -396,6 +400,7 @@ export const methods = {
     }),
   }),
 
+  ...networkMethods,
   ...imageMethods,
   "image.warm": method({
     kind: "operation",

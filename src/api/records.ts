@@ -1,5 +1,6 @@
 // The things that methods speak of: VMs, images, kernels, operations.
 import * as v from "valibot";
+import { networkState } from "./network-records.ts";
 
 const timestamp = v.pipe(v.number(), v.description("milliseconds since 1970"));
 const bytes = v.pipe(v.number(), v.integer(), v.minValue(0), v.description("bytes"));
@@ -97,6 +98,7 @@ export const vmRecord = v.object({
   lifetime: v.nullable(lifetime),
   /** Loopback address of the host that belongs to this VM: where its forwards listen and what `<name>.vm` means. */
   address: v.nullable(v.string()),
+  network: networkState,
   /** When a command, an SSH session or a forwarded connection last went on in it; null when none did. */
   lastUsedAt: v.nullable(timestamp),
   lastStart: v.nullable(startRecord),

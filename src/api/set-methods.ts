@@ -1,6 +1,7 @@
 // Methods that change what a VM is made of.
 import * as v from "valibot";
 import { method } from "./method.ts";
+import { networkChange } from "./network-records.ts";
 import { vmRecord } from "./records.ts";
 
 const reference = v.pipe(v.string(), v.minLength(1), v.maxLength(1024));
@@ -14,13 +15,14 @@ export const setMethods = {
   "vm.set": method({
     kind: "operation",
     summary:
-      "Changes CPUs, memory and disk sizes of a VM. CPUs and memory hold from its next start on; disks grow while it runs and never get smaller.",
+      "Changes CPUs, memory and disk sizes of a VM. CPUs and memory hold from its next start on; disks grow while it runs and never get smaller. The network changes at once.",
     params: v.strictObject({
       vm: reference,
       vcpus: v.optional(size),
       memoryMib: v.optional(size),
       diskBytes: v.optional(size),
       overlayBytes: v.optional(size),
+      network: v.optional(networkChange),
     }),
     result: v.object({
       vm: vmRecord,

@@ -71,6 +71,33 @@ of your own: a Debian kernel package (.deb) or a directory with vmlinuz and lib/
   { ls: "list", delete: "rm" },
 );
 
+const net = group(
+  "what VMs may reach, and what they did",
+  `A VM has no network unless it is given one. One that has is still kept from everything that belongs to this host, until a rule says
+otherwise: its loopback, its own addresses, private and link-local networks, cloud metadata.
+
+  none       nothing (the default)
+  balanced   every public address; --nat is short for it
+  open       private networks, too
+  locked     nothing but what rules allow: names, addresses, ranges, ports
+
+Rules are given with --allow, --deny and --allow-host to "vm run" and "vm create", and changed with "net policy" while the VM runs. What is
+denied is refused at once, never dropped, and "net log" shows it with the rule that would allow it. docs/network.md has the whole.`,
+  [
+    ["banger vm run --rm --nat -- apt-get update", "the public internet"],
+    ["banger vm run --allow registry.npmjs.org:443 ./repo -- npm ci", "these hosts and nothing else"],
+    ["banger net log box --denied", "what was refused, and what to add"],
+    ["banger net policy box --allow api.example.com:443", "add it, at once"],
+    ["banger net check box api.example.com:443", "would it be allowed?"],
+  ],
+  {
+    log: leaf("connections and names of a VM, allowed and denied", () => import("./commands/net/log.ts")),
+    policy: leaf("print or change what a VM may reach", () => import("./commands/net/policy.ts")),
+    check: leaf("would a connection be allowed", () => import("./commands/net/check.ts")),
+    restart: leaf("give a VM its network back when it failed", () => import("./commands/net/restart.ts")),
+  },
+);
+
 const registry = group(
   "logins to registries that images are pulled from",
   `Public images need no login. What docker has stored for a registry is used as well.`,
@@ -210,6 +237,7 @@ command that ran in the VM, and with 127 when the VM has no such command.`,
     cp: leaf("copy files between the host and a VM (same as vm cp)", () => import("./commands/vm/cp.ts")),
     image,
     kernel,
+    net,
     registry,
     template,
     operation,

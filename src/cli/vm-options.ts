@@ -5,6 +5,7 @@ import { mib } from "../lib/units.ts";
 import { flag, option } from "./command.ts";
 import { parseForward } from "./forward-spec.ts";
 import { durationOption } from "./duration.ts";
+import { type NetworkFlags, networkFlags, networkParams } from "./network-options.ts";
 import { countOption, referenceOption, sizeOption } from "./arguments.ts";
 
 export type ShapeFlags = {
@@ -19,17 +20,18 @@ export type SizeFlags = ShapeFlags & {
   readonly init?: string;
 };
 
-export type VmFlags = SizeFlags & {
-  readonly name?: string;
-  readonly image?: string;
-  readonly cold?: boolean;
-  readonly warmFrom?: string;
-  readonly label?: readonly (readonly [string, string])[];
-  readonly ttl?: number;
-  readonly idleTimeout?: number;
-  readonly onEnd?: "stop" | "pause" | "delete";
-  readonly publish?: ParamsOf<"vm.create">["publish"];
-};
+export type VmFlags = SizeFlags &
+  NetworkFlags & {
+    readonly name?: string;
+    readonly image?: string;
+    readonly cold?: boolean;
+    readonly warmFrom?: string;
+    readonly label?: readonly (readonly [string, string])[];
+    readonly ttl?: number;
+    readonly idleTimeout?: number;
+    readonly onEnd?: "stop" | "pause" | "delete";
+    readonly publish?: ParamsOf<"vm.create">["publish"];
+  };
 
 /** What a memory template is made for. */
 export const shapeFlags = {
@@ -71,6 +73,7 @@ export const vmFlags = {
     placeholder: "[ADDR:]PORT:PORT",
     brief: "make a port of this host (0 or left out: a free one) lead to one in the VM, at each start (repeatable)",
   } as const,
+  ...networkFlags,
   ttl: durationOption("ttl", "end the VM so long after it was made, e.g. 8h; see --on-end"),
   idleTimeout: durationOption(
     "idle-timeout",
@@ -108,6 +111,7 @@ function parseLabel(text: string): readonly [string, string] {
 /** The daemon's parameters; what was not given is left to its settings. Refuses what a snapshot has fixed already. */
 export function vmParams(flags: VmFlags): ParamsOf<"vm.create"> {
   if (flags.warmFrom !== undefined) checkWarmFrom(flags);
+  const network = networkParams(flags);
   return {
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.image === undefined ? {} : { image: flags.image }),
@@ -115,6 +119,7 @@ export function vmParams(flags: VmFlags): ParamsOf<"vm.create"> {
     ...(flags.cold === true ? { cold: true } : {}),
     ...(flags.warmFrom === undefined ? {} : { from: flags.warmFrom }),
     ...(flags.publish === undefined ? {} : { publish: flags.publish }),
+    ...(network === undefined ? {} : { network }),
     ...lifetimeParams(flags),
     ...(flags.label === undefined ? {} : { labels: Object.fromEntries(flags.label) }),
   };

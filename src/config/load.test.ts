@@ -57,6 +57,9 @@ test("no file: every setting has its default", () => {
       ["templates.max_size", "4G", "default", null],
       ["dns.port", 5354, "default", null],
       ["dns.addresses", "127.77.0.0/16", "default", null],
+      ["network.default", "none", "default", null],
+      ["network.resolvers", "", "default", null],
+      ["network.policies", "", "default", null],
       ["images.max_size", "64G", "default", null],
       ["images.max_entries", 1_000_000, "default", null],
     ],
@@ -148,7 +151,7 @@ colour = [
 `),
     [
       '1: log_level: expected one of "debug", "info", "warn", "error", got "loud"',
-      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, git_identity, file_sync, vm_defaults, templates, dns, images",
+      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, git_identity, file_sync, vm_defaults, templates, dns, network, images",
       "3: boot_timeout_s: expected a whole number of seconds (1 to 3600), got 0",
       "4: stop_timeout_s: expected a whole number of seconds (0 to 3600), got 1.5",
       '5: default_kernel: expected the name of a kernel, got ""',
@@ -162,8 +165,26 @@ colour = [
 });
 
 test("an unknown table, and a table that is none, have their line too", () => {
-  assert.match(problemsOf("\n[network]\nname = 1\n").join(), /^2: network: unknown key/);
+  assert.match(problemsOf("\n[networks]\nname = 1\n").join(), /^2: networks: unknown key/);
   assert.deepEqual(problemsOf("\nvm_defaults = 3\n"), ["2: vm_defaults: expected a table, got 3"]);
+});
+
+test("policies of networks: what is wrong with one has its line and its table", () => {
+  const text = `[network.policies.ci]
+mode = "shut"
+allow = "x"
+allow_host = [0]
+allows = []
+`;
+  assert.deepEqual(problemsOf(text), [
+    '2: [network.policies.ci] mode: expected one of "none", "open", "balanced", "locked", got "shut"',
+    '3: [network.policies.ci] allow: expected a list of rules such as api.example.com:443, got "x"',
+    "4: [network.policies.ci.allow_host] 0: expected a port (1 to 65535), got 0",
+    "5: [network.policies.ci] allows: unknown key, expected one of mode, allow, deny, allow_host",
+  ]);
+  writeFileSync(file, `[network.policies.ci]\nmode = "locked"\nallow_host = [5432]\n`);
+  const { value } = loadConfig(file, host).network.policies;
+  assert.deepEqual([...value], [["ci", { mode: "locked", allow: [], deny: [], hostPorts: [5432] }]]);
 });
 
 test("sizes outside of the range are refused", () => {

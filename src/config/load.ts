@@ -6,7 +6,7 @@ import { BangerError } from "../lib/errors.ts";
 import { fileSyncEntry } from "./file-sync.ts";
 import { keyLines } from "./lines.ts";
 import { type Config, type Host, resolveConfig, thisHost } from "./resolve.ts";
-import { configSchema } from "./schema.ts";
+import { configSchema, networkPolicyTable } from "./schema.ts";
 
 const maxBytes = 64 * 1024;
 
@@ -75,8 +75,9 @@ function whereOf(path: readonly string[]): string {
 
 function knownKeys(section: string): string[] {
   if (section.startsWith("file_sync.")) return Object.keys(fileSyncEntry.entries);
-  const { vm_defaults: vmDefaults, templates, dns } = configSchema.entries;
-  const sections = { vm_defaults: vmDefaults, templates, dns };
+  if (section.startsWith("network.policies.")) return Object.keys(networkPolicyTable.entries);
+  const { vm_defaults: vmDefaults, templates, dns, network, images } = configSchema.entries;
+  const sections = { vm_defaults: vmDefaults, templates, dns, network, images };
   const known = Object.entries(sections).find(([name]) => name === section)?.[1].wrapped.entries;
   return Object.keys(known ?? configSchema.entries);
 }

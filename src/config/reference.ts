@@ -5,7 +5,7 @@ import { configSchema, defaultTexts } from "./schema.ts";
 
 /** The whole page, as Markdown. */
 export function configReference(): string {
-  const { vm_defaults: vmDefaults, templates, dns, images, ...top } = configSchema.entries;
+  const { vm_defaults: vmDefaults, templates, dns, images, network, ...top } = configSchema.entries;
   return `# config.toml
 
 banger reads \`~/.config/banger/config.toml\` (\`$XDG_CONFIG_HOME/banger/config.toml\`; \`$BANGER_HOME/config.toml\` when
@@ -38,6 +38,25 @@ ${section(images.wrapped.entries, "images.")}
 Names of VMs. [ports-and-names.md](ports-and-names.md) says more.
 
 ${section(dns.wrapped.entries, "dns.")}
+## [network]
+
+What VMs may reach. [network.md](network.md) says more.
+
+${section(network.wrapped.entries, "network.")}
+\`\`\`toml
+[network]
+default = "ci"
+
+[network.policies.ci]
+mode = "locked"
+allow = ["*.debian.org:80", "registry.npmjs.org:443"]
+deny = ["telemetry.example.com"]
+allow_host = [5432]
+\`\`\`
+
+A policy has a \`mode\` (\`none\`, \`open\`, \`balanced\` or \`locked\`) and may have the lists \`allow\`, \`deny\` and \`allow_host\`, which hold
+what the options \`--allow\`, \`--deny\` and \`--allow-host\` take.
+
 ## [[file_sync]]
 
 What each VM gets of your own files, at each of its starts: one table for each file or directory. A VM that is forked or resumed

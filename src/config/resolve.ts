@@ -1,9 +1,10 @@
 // What holds for each setting, and why: the file, the size of this host, or the built-in default.
 import { availableParallelism, totalmem } from "node:os";
+import type * as v from "valibot";
 import type { LogLevel } from "../lib/log.ts";
 import { mib } from "../lib/units.ts";
 import type { FileSync } from "./file-sync.ts";
-import type { ConfigFile } from "./schema.ts";
+import type { ConfigFile, networkPolicyTable } from "./schema.ts";
 
 export interface Setting<T> {
   value: T;
@@ -36,6 +37,12 @@ export interface Config {
   templates: { enabled: Setting<boolean>; maxBytes: Setting<number> };
   /** `addresses`: a network of the loopback. */
   dns: { port: Setting<number>; addresses: Setting<string> };
+  /** `default`: a mode or the name of a policy; `resolvers` empty: the host's. */
+  network: {
+    default: Setting<string>;
+    resolvers: Setting<readonly string[]>;
+    policies: Setting<ReadonlyMap<string, NetworkPolicyTable>>;
+  };
   images: { maxBytes: Setting<number>; maxEntries: Setting<number> };
 }
 
@@ -84,11 +91,39 @@ export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<
       port: pick("dns.port", set.dns?.port, 5354),
       addresses: pick("dns.addresses", set.dns?.addresses, "127.77.0.0/16"),
     },
+    network: {
+      default: pick("network.default", set.network?.default, "none"),
+      resolvers: pick<readonly string[]>("network.resolvers", set.network?.resolvers, []),
+      policies: pick<ReadonlyMap<string, NetworkPolicyTable>>(
+        "network.policies",
+        set.network?.policies &&
+          new Map(Object.entries(set.network.policies).map(([at, table]) => [at, toPolicy(table)])),
+        new Map(),
+      ),
+    },
     images: {
       maxBytes: pick("images.max_size", set.images?.max_size, imageBytes),
       maxEntries: pick("images.max_entries", set.images?.max_entries, imageEntries),
     },
   };
+}
+
+/** A policy of a table in a file. */
+export interface NetworkPolicyTable {
+  mode: "none" | "open" | "balanced" | "locked";
+  allow: string[];
+  deny: string[];
+  hostPorts: number[];
+}
+
+/** Rules are checked where they are used. */
+export function toPolicy({
+  mode,
+  allow = [],
+  deny = [],
+  allow_host = [],
+}: v.InferOutput<typeof networkPolicyTable>): NetworkPolicyTable {
+  return { mode, allow, deny, hostPorts: allow_host };
 }
 
 /** A quarter of the CPUs, so that a few VMs leave room for their owner; two when the host has them: builds are parallel. */
@@ -133,6 +168,13 @@ export function listSettings(config: Config): ShownSetting[] {
     { key: "templates.max_size", ...size(config.templates.maxBytes) },
     { key: "dns.port", ...config.dns.port },
     { key: "dns.addresses", ...config.dns.addresses },
+    { key: "network.default", ...config.network.default },
+    { key: "network.resolvers", ...config.network.resolvers, value: config.network.resolvers.value.join(", ") },
+    {
+      key: "network.policies",
+      ...config.network.policies,
+      value: [...config.network.policies.value.keys()].join(", "),
+    },
     { key: "images.max_size", ...size(config.images.maxBytes) },
     { key: "images.max_entries", ...config.images.maxEntries },
   ];

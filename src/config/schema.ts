@@ -100,6 +100,61 @@ const images = v.strictObject({
   ),
 });
 
+const policyNameExpected = "a name of a-z, 0-9 and -";
+const resolverExpected = "an address or address:port of a name server";
+
+function ruleList(description: string) {
+  const rules = v.array(v.string("a rule such as api.example.com:443"), "a list of rules such as api.example.com:443");
+  return v.pipe(rules, v.maxLength(1000), v.description(description));
+}
+
+/** What VMs may reach, under a name in config.toml, or in the `[network]` of a repository's banger.toml. */
+export const networkPolicyTable = v.strictObject(
+  {
+    mode: v.pipe(
+      v.picklist(["none", "open", "balanced", "locked"], 'one of "none", "open", "balanced", "locked"'),
+      v.description("What holds where no rule says otherwise."),
+    ),
+    allow: v.exactOptional(ruleList("Rules that allow, as for `--allow`.")),
+    deny: v.exactOptional(ruleList("Rules that deny, as for `--deny`. They win over those that allow.")),
+    allow_host: v.exactOptional(
+      v.pipe(
+        v.array(whole(1, 65_535, "a port"), "a list of ports"),
+        v.maxLength(100),
+        v.description("TCP ports of the host's 127.0.0.1 that VMs reach as `host.vm`."),
+      ),
+    ),
+  },
+  "tables: [network.policies.NAME]",
+);
+
+const network = v.strictObject({
+  default: v.exactOptional(
+    v.pipe(name("a mode or the name of a policy"), v.description("Mode or policy of a VM for which none is named.")),
+  ),
+  resolvers: v.exactOptional(
+    v.pipe(
+      v.array(
+        v.pipe(v.string(resolverExpected), v.regex(/^[0-9a-fA-F.:[\]]{2,60}$/, resolverExpected)),
+        "a list of name servers, each an address or address:port",
+      ),
+      v.maxLength(8),
+      v.description(
+        "Name servers at which the names are looked up that VMs ask for. None: those of the host, as they are at the time.",
+      ),
+    ),
+  ),
+  policies: v.exactOptional(
+    v.pipe(
+      v.record(
+        v.pipe(v.string(), v.regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, policyNameExpected)),
+        networkPolicyTable,
+      ),
+      v.description("Policies by name, for `--network NAME`; see below."),
+    ),
+  ),
+});
+
 /** The file as it is read: keys as they are written, values checked and converted. */
 export const configSchema = v.strictObject({
   log_level: v.exactOptional(
@@ -152,6 +207,7 @@ export const configSchema = v.strictObject({
   vm_defaults: v.exactOptional(vmDefaults),
   templates: v.exactOptional(templates),
   dns: v.exactOptional(dns),
+  network: v.exactOptional(network),
   images: v.exactOptional(images),
 });
 
@@ -175,6 +231,9 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   "templates.max_size": '`"4G"`',
   "dns.port": "`5354`",
   "dns.addresses": '`"127.77.0.0/16"`',
+  "network.default": '`"none"`',
+  "network.resolvers": "none",
+  "network.policies": "none",
   "images.max_size": '`"64G"`',
   "images.max_entries": "`1000000`",
 };

@@ -18,6 +18,7 @@ import { agentFile } from "./agent-file.ts";
 import { createDoctor } from "./doctor/doctor.ts";
 import { createLogins } from "./logins.ts";
 import type { PartsOptions } from "./main.ts";
+import { netdFile } from "./netd-file.ts";
 import { createRegistries } from "./registries.ts";
 import type { Services } from "./services.ts";
 
@@ -67,7 +68,18 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     gitIdentity: config.gitIdentity.value,
     log,
   });
-  const vms = new Vms({ ...shared, ...addresses, paths, state, images, kernels, templates, hostFiles });
+  const vms = new Vms({
+    ...shared,
+    ...addresses,
+    paths,
+    state,
+    images,
+    kernels,
+    templates,
+    hostFiles,
+    network: { program: netdFile, resolvers: config.network.resolvers.value },
+    policies: { fallback: config.network.default.value, policies: config.network.policies.value },
+  });
   undo.defer(() => vms.close());
   const parts = undo.move();
   return {
@@ -78,6 +90,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     templates,
     snapshots: vms.snapshots,
     forwards: vms.forwards,
+    networks: vms.networks,
     startStats: () => vms.startStats(),
     workspaces: new Workspaces(vms),
     operationStore: state.operations,

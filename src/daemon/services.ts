@@ -8,6 +8,7 @@ import type {
   TemplateRecord,
   VmRecord,
 } from "../api/records.ts";
+import type { NetworkPolicy, NetworkRecord, NetworkState } from "../api/network-records.ts";
 import type { ForwardState } from "../api/forward-methods.ts";
 import type { ParamsOf, ResultOf } from "../api/methods.ts";
 import type { GuestAgent } from "../guest/agent.ts";
@@ -92,6 +93,19 @@ export interface Forwards {
   addressOf(name: string): string | undefined;
 }
 
+/** The networks of VMs. References as for VMs; `network.*`. */
+export interface Networks {
+  show(ref: string): NetworkState;
+  change(ref: string, change: ParamsOf<"net.set">["change"], options: SignalOptions): Promise<ResultOf<"net.set">>;
+  check(
+    ref: string,
+    question: Omit<ParamsOf<"net.check">, "vm">,
+    options: SignalOptions,
+  ): Promise<ResultOf<"net.check">>;
+  log(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<NetworkRecord>;
+  restart(ref: string, options: SignalOptions): Promise<NetworkState>;
+}
+
 /** Memory templates, by id or unambiguous prefix. */
 export interface Templates {
   list(): TemplateRecord[];
@@ -172,6 +186,8 @@ export interface Doctor {
 /** A workspace as the routes see it. */
 export interface Workspaces {
   inspect(path: string, options: SignalOptions): Promise<ResultOf<"workspace.inspect">>;
+  /** What the banger.toml in a directory says of the network; null: nothing. Throws `config.invalid`, `network.policy-invalid`. */
+  policy(root: string): Promise<NetworkPolicy | null>;
   prepare(params: ParamsOf<"workspace.prepare">, progress: Progress): Promise<ResultOf<"workspace.prepare">>;
 }
 
@@ -184,6 +200,7 @@ export interface Services extends AsyncDisposable {
   workspaces: Workspaces;
   snapshots: Snapshots;
   forwards: Forwards;
+  networks: Networks;
   templates: Templates;
   /** Summed up from the last starts. */
   startStats(): ResultOf<"stats.starts">;

@@ -34,6 +34,20 @@ export interface GuestConfig {
   git?: GitIdentity;
   /** Absolute directories that are made where nothing has their names. */
   directories?: readonly string[];
+  /** Absent: only loopback is up. */
+  network?: GuestNetwork;
+}
+
+/** The guest's one interface. */
+export interface GuestNetwork {
+  /** Name that it gets. */
+  interface: string;
+  /** Each with its gateway; addresses in CIDR form. */
+  ipv4: { address: string; gateway: string };
+  ipv6?: { address: string; gateway: string };
+  nameServers: readonly string[];
+  /** Bytes; 0: the driver's default. */
+  mtu: number;
 }
 
 /** Either may be empty. */
@@ -48,6 +62,8 @@ export interface GuestIdentity {
   hostname: string;
   ssh: { hostKeyPem: string; authorizedKeys: readonly string[] };
   bootId: string;
+  /** Absent: the network stays as it is. */
+  network?: GuestNetwork;
 }
 
 /** How long each step of a call took inside the guest. */
@@ -162,6 +178,8 @@ export interface GuestAgent extends AsyncDisposable {
    * `guest.failed` with the kernel's words; then they are as they were.
    */
   growDisks(options: CallOptions & { overlayBytes?: number; workBytes?: number }): Promise<void>;
+  /** Gives the running guest a network, or takes it down (undefined): then connects fail at once. Throws `guest.failed`. */
+  setNetwork(network: GuestNetwork | undefined, options: CallOptions): Promise<void>;
   /**
    * Asks for a clean power-off; resolves when the agent has accepted. `mainGraceMs` is for processes with a stop signal, and comes
    * first (0: they are asked with all others), `graceMs` for all.

@@ -5,7 +5,15 @@
 // a client of our own could win less than a millisecond.
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
-import type { CallOptions, ConnectGuest, GuestAgent, GuestIdentity, GuestPhase, GuestSteps } from "./agent.ts";
+import type {
+  CallOptions,
+  ConnectGuest,
+  GuestAgent,
+  GuestIdentity,
+  GuestNetwork,
+  GuestPhase,
+  GuestSteps,
+} from "./agent.ts";
 import { BangerError } from "../lib/errors.ts";
 import { dial } from "./dial.ts";
 import { exec } from "./exec.ts";
@@ -56,8 +64,19 @@ function sshOf(ssh: GuestIdentity["ssh"]) {
   return { hostKeyPem: Buffer.from(ssh.hostKeyPem), authorizedKeys: [...ssh.authorizedKeys] };
 }
 
-function identityOf({ vmId, hostname, ssh, bootId }: GuestIdentity) {
-  return { vmId, hostname, ssh: sshOf(ssh), bootId };
+function identityOf({ vmId, hostname, ssh, bootId, network }: GuestIdentity) {
+  return { vmId, hostname, ssh: sshOf(ssh), bootId, ...(network && { network: networkOf(network) }) };
+}
+
+function networkOf({ ipv4, ipv6, mtu, nameServers, ...rest }: GuestNetwork) {
+  return {
+    interface: rest.interface,
+    addressCidr: ipv4.address,
+    gateway: ipv4.gateway,
+    ...(ipv6 && { address6Cidr: ipv6.address, gateway6: ipv6.gateway }),
+    dnsServers: [...nameServers],
+    mtu,
+  };
 }
 
 function stepsOf(reply: { steps: { name: string; durationUs: number }[] }): GuestSteps {
@@ -115,6 +134,7 @@ function guestAgent(session: GuestSession): GuestAgent {
             warmUp: config.warmUp ?? false,
             ...(config.git && { gitIdentity: config.git }),
             directories: [...(config.directories ?? [])],
+            ...(config.network && { network: networkOf(config.network) }),
           },
           call,
         ),
@@ -158,6 +178,11 @@ function guestAgent(session: GuestSession): GuestAgent {
     async growDisks({ overlayBytes = 0, workBytes = 0, signal }) {
       const sizes = { overlayBytes: BigInt(overlayBytes), workBytes: BigInt(workBytes) };
       await unary(session, guestFailure, { signal }, (call) => agent.growDisks(sizes, call));
+    },
+
+    async setNetwork(network, options) {
+      const request = network === undefined ? {} : { network: networkOf(network) };
+      await unary(session, guestFailure, options, (call) => agent.setNetwork(request, call));
     },
 
     async shutdown(options) {

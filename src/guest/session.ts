@@ -79,7 +79,10 @@ export class GuestSession {
         guard.destroy();
       },
     });
-    this.#http.on("connect", () => this.#http.setLocalWindowSize(connectionWindowBytes));
+    // A caller that gave up before this has destroyed it.
+    this.#http.on("connect", () => {
+      if (!this.#http.destroyed) this.#http.setLocalWindowSize(connectionWindowBytes);
+    });
     this.#http.on("error", (error: Error) => this.#fail(error));
     this.#http.on("goaway", (code: number, _last: number, debug?: Buffer) => {
       const text = printable(debug?.toString("latin1") ?? "");

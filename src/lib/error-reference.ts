@@ -76,6 +76,16 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
     "the message says by whom; take another one, or leave the host port out for a free one",
   ],
   "port.failed": ["a port or socket of the host cannot be listened on", "the message has the reason"],
+  "network.missing": ["`banger-netd`, which carries the network of VMs, is not there", "`make build`"],
+  "network.failed": [
+    "the network of a VM could not be started, or its `banger-netd` ended",
+    "the message has its last words; `banger net restart <vm>`",
+  ],
+  "network.policy-invalid": [
+    "a rule or a policy of a VM's network cannot be",
+    "the message says which word; `banger net --help`",
+  ],
+  "network.off": ["the VM has no network, and the command needs one", "`banger vm set <vm> --network balanced`"],
   "image.not-found": ["no image has that name or id", "`banger image list`, `banger image catalog`"],
   "image.ambiguous": ["the start of an id fits several images", "write more of it, or the name"],
   "image.exists": ["an image of that name exists", "take another name, or `--force`"],

@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
+import type { Socket } from "node:net";
 import { delimiter, isAbsolute, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { BangerError, toBangerError } from "./errors.ts";
@@ -208,13 +209,20 @@ export interface DetachedOptions {
   outputFd: number;
   /** Further ones that the program gets, as 3, 4 and so on; the caller closes its own copies. */
   inheritedFds?: readonly number[];
+  /** The program gets one more, behind the inherited ones, for a line that says that it is ready. Default false. */
+  announces?: boolean;
 }
 
 /**
  * Starts a program in its own session that outlives this process. The caller owns it: records its pid and kills it.
- * `exited` resolves with a text that says how it ended, while this process lives.
+ * `exited` resolves with a text that says how it ended ("exit code 0", "signal SIGKILL"), while this process lives.
  */
-export function startDetached(options: DetachedOptions): { pid: number; exited: Promise<string> } {
+export function startDetached(options: DetachedOptions): {
+  pid: number;
+  exited: Promise<string>;
+  /** What it wrote where it announces itself, up to the first line break or the end; empty when nothing. Never rejects. */
+  announcement: Promise<string>;
+} {
   const file = findTool(options.file);
   if (file === undefined) {
     throw new BangerError("command.missing", `"${options.file}" is not installed`, { hint: "banger doctor" });
@@ -223,7 +231,13 @@ export function startDetached(options: DetachedOptions): { pid: number; exited: 
     cwd: options.cwd,
     env: cleanEnvironment(options.env),
     detached: true,
-    stdio: ["ignore", options.outputFd, options.outputFd, ...(options.inheritedFds ?? [])],
+    stdio: [
+      "ignore",
+      options.outputFd,
+      options.outputFd,
+      ...(options.inheritedFds ?? []),
+      ...(options.announces === true ? (["pipe"] as const) : []),
+    ],
   });
   const { promise, resolve } = Promise.withResolvers<string>();
   child.once("error", (error) => resolve(error.message));
@@ -232,5 +246,26 @@ export function startDetached(options: DetachedOptions): { pid: number; exited: 
   if (child.pid === undefined) {
     throw new BangerError("command.failed", `"${options.file}" could not be started`);
   }
-  return { pid: child.pid, exited: promise };
+  const announcement = options.announces === true ? firstLine(child.stdio.at(-1)) : Promise.resolve("");
+  return { pid: child.pid, exited: promise, announcement };
+}
+
+const maxAnnouncement = 4096;
+
+function firstLine(pipe: Readable | Writable | null | undefined): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  // Node's pipes to children beyond the third are sockets.
+  const socket = pipe as Socket;
+  let text = "";
+  const end = () => {
+    resolve(text.split("\n")[0] ?? "");
+    socket.destroy();
+  };
+  socket.setEncoding("utf8").on("data", (piece: string) => {
+    text += piece;
+    if (text.includes("\n") || text.length > maxAnnouncement) end();
+  });
+  socket.on("end", end).on("error", end);
+  socket.unref();
+  return promise;
 }

@@ -1,5 +1,6 @@
 // Table of snapshots: a tree of frozen disks, some with memory. What VMs rest on stays until nothing rests on it.
 import type { DatabaseSync } from "node:sqlite";
+import type { NetworkPolicy } from "../api/network-records.ts";
 import type { VmRecord, VmSpec } from "../api/records.ts";
 import { BangerError } from "../lib/errors.ts";
 import { asIs, columnsOf, flag, json } from "./rows.ts";
@@ -23,6 +24,8 @@ export interface SnapshotRow {
   /** The image's own init that runs in it and in VMs that are made of it; null for none. */
   init: string | null;
   workspace: VmRecord["workspace"];
+  /** What VMs that go on from it may reach unless they are made otherwise; null: they have no network. */
+  network: NetworkPolicy | null;
   /** What a machine must have in common with it for its memory to be restored; null when there is no memory. */
   fingerprint: string | null;
   /** Made by image.warm. */
@@ -61,6 +64,7 @@ const columns = columnsOf<SnapshotRow>({
   spec: json("spec"),
   init: asIs("init"),
   workspace: json("workspace"),
+  network: json("network"),
   fingerprint: asIs("fingerprint"),
   warm: flag("warm"),
   pausedMs: asIs("paused_ms"),

@@ -1,5 +1,6 @@
 // Table of VMs: what should be, as the user asked for it. Whether a VMM runs is observed elsewhere, never believed from here.
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import type { NetworkPolicy } from "../api/network-records.ts";
 import type { Forward, Lifetime, StartRecord, VmRecord, VmSpec, VmState } from "../api/records.ts";
 import { BangerError } from "../lib/errors.ts";
 import { asIs, columnsOf, flag, json } from "./rows.ts";
@@ -32,6 +33,8 @@ export interface VmRow {
   lifetime: Lifetime | null;
   /** Loopback address of the host that is this VM's own. */
   address: string | null;
+  /** What it may reach; null: it has no network. */
+  network: NetworkPolicy | null;
   /** Written seldom: what went on since is known to the daemon only. */
   lastUsedAt: number | null;
   lastStart: StartRecord | null;
@@ -50,6 +53,7 @@ export const plainVm = {
   forwards: [],
   lifetime: null,
   address: null,
+  network: null,
   lastUsedAt: null,
 } satisfies Partial<VmRow>;
 
@@ -88,6 +92,7 @@ const columns = columnsOf<VmRow>({
   forwards: json("forwards"),
   lifetime: json("lifetime"),
   address: asIs("address"),
+  network: json("network"),
   lastUsedAt: asIs("last_used_at"),
   lastStart: json("last_start"),
   fingerprint: asIs("fingerprint"),

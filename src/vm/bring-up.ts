@@ -10,6 +10,7 @@ import { undone } from "../lib/undo.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import type { TemplateUse, VmContext } from "./context.ts";
+import type { NetworkUse } from "./network/network-use.ts";
 import type { PhaseClock } from "./phases.ts";
 import { powerOn } from "./power-on.ts";
 import { restoreGuest, type ReachedGuest } from "./reach-guest.ts";
@@ -21,6 +22,8 @@ export interface GuestPlan {
   consoleLog: string;
   /** For people. */
   imageName: string;
+  /** Absent: the VM has none. */
+  network?: Pick<NetworkUse, "guest" | "attached">;
 }
 
 export interface ConfiguredGuest extends ReachedGuest {
@@ -63,6 +66,8 @@ export async function restoreOrBoot(
   } catch (thrown) {
     progress.signal.throwIfAborted();
     if (isInitFailure(plan.config, thrown)) throw thrown;
+    // Nor is the template to blame for what carries the network.
+    if (toBangerError(thrown).code.startsWith("network.")) throw thrown;
     clock.fold(phases, "failed restore");
     const { code, message } = toBangerError(thrown);
     const reason = `its template could not be restored: ${message.split("\n")[0] ?? ""}`;
@@ -139,10 +144,13 @@ async function configured(
   const { signal } = progress;
   progress.stage("configure", plan.imageName);
   try {
+    const network = await plan.network?.guest({ signal });
+    const config = { ...plan.config, ...(network && { network }) };
     // Asked together, so Hello may already speak of the configuration: a guest that was not waiting for one refuses it.
     const [, steps] = await Promise.all([
       guest.agent.hello({ signal }).then(() => clock.end("hello")),
-      guest.agent.configure(plan.config, { signal }),
+      guest.agent.configure(config, { signal }),
+      plan.network?.attached({ signal }),
     ]);
     clock.end("configure");
     crashPoint("start.configured");

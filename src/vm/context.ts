@@ -5,6 +5,8 @@ import type { ConnectGuest } from "../guest/agent.ts";
 import type { Logger } from "../lib/log.ts";
 import type { KeyedMutex } from "../lib/mutex.ts";
 import type { Progress } from "../lib/progress.ts";
+import type { Networks } from "../network/networks.ts";
+import type { PolicySettings } from "../network/policy.ts";
 import type { State } from "../state/open.ts";
 import type { Driver, MachineCapture } from "../vmm/driver.ts";
 import type { AddressPool } from "./addresses.ts";
@@ -79,6 +81,10 @@ export interface VmContext {
   addresses?: AddressPool;
   /** What listens for VMs on the host. */
   forwards: Forwards;
+  /** What carries the frames of VMs that have a network. */
+  networks: Networks;
+  /** Policies that can be asked for by name. */
+  policies: PolicySettings;
   /** What comes along from the host into each guest that starts. Absent: nothing. */
   hostFiles?: HostFiles;
   /** Every start is told here, after it is over. */

@@ -94,6 +94,7 @@ async function endMachine(context: VmContext, row: VmRow, session: Session, agen
   // Dropped first: the end of its machine is no end of the VM.
   context.sessions.drop(row.id);
   await session.machine.kill();
+  await context.networks.end(row.id);
   crashPoint("pause.ended");
 }
 

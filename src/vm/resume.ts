@@ -11,6 +11,7 @@ import type { VmContext } from "./context.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { asStarted, startOf } from "./machine-shape.ts";
 import { machineSpec } from "./machine-spec.ts";
+import { beginNetwork } from "./network/network-use.ts";
 import {
   readPausedMemory,
   removeLeftovers,
@@ -101,6 +102,7 @@ async function restoreMemory(context: VmContext, row: VmRow, progress: Progress,
 
   progress.stage("restore", `${started.spec.memoryMib} MiB`);
   await using undo = new AsyncDisposableStack();
+  const network = undo.use(beginNetwork(context, row, { signal: early }));
   const cancelled = new AbortController();
   const onCancel = () => cancelled.abort(progress.signal.reason);
   progress.signal.addEventListener("abort", onCancel, { once: true });
@@ -139,6 +141,8 @@ async function restoreMemory(context: VmContext, row: VmRow, progress: Progress,
     undo.defer(() => machine.kill());
     undo.use(agent);
     using limit = guestDeadline(context, signal);
+    // Its processes stand still until it is thawed.
+    await network.attached({ signal: limit.signal });
     await wakeGuest(agent, row.id, { signal: limit.signal, clock });
     crashPoint("resume.woken");
     const lastStart = startOf(clock.record("pause"), started.spec);

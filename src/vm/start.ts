@@ -12,6 +12,7 @@ import { fingerprintOf } from "./fingerprint.ts";
 import { authorizedKeys, guestConfig, newIdentity } from "./guest-identity.ts";
 import { ensureBlankDisks, machineSpec } from "./machine-spec.ts";
 import { startOf } from "./machine-shape.ts";
+import { beginNetwork } from "./network/network-use.ts";
 import { PhaseClock } from "./phases.ts";
 
 export interface StartOptions {
@@ -60,6 +61,8 @@ async function bringUp(
 ): Promise<void> {
   const { signal } = progress;
   const { clock } = options;
+  await using undo = new AsyncDisposableStack();
+  const network = undo.use(beginNetwork(context, row, { signal }));
   progress.stage("prepare", "disks and initramfs");
   const described = machineSpec(context, row, { signal });
   const [spec, fingerprint, keys, git] = await together([
@@ -80,8 +83,8 @@ async function bringUp(
     config: { ...guestConfig(identity, image, row), ...(git && { git }) },
     consoleLog,
     imageName: image.name,
+    network,
   };
-  await using undo = new AsyncDisposableStack();
   const up = await restoreOrBoot(context, guest, progress, { fingerprint, cold: options.cold ?? false, clock });
   undo.defer(() => up.machine.kill());
   undo.use(up.agent);

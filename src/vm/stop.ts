@@ -80,6 +80,7 @@ export async function killVm(context: VmContext, row: VmRow): Promise<void> {
     crashPoint("stop.ended");
     context.sessions.drop(row.id);
   }
+  await context.networks.end(row.id);
   // Before the record: memory that is there belongs to a VM that is paused.
   await spendPausedMemory(context.paths, row.id);
   crashPoint("stop.memory-spent");

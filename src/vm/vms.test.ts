@@ -82,6 +82,8 @@ beforeEach(async () => {
     kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
     initramfs: async () => "/x",
     connectGuest: async () => agent,
+    network: { program: () => "/none", resolvers: [] },
+    policies: { fallback: "none", policies: new Map() },
     templates: {
       take: () => undefined,
       want() {},

@@ -1,6 +1,7 @@
 // All VMs of one home: finds the one that is meant, takes its lock, runs the verb, shows the record.
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import type { NetworkChange } from "../api/network-records.ts";
 import type { VmRecord } from "../api/records.ts";
 import { vmPaths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
@@ -19,6 +20,8 @@ import { vmDisk, writableSerials } from "./disk-files.ts";
 import { Forwards } from "./forward/forwards.ts";
 import { withOwnAddress } from "./forward/plan.ts";
 import { ForwardVerbs } from "./forward/verbs.ts";
+import { Networks, type NetworksOptions } from "../network/networks.ts";
+import { NetworkVerbs } from "./network/verbs.ts";
 import { pauseVm } from "./pause.ts";
 import { pausedMemoryBytes } from "./paused-memory.ts";
 import { reconnectGuest, recoverVms } from "./recover.ts";
@@ -42,7 +45,10 @@ import { waitForVm } from "./wait.ts";
 import type { GuestPort, VmStats } from "../api/guest-methods.ts";
 import type { VmEvent, WaitCondition } from "../api/vm-record-methods.ts";
 
-export type VmsOptions = Omit<VmContext, "sessions" | "locks" | "starting" | "starts" | "pins" | "forwards">;
+export type VmsOptions = Omit<
+  VmContext,
+  "sessions" | "locks" | "starting" | "starts" | "pins" | "forwards" | "networks"
+> & { network: Pick<NetworksOptions, "program" | "resolvers"> };
 
 export class Vms {
   readonly #context: VmContext;
@@ -53,6 +59,7 @@ export class Vms {
   readonly snapshots: Snapshots;
   /** Ports and sockets of the host that lead into them, and their addresses. */
   readonly forwards: ForwardVerbs;
+  readonly networks: NetworkVerbs;
 
   constructor(options: VmsOptions) {
     const sessions = new Sessions(
@@ -71,11 +78,18 @@ export class Vms {
     this.#changes.listen(({ kind }, id) => {
       if (["created", "state", "deleted"].includes(kind)) void forwards.settle(id);
     });
-    const own = { state, sessions, starts, pins, forwards, locks: new KeyedMutex(), starting: new Map() };
+    const networks = new Networks({
+      ...options.network,
+      vmsDir: options.paths.vmsDir,
+      log: options.log,
+      onLost: (vmId, reason) => void this.networks.lost(vmId, reason),
+    });
+    const own = { state, sessions, starts, pins, forwards, networks, locks: new KeyedMutex(), starting: new Map() };
     this.#context = { ...options, ...own };
     this.activity.listen((id, open) => open === 0 && keepUse(state.vms, this.activity, id));
     this.snapshots = new Snapshots(this.#context, (id) => this.show(id));
     this.forwards = new ForwardVerbs(this.#context);
+    this.networks = new NetworkVerbs(this.#context);
   }
 
   /** Makes record and reality agree; the first call of a daemon. */
@@ -84,6 +98,7 @@ export class Vms {
     await forwards.sweep();
     await recoverVms(this.#context, options);
     await recoverSnapshots(this.#context);
+    await this.networks.recover(options);
     if (addresses !== undefined) giveAddresses(addresses, state.vms);
     const withForwards = state.vms.list().filter((row) => row.forwards.length > 0);
     await Promise.all(withForwards.map(({ id }) => forwards.settle(id)));
@@ -98,6 +113,7 @@ export class Vms {
   async close(): Promise<void> {
     keepUse(this.#context.state.vms, this.activity);
     this.#context.forwards.close();
+    this.#context.networks.close();
     await this.snapshots.close();
     await this.#context.sessions.close();
     this.#context.starts[Symbol.dispose]();
@@ -263,8 +279,14 @@ export class Vms {
     }
   }
 
-  async set(reference: string, change: SpecRequest, progress: Progress) {
+  async set(
+    reference: string,
+    { network, ...change }: SpecRequest & { network?: NetworkChange | undefined },
+    progress: Progress,
+  ) {
     const row = this.#find(reference);
+    // First: whoever takes a network away wants it gone, whatever becomes of the sizes.
+    if (network !== undefined) await this.networks.change(row.id, network, progress);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
     const atNextStart = await setVm(this.#context, this.#byId(row), change, progress);
     return { vm: this.#current(row), atNextStart };
@@ -398,6 +420,8 @@ export class Vms {
   #ended(vmId: string, state: "stopped" | "broken", reason: string): void {
     if (this.#context.state.vms.get(vmId) === undefined) return;
     if (reason !== "") this.#context.log.warn(`VM is ${state}`, { vm: vmId, reason });
+    // A machine that is gone has no use for it; that of a broken VM runs on.
+    if (state === "stopped") void this.networks.machineEnded(vmId);
     this.#context.state.vms.update(vmId, { state, reason, ...(state === "stopped" ? { bootId: null } : {}) });
   }
 
@@ -441,6 +465,7 @@ export class Vms {
       forwards: withOwnAddress(row.forwards, row.address),
       lifetime: row.lifetime,
       address: row.address,
+      network: this.networks.stateOf(row),
       lastUsedAt: lastUsed(row, this.activity),
       baseSnapshot: row.baseSnapshotId,
       lastStart: row.lastStart,

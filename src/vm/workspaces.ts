@@ -1,6 +1,8 @@
 // Repositories in VMs: looks at one on the host, ships it into a running VM, records where it lies.
 import { join } from "node:path/posix";
+import { readWorkspacePolicy, workspaceFileName } from "../config/workspace-file.ts";
 import type { Progress } from "../lib/progress.ts";
+import { resolvePolicy } from "../network/policy.ts";
 import { inspectRepository } from "../workspace/repository.ts";
 import { shipRepository } from "../workspace/ship.ts";
 import type { Vms } from "./vms.ts";
@@ -26,6 +28,15 @@ export class Workspaces {
   async inspect(path: string, options: { signal: AbortSignal }) {
     const { root, name, subdirectory, files, untracked } = await inspectRepository(path, options);
     return { root, name, subdirectory, files: files.length, untracked };
+  }
+
+  /** What the banger.toml in a directory says of the network; null: nothing. Throws `config.invalid`, `network.policy-invalid`. */
+  async policy(root: string) {
+    const table = await readWorkspacePolicy(root);
+    if (table === undefined) return null;
+    // Checked as if it had been asked for: what is shown is what would hold.
+    const { mode, ...rules } = table;
+    return resolvePolicy({ use: mode, name: workspaceFileName, ...rules }, { fallback: "none", policies: new Map() });
   }
 
   /** Ships the tracked files of the whole repository, also when a subdirectory was named: commands then run in that one. */

@@ -50,6 +50,12 @@ export interface MachineExit {
   expected: boolean;
 }
 
+/**
+ * Name, in the machine's directory, of the unix socket behind its network device: one process at a time may connect and carry the guest's
+ * frames, with 4 bytes of length (big-endian) before each. While there is none, frames are dropped.
+ */
+export const networkSocketName = "net.sock";
+
 /** A running machine. Dropping the handle (dispose) lets go of sockets and leaves the machine running. */
 export interface Machine extends AsyncDisposable {
   readonly vmId: string;

@@ -65,7 +65,9 @@ export async function leftOver(home: CrashHome): Promise<string[]> {
   const records = await home.records();
   const { pid } = await home.client.call("daemon.status", {});
   const { operations } = await home.client.call("operation.list", {});
-  const machines = new Map(records.flatMap((vm) => (vm.pid === null ? [] : [[vm.pid, vm] as const])));
+  const machines = new Map(
+    records.flatMap((vm) => [vm.pid, vm.network.pid].flatMap((one) => (one === null ? [] : [[one, vm] as const]))),
+  );
   return [
     ...operations.filter(({ done }) => !done).map(({ id, kind }) => `operation ${kind} ${id} has no end`),
     ...home
@@ -93,8 +95,8 @@ function unfinishedFiles(home: CrashHome): string[] {
     .map((path) => `file ${path}`);
 }
 
-const always = /^(?:known_hosts|console\.log|vmm\.log)$/;
-const ofMachines = /^(?:qmp\.sock|agent\.sock|vmm\.json)$/;
+const always = /^(?:known_hosts|console\.log|vmm\.log|netd\.log)$/;
+const ofMachines = /^(?:qmp\.sock|agent\.sock|net\.sock|vmm\.json)$/;
 const disk = /^(overlay|work)\.(?:ext4|\d+\.[0-9a-z]+\.qcow2)$/;
 
 function strangeVmFiles(home: CrashHome, records: readonly VmRecord[]): string[] {
@@ -106,6 +108,7 @@ function strangeVmFiles(home: CrashHome, records: readonly VmRecord[]): string[]
     const disks = names.flatMap((name) => disk.exec(name)?.[1] ?? []);
     const strange = names.filter((name) => {
       if (always.test(name) || disk.test(name)) return false;
+      if (name === "netd.sock") return vm.network.pid === null;
       return ofMachines.test(name) ? vm.pid === null : !(name === "paused" && vm.state === "paused");
     });
     if (new Set(disks).size !== disks.length) strange.push(...names.filter((name) => disk.test(name)));

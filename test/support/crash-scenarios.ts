@@ -66,6 +66,11 @@ export function crashScenarios(directory: string): CrashScenario[] {
   const forward = (client: Client) =>
     client.call("vm.forward", { vm: "box", add: [{ listen: socket, target: "8080" }, { target: "8081" }] });
 
+  const wired = (state: "running" | "stopped") => async (home: CrashHome) => {
+    await home.ensure("wired", state);
+    await home.client.call("net.set", { vm: "wired", change: { use: "locked" } });
+  };
+
   return [
     {
       name: "create",
@@ -290,6 +295,37 @@ export function crashScenarios(directory: string): CrashScenario[] {
         await forward(home.client);
       },
       verb: (client) => client.call("vm.unforward", { vm: "box", remove: [socket] }),
+    },
+    {
+      name: "start with a network",
+      points: ["network.configured", "network.spawned", "network.ready", "network.attached"],
+      prepare: wired("stopped"),
+      verb: (client) => client.operate("vm.start", { vm: "wired" }),
+    },
+    {
+      name: "stop with a network",
+      points: ["network.ended"],
+      prepare: wired("running"),
+      verb: (client) => client.operate("vm.stop", { vm: "wired" }),
+    },
+    {
+      name: "another policy",
+      points: ["network.changed", "network.recorded"],
+      prepare: wired("running"),
+      verb: (client) => client.call("net.set", { vm: "wired", change: { use: "balanced" } }),
+    },
+    {
+      name: "a network that comes and goes",
+      points: ["network.ready", "network.changed", "network.ended"],
+      prepare: async (home) => {
+        await wired("running")(home);
+        await home.client.call("net.set", { vm: "wired", change: { use: "none" } });
+      },
+      verb: async (client) => {
+        await client.call("net.set", { vm: "wired", change: { use: "locked" } });
+        await client.call("net.set", { vm: "wired", change: { use: "none" } });
+        await client.operate("vm.delete", { vm: "wired" });
+      },
     },
     {
       name: "import an image",

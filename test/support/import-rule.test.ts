@@ -27,9 +27,9 @@ function readLevels(): Map<string, number> {
 
 /** Packages that only some folders load: each costs start-up time or has one owner. */
 const packageOwners: Record<string, string[]> = {
-  "@bufbuild/protobuf": ["guest"],
-  "@connectrpc/connect": ["guest"],
-  "@connectrpc/connect-node": ["guest"],
+  "@bufbuild/protobuf": ["guest", "network"],
+  "@connectrpc/connect": ["guest", "network"],
+  "@connectrpc/connect-node": ["guest", "network"],
   "@stricli/core": ["cli", "bin"],
   "smol-toml": ["config"],
   valibot: ["api", "config", "daemon", "image", "kernel", "sdk", "state", "vmm"],

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"banger.dev/banger/internal/network"
 	"banger.dev/banger/internal/rootfs"
 	"banger.dev/banger/internal/step"
 )
@@ -24,6 +25,11 @@ func (Hosted) Sync() error { return nil }
 // Grow implements Machine.
 func (Hosted) Grow(context.Context, uint64, uint64) error {
 	return errors.New("a hosted agent has no disks")
+}
+
+// SetNetwork implements Machine.
+func (Hosted) SetNetwork(*network.Interface, []string) error {
+	return errors.New("a hosted agent has the network of its host")
 }
 
 // Freeze implements Machine. Only the phase changes: the machine around it goes on.

@@ -13,6 +13,7 @@ import (
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
 	"banger.dev/banger/internal/guest"
 	"banger.dev/banger/internal/identity"
+	"banger.dev/banger/internal/network"
 	"banger.dev/banger/internal/rootfs"
 	"banger.dev/banger/internal/step"
 	"connectrpc.com/connect"
@@ -30,6 +31,8 @@ type Machine interface {
 	Sync() error
 	// Grow makes the file systems as large as their disks, once those have at least the sizes given.
 	Grow(ctx context.Context, overlayBytes, workBytes uint64) error
+	// SetNetwork changes the guest's interface and the servers that it asks for names; nil takes the interface down.
+	SetNetwork(wanted *network.Interface, nameServers []string) error
 	// Freeze stops every process but the agent, and says how many. When it fails everything runs.
 	Freeze() (processes int, err error)
 	// Prepare puts everything of the plan in place, in a frozen machine.

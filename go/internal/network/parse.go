@@ -27,20 +27,25 @@ func Parse(config *agentv1.NetworkConfig) (Interface, error) {
 		}
 		want.MAC = mac
 	}
-	address, err := netip.ParsePrefix(config.AddressCidr)
-	if err != nil {
-		return Interface{}, fmt.Errorf("address: %w", err)
-	}
-	want.Address = address
-	if config.Gateway != "" {
-		gateway, err := netip.ParseAddr(config.Gateway)
+	for _, wanted := range []struct {
+		name, cidr, gateway string
+		is6                 bool
+	}{
+		{"address", config.AddressCidr, config.Gateway, false},
+		{"address6", config.Address6Cidr, config.Gateway6, true},
+	} {
+		if wanted.is6 && wanted.cidr == "" && wanted.gateway == "" {
+			continue
+		}
+		address, err := parseAddress(wanted.cidr, wanted.gateway)
 		if err != nil {
-			return Interface{}, fmt.Errorf("gateway: %w", err)
+			return Interface{}, fmt.Errorf("%s: %w", wanted.name, err)
 		}
-		if gateway.Is4() != address.Addr().Is4() || gateway.Zone() != "" {
-			return Interface{}, fmt.Errorf("gateway %s does not fit the address %s", gateway, address)
+		// An IPv4 address may be written as an IPv6 one: that is neither.
+		if address.Prefix.Addr().Is6() != wanted.is6 || address.Prefix.Addr().Is4In6() {
+			return Interface{}, fmt.Errorf("%s: %s is of the other family", wanted.name, address.Prefix)
 		}
-		want.Gateway = gateway
+		want.Addresses = append(want.Addresses, address)
 	}
 	for _, server := range config.DnsServers {
 		if _, err := netip.ParseAddr(server); err != nil {
@@ -48,4 +53,22 @@ func Parse(config *agentv1.NetworkConfig) (Interface, error) {
 		}
 	}
 	return want, nil
+}
+
+func parseAddress(cidr, gateway string) (Address, error) {
+	prefix, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return Address{}, err
+	}
+	if gateway == "" {
+		return Address{Prefix: prefix}, nil
+	}
+	way, err := netip.ParseAddr(gateway)
+	if err != nil {
+		return Address{}, fmt.Errorf("gateway: %w", err)
+	}
+	if way.Is4() != prefix.Addr().Is4() || way.Zone() != "" {
+		return Address{}, fmt.Errorf("gateway %s does not fit the address %s", way, prefix)
+	}
+	return Address{Prefix: prefix, Gateway: way}, nil
 }

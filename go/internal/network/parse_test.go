@@ -1,6 +1,7 @@
 package network
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,12 +11,14 @@ import (
 func TestParse(t *testing.T) {
 	got, err := Parse(&agentv1.NetworkConfig{
 		Mac: "52:54:00:12:34:56", AddressCidr: "10.0.2.15/24", Gateway: "10.0.2.2", DnsServers: []string{"10.0.2.3"}, Mtu: 1400,
+		Address6Cidr: "fd00:62::2/64", Gateway6: "fd00:62::1",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Name != "eth0" || got.MAC.String() != "52:54:00:12:34:56" || got.Address.String() != "10.0.2.15/24" ||
-		got.Gateway.String() != "10.0.2.2" || got.MTU != 1400 {
+	addresses := fmt.Sprint(got.Addresses)
+	if got.Name != "eth0" || got.MAC.String() != "52:54:00:12:34:56" || got.MTU != 1400 ||
+		addresses != "[{10.0.2.15/24 10.0.2.2} {fd00:62::2/64 fd00:62::1}]" {
 		t.Fatalf("got %+v", got)
 	}
 }
@@ -29,6 +32,9 @@ func TestParseRefuses(t *testing.T) {
 		"MAC":            func(c *agentv1.NetworkConfig) { c.Mac = "52:54" },
 		"address":        func(c *agentv1.NetworkConfig) { c.AddressCidr = "10.0.2.15" },
 		"gateway":        func(c *agentv1.NetworkConfig) { c.Gateway = "fe80::1" },
+		"other family":   func(c *agentv1.NetworkConfig) { c.AddressCidr, c.Gateway = "fd00:62::2/64", "" },
+		"address6":       func(c *agentv1.NetworkConfig) { c.Gateway6 = "fd00:62::1" },
+		"address6: ::ff": func(c *agentv1.NetworkConfig) { c.Address6Cidr = "::ffff:10.0.2.15/120" },
 		"DNS server":     func(c *agentv1.NetworkConfig) { c.DnsServers = []string{"one.one.one.one\noptions x"} },
 	}
 	for want, spoil := range cases {

@@ -35,9 +35,10 @@ const replies = {
   "vm.exec": session(42),
   "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "sub", files: 3, untracked: 1 }),
   "workspace.prepare": () => prepared,
+  "net.workspace": () => ({ policy: null }),
 };
 const names = (calls: { name: string }[]) =>
-  calls.map(({ name }) => name).filter((name) => !["vm.show", "image.show"].includes(name));
+  calls.map(({ name }) => name).filter((name) => !["vm.show", "image.show", "net.workspace"].includes(name));
 const run = (words: string[], options: FakeOptions = {}) =>
   runFake(["vm", "run", ...words], { ...options, replies: { ...replies, ...options.replies } });
 

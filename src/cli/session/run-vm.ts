@@ -11,6 +11,7 @@ import { operate } from "../operate.ts";
 import { renderError } from "../output/errors.ts";
 import type { Timings } from "./timings.ts";
 import { commandOf } from "./image-command.ts";
+import { networkForRepository } from "./workspace-policy.ts";
 import { isInteractive, runSession, type SessionRequest } from "./session.ts";
 
 export interface RunRequest {
@@ -45,14 +46,15 @@ export function checkRunRequest(request: RunRequest): void {
 /** Sets the context's exit code to the command's. */
 export async function runVm(context: CliContext, client: Client, request: RunRequest): Promise<void> {
   const path = request.path === undefined ? undefined : resolve(context.cwd, request.path);
-  if (path !== undefined) await inspect(context, client, path);
+  const root = path === undefined ? undefined : await inspect(context, client, path);
+  const network = await networkForRepository(context, client, root, request.vm.network);
   request.timings?.mark("client");
   // The hold lives until this function ends: however this process goes, the daemon sees it and removes the VM.
   using hold = request.rm ? new Hold(client) : undefined;
   const record = await createVm(
     context,
     client,
-    { ...request.vm, ...(request.rm ? { autoRemove: true } : {}) },
+    { ...request.vm, ...(network && { network }), ...(request.rm ? { autoRemove: true } : {}) },
     (operation) => hold?.take(operation.id),
   );
   request.timings?.mark("create");
@@ -70,12 +72,14 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
   }
 }
 
-async function inspect(context: CliContext, client: Client, path: string): Promise<void> {
+/** The top of the repository. */
+async function inspect(context: CliContext, client: Client, path: string): Promise<string> {
   const found = await client.call("workspace.inspect", { path }, { signal: context.interrupts.signal });
   if (found.untracked > 0) {
     const files = found.untracked === 1 ? "1 untracked file is" : `${found.untracked} untracked files are`;
     context.terminal.notice(`${files} not shipped: git add what the VM needs`, "yellow");
   }
+  return found.root;
 }
 
 async function prepare(context: CliContext, client: Client, record: VmRecord, path: string): Promise<string> {

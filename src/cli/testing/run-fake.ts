@@ -136,6 +136,7 @@ export function fakeVm(name: string, changes: Partial<VmRecord> = {}): VmRecord 
     forwards: [],
     lifetime: null,
     address: null,
+    network: { mode: "none", name: null, allow: [], deny: [], hostPorts: [], state: "off", reason: "", pid: null },
     lastUsedAt: null,
     lastStart: null,
     dir: "/vms/x",

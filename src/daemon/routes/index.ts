@@ -7,6 +7,7 @@ import { dnsRoutes } from "./dns.ts";
 import { forwardRoutes } from "./forward.ts";
 import { imageRoutes } from "./image.ts";
 import { kernelRoutes } from "./kernel.ts";
+import { networkRoutes } from "./network.ts";
 import { operationRoutes } from "./operation.ts";
 import { registryRoutes } from "./registry.ts";
 import { snapshotRoutes } from "./snapshot.ts";
@@ -31,6 +32,7 @@ export function buildRoutes(context: RouteContext): Routes {
     ...vmRecordRoutes(context),
     ...vmSetRoutes(context),
     ...forwardRoutes(context),
+    ...networkRoutes(context),
     ...dnsRoutes(context),
     ...vmFileRoutes(context),
     "vm.exec": execRoute(context),

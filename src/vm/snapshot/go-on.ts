@@ -12,6 +12,7 @@ import type { VmContext } from "../context.ts";
 import { authorizedKeys, newIdentity } from "../guest-identity.ts";
 import { startOf } from "../machine-shape.ts";
 import { machineSpec } from "../machine-spec.ts";
+import { beginNetwork } from "../network/network-use.ts";
 import { PhaseClock } from "../phases.ts";
 import { greet, restoreGuest } from "../reach-guest.ts";
 import { startVm } from "../start.ts";
@@ -80,6 +81,8 @@ async function restore(
   progress: Progress,
   { keep = false }: { keep?: boolean },
 ): Promise<void> {
+  await using undo = new AsyncDisposableStack();
+  const network = undo.use(beginNetwork(context, row, progress));
   const preparing = Promise.all([machineSpec(context, row, progress), authorizedKeys(context, progress)]);
   // Until then the machine that is captured writes to the disks below ours. Ours starts while the other goes on: while it is
   // captured, it would take the processors that it stands still for.
@@ -97,7 +100,6 @@ async function restore(
   const identity = newIdentity(row, keys);
   clock.end("prepare");
 
-  await using undo = new AsyncDisposableStack();
   const { consoleLog } = vmPaths(context.paths, row.id);
   const { machine, agent } = await restoreGuest(context, spec, capture, { clock, consoleLog, signal });
   undo.defer(() => machine.kill());
@@ -105,6 +107,10 @@ async function restore(
   // What was captured a moment ago is who it is: to ask would take as long as to tell.
   if (taking === undefined) await greetFrozen(agent, snapshot.vmId, { signal });
   clock.end("hello");
+  const guestNetwork = await network.guest({ signal });
+  if (guestNetwork !== undefined) identity.network = guestNetwork;
+  // Before any process runs, so that none of them sees it missing.
+  await network.attached({ signal });
   const steps = await agent.thaw({ identity, signal });
   crashPoint("fork.thawed");
   clock.end("configure");

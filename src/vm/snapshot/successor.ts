@@ -26,6 +26,8 @@ export interface SuccessorRequest {
   forwards?: Forward[];
   labels?: Record<string, string> | undefined;
   lifetime?: VmRow["lifetime"];
+  /** Default: the snapshot's. */
+  network?: VmRow["network"];
 }
 
 /**
@@ -72,6 +74,7 @@ export async function makeSuccessor(
       init: snapshot.init,
       autoRemove: request.autoRemove,
       workspace: snapshot.workspace,
+      network: request.network === undefined ? snapshot.network : request.network,
       hostKeyPem: hostKey.privatePem,
       hostKeyPublic: hostKey.publicLine,
       bootId: null,

@@ -98,6 +98,7 @@ function emptySnapshot(row: VmRow, { id, name, warm }: TakeRequest): SnapshotRow
     spec: ["running", "paused"].includes(row.state) ? asStarted(row).spec : row.spec,
     init: row.init,
     workspace: row.workspace,
+    network: row.network,
     fingerprint: null,
     warm,
     pausedMs: 0,

@@ -1,6 +1,6 @@
 // The command line of QEMU for one machine, as a pure function: what a machine is made of can be read and compared as text.
 // Measurements behind the flags: notes/qemu-boot.md.
-import type { DiskSpec, MachineSpec } from "../driver.ts";
+import { type DiskSpec, type MachineSpec, networkSocketName } from "../driver.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { machineName } from "./identity.ts";
 import type { Platform } from "./platform.ts";
@@ -13,7 +13,7 @@ export interface HostFacts {
 }
 
 /** Sockets and logs, by names relative to the machine's directory: QEMU runs there, so a long directory does not matter. */
-export const socketNames = { qmp: "qmp.sock", agent: "agent.sock" } as const;
+export const socketNames = { qmp: "qmp.sock", agent: "agent.sock", network: networkSocketName } as const;
 export const consoleLogName = "console.log";
 
 /** Bound of the memory for translated code beside the guest's own; QEMU's default is up to 1 GiB for each machine. */
@@ -52,6 +52,7 @@ export function qemuArguments(spec: MachineSpec, host: HostFacts, restore?: Rest
     ...["-device", "virtio-serial-device,max_ports=2"],
     ...["-chardev", `socket,id=agent,path=${socketNames.agent},server=on,wait=off`],
     ...["-device", "virtserialport,chardev=agent,name=banger.agent"],
+    ...networkArguments,
     ...["-chardev", `socket,id=qmp,path=${socketNames.qmp},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
     // Appending, so that the log can be cut while QEMU writes it.
     ...["-chardev", `file,id=console,path=${consoleLogName},append=on`, "-serial", "chardev:console"],
@@ -121,6 +122,19 @@ function diskArguments(disk: DiskSpec): string[] {
     ...["-device", `virtio-blk-device,drive=${id},serial=${disk.serial}`],
   ];
 }
+
+/** Address of the guest's network device: the same in every guest, as each has a network of its own. */
+export const guestMac = "02:62:61:6e:67:02";
+
+/**
+ * Every machine has the device, so that one template fits VMs with and without a network, and one can be had later. Nothing is
+ * behind it, and no driver of the guest takes it, until the VM gets a network: then a process connects to the socket, which carries the
+ * frames with 4 bytes of length before each. When it goes, another one can come. notes/network.md has what the device costs.
+ */
+const networkArguments = [
+  ...["-netdev", `stream,id=nic,server=on,addr.type=unix,addr.path=${socketNames.network}`],
+  ...["-device", `virtio-net-device,netdev=nic,mac=${guestMac}`],
+];
 
 /** Commas separate options; a doubled comma stands for one in a value. */
 function optionValue(value: string): string {

@@ -11,7 +11,7 @@ import { identityFileName, isRunning, listMachines, machineName, markerOf, readI
 import { findQemu, launchMachine } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
 import { platformOf } from "./platform.ts";
-import { killProcess, startTicksOf, waitUntilGone } from "./process-table.ts";
+import { killProcess, startTicksOf, waitUntilGone } from "../../lib/process-table.ts";
 import { restoreMachine } from "./restore.ts";
 import { removeRuntimeFiles } from "./runtime-files.ts";
 import { machineShape } from "./shape.ts";

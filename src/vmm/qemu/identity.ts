@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { BangerError } from "../../lib/errors.ts";
 import { writeFileAtomic } from "../../lib/files.ts";
-import { allPids, argumentsOf, hostBootId, isAlive } from "./process-table.ts";
-import type { ProcessIdentity } from "./process-table.ts";
+import { allPids, argumentsOf, hostBootId, isAlive } from "../../lib/process-table.ts";
+import type { ProcessIdentity } from "../../lib/process-table.ts";
 
 export const identityFileName = "vmm.json";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { BangerError } from "../../lib/errors.ts";
 import { ensureDirectory, writeFileAtomic } from "../../lib/files.ts";
 import { run } from "../../lib/run.ts";
-import { hostBootId } from "./process-table.ts";
+import { hostBootId } from "../../lib/process-table.ts";
 import type { Platform } from "./platform.ts";
 
 export interface ProbeResult {

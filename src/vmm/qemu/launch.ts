@@ -15,7 +15,7 @@ import { identityFileName, isRunning, machineName, readIdentity, writeIdentity }
 import type { VmmIdentity } from "./identity.ts";
 import { tailOf } from "./log-limit.ts";
 import { QemuMachine } from "./machine.ts";
-import { hostBootId, startTicksOf } from "./process-table.ts";
+import { hostBootId, startTicksOf } from "../../lib/process-table.ts";
 import type { Platform } from "./platform.ts";
 import { removeRuntimeFiles, vmmLogName } from "./runtime-files.ts";
 

@@ -13,7 +13,7 @@ import { isRunning, listMachines, machineName, markerOf, readIdentity, writeIden
 import type { VmmIdentity } from "./identity.ts";
 import { limitLog, tailOf } from "./log-limit.ts";
 import { QemuMachine } from "./machine.ts";
-import { hostBootId, isAlive, killProcess, startTicksOf, waitUntilGone } from "./process-table.ts";
+import { hostBootId, isAlive, killProcess, startTicksOf, waitUntilGone } from "../../lib/process-table.ts";
 
 const signal = new AbortController().signal;
 

@@ -14,7 +14,7 @@ import { announceDisks } from "./disk-sizes.ts";
 import { exitReason } from "./exit-reason.ts";
 import type { VmmIdentity } from "./identity.ts";
 import { limitLog, tailOf } from "./log-limit.ts";
-import { isAlive, killProcess, usageOf, waitUntilGone } from "./process-table.ts";
+import { isAlive, killProcess, usageOf, waitUntilGone } from "../../lib/process-table.ts";
 import type { QmpEvent } from "./qmp.ts";
 import { continueAfterFullDisk, isPaused, pause } from "./run-state.ts";
 import { removeRuntimeFiles, vmmLogName } from "./runtime-files.ts";

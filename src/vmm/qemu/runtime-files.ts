@@ -17,5 +17,5 @@ export async function removeRuntimeFiles(dir: string, identity: VmmIdentity | un
     (owner.pid !== identity.pid || owner.startTicks !== identity.startTicks)
   )
     return;
-  for (const name of [socketNames.qmp, socketNames.agent, identityFileName]) await rm(join(dir, name), { force: true });
+  for (const name of [...Object.values(socketNames), identityFileName]) await rm(join(dir, name), { force: true });
 }

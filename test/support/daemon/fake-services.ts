@@ -78,9 +78,11 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
     images: emptyStore as unknown as Images,
     kernels: emptyStore as unknown as Kernels,
     workspaces: {
+      policy: async () => null,
       inspect: async (path) => ({ root: path, name: "repo", subdirectory: "", files: 0, untracked: 0 }),
       prepare: async () => ({ guestPath: "/root/repo", workdir: "/root/repo", root: "/", files: 0, untracked: 0 }),
     },
+    networks: { show: missing, change: missing, check: missing, log: missing, restart: missing },
     forwards: { add: missing, remove: missing, list: () => [], addressOf: () => undefined },
     snapshots: {
       ...{ create: missing, show: missing, delete: missing, restore: missing, fork: missing, warm: missing },
@@ -131,6 +133,7 @@ function record(name: string, autoRemove: boolean, dir: string): VmRecord {
     forwards: [],
     lifetime: null,
     address: null,
+    network: { mode: "none", name: null, allow: [], deny: [], hostPorts: [], state: "off", reason: "", pid: null },
     lastUsedAt: null,
     baseSnapshot: null,
     lastStart: null,

@@ -16,6 +16,10 @@ what this host has. Next: "vm exec <name> -- command", "vm ssh <name>", "vm cp".
       "banger vm create --name web --publish 8080:80",
       "port 8080 of this host leads to its port 80 (vm forward --help)",
     ],
+    [
+      "banger vm create --name agent --network locked --allow api.example.com:443",
+      "one that reaches one host (net --help)",
+    ],
     ["banger vm create --name db --warm-from database-up", "one that goes on from a snapshot"],
   ],
   parameters: {

@@ -4,6 +4,7 @@ import { formatAge, formatBytes } from "../../../lib/units.ts";
 import { countOption } from "../../arguments.ts";
 import { defineCommand, flag, option } from "../../command.ts";
 import { formatTable } from "../../output/table.ts";
+import { networkWord } from "../../output/network-text.ts";
 import { lineFormat } from "../../output/template.ts";
 import { fits, parseFilter, type VmFilter } from "../../vm-filter.ts";
 
@@ -24,6 +25,8 @@ are printed, one on each line, for scripts.
 
 DISK is what the VM's own disks take on this host, which is less than the sizes they have in the VM, and while it is paused its
 memory; what snapshots below them take stands in "vm snapshot list".
+
+NETWORK, when one of them has one, is what the VM may reach ("net --help"); "failed" means that what carries it has ended: "net restart".
 
 --filter takes id, name (a part of it), state, image and label (KEY or KEY=VALUE), each as often as needed; a state that is asked for
 is shown also without --all. --format prints a line for each VM, with fields of its --json record in double braces.`,
@@ -73,9 +76,10 @@ is shown also without --all. --format prints a line for each VM, with fields of 
       );
     }
     const now = Date.now();
+    const networks = shown.some(({ network }) => network.mode !== "none");
     terminal.print(
       formatTable(
-        ["id", "name", "state", "image", "vcpu", "mem", "disk", "created"],
+        ["id", "name", "state", "image", "vcpu", "mem", "disk", ...(networks ? ["network"] : []), "created"],
         shown.map((vm) => [
           vm.id,
           vm.name,
@@ -84,6 +88,7 @@ is shown also without --all. --format prints a line for each VM, with fields of 
           String(vm.spec.vcpus),
           `${vm.spec.memoryMib} MiB`,
           formatBytes(vm.diskUsedBytes),
+          ...(networks ? [networkWord(vm.network)] : []),
           formatAge(vm.createdAt, now),
         ]),
       ),

@@ -37,6 +37,9 @@ Sizes that are left out come from config.toml or from what this host has. The fi
 The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones start from a memory template that is made of it
 ("template --help"). --warm-from goes on from a snapshot: of "image warm", with services that are up, or of any VM.
 
+The VM has no network unless it is given one: --nat for the public internet and nothing else, --allow HOST[:PORT] for exactly that. "net log"
+shows what it did, "net --help" all of it. Inside, the name host.vm stands for the ports of this host that --allow-host opened.
+
 --timings says on stderr, at the end, where the time went; with --json as one object: {"timings": {"vm", "start", "phases",
 "totalMs"}}.`,
   examples: [
@@ -51,6 +54,8 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
     ["banger vm run --rm --timings -- true", "where the time of a run goes"],
     ["banger vm run --rm --image python:3.12 -- python3 -c 'print(6 * 7)'", "an image of a registry"],
     ["banger vm run --rm -p 8000:8000 -- python3 -m http.server", "with a port of this host that leads into it"],
+    ["banger vm run --rm --nat -- apt-get update", "with the public internet"],
+    ["banger vm run --rm --allow registry.npmjs.org:443 ./repo -- npm ci", "with one host, and nothing else"],
     ["banger vm run --detach --name box ./repo", "prepare a VM and come back later: banger vm ssh box"],
   ],
   rest: "dashes",

@@ -7,10 +7,14 @@ import { manyReferences } from "../../arguments.ts";
 import { defineCommand, flag } from "../../command.ts";
 import { operate } from "../../operate.ts";
 import { ProgressView } from "../../output/progress.ts";
+import { networkFlag } from "../../network-options.ts";
 import { forTargets } from "../../targets.ts";
 import { type SizeFlags, sizeFlags, sizeParams } from "../../vm-options.ts";
 
-type Flags = Pick<SizeFlags, "vcpu" | "memory" | "diskSize" | "systemOverlaySize"> & { readonly restart?: boolean };
+type Flags = Pick<SizeFlags, "vcpu" | "memory" | "diskSize" | "systemOverlaySize"> & {
+  readonly network?: string;
+  readonly restart?: boolean;
+};
 
 const { vcpu, memory, diskSize, systemOverlaySize } = sizeFlags;
 
@@ -21,12 +25,14 @@ CPUs and memory: from the next start on. A running VM goes on with what it has; 
 processes end, its disks stay).
 Disks: they grow at once, in a running VM under the feet of whoever works there; nothing has to be mounted anew. They never get
 smaller: what lies at their end would be lost. They take room on the host only as they fill.
+Network: at once, also from none to some and back; "net policy" changes single rules.
 
 A paused VM is refused: resume it first. Snapshots keep the sizes that they were taken with, and "vm restore" brings them back.
 With --json: an array of {vm, atNextStart}, where atNextStart names what a running VM has still otherwise.`,
   examples: [
     ["banger vm set sandbox --disk-size 20G", "more room on /root, now"],
     ["banger vm set sandbox --vcpu 4 --memory 8G", "more of the host, from the next start on"],
+    ["banger vm set sandbox --network balanced", "the public internet, from now on; --network none takes it away"],
     ["banger vm set sandbox --memory 8G --restart", "the same, and start it anew now"],
   ],
   parameters: {
@@ -36,13 +42,17 @@ With --json: an array of {vm, atNextStart}, where atNextStart names what a runni
       memory,
       diskSize,
       systemOverlaySize,
+      network: networkFlag,
       restart: flag("restart a running VM when it has something of this only after a start"),
     },
   },
-  async run(context, { restart = false, ...flags }, ...vms) {
-    const change = sizeParams(flags);
+  async run(context, { restart = false, network, ...flags }, ...vms) {
+    const change = { ...sizeParams(flags), ...(network === undefined ? {} : { network: { use: network } }) };
     if (Object.keys(change).length === 0) {
-      throw new BangerError("usage", "say what to change: --vcpu, --memory, --disk-size or --system-overlay-size");
+      throw new BangerError(
+        "usage",
+        "say what to change: --vcpu, --memory, --disk-size, --system-overlay-size or --network",
+      );
     }
     await using client = await context.connect();
     using view = new ProgressView(context.terminal);

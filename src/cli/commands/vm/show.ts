@@ -4,7 +4,7 @@ import { defineCommand } from "../../command.ts";
 
 export default defineCommand<NonNullable<unknown>, [string]>({
   about: `Prints the whole record of one VM as JSON: state (and why, when nobody asked for it), image, kernel, sizes, process,
-directory, times, the snapshot that its disks rest on, and how its last start went (lastStart). With --quiet only the id.`,
+directory, times, what it may reach (network), the snapshot that its disks rest on, and how its last start went (lastStart). With --quiet only the id.`,
   examples: [
     ["banger vm show sandbox", "everything about one VM"],
     ["banger vm show sandbox | jq -r .state", "one field"],

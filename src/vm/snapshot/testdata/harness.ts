@@ -1,4 +1,5 @@
 // Snapshots with real files and a real database, above machines and guests that are made up and fail on demand.
+import { Networks } from "../../../network/networks.ts";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -200,6 +201,14 @@ export async function harness(): Promise<Harness> {
       discard: async () => {},
       capturing: () => ({ based() {}, [Symbol.dispose]() {} }),
     },
+    networks: new Networks({
+      vmsDir: paths.vmsDir,
+      program: () => "/none",
+      resolvers: [],
+      log: silentLogger,
+      onLost() {},
+    }),
+    policies: { fallback: "none", policies: new Map() },
     starts: new StartLog(state.starts, silentLogger),
     settings: {
       defaultImage: "x",

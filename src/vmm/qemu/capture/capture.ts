@@ -7,7 +7,7 @@ import type { Capture, MachineCapture } from "../../driver.ts";
 import { spareHelps, takeSpare } from "../../spare-memory.ts";
 import type { Control } from "../control.ts";
 import { platformOf } from "../platform.ts";
-import { type ProcessIdentity, isAlive } from "../process-table.ts";
+import { type ProcessIdentity, isAlive } from "../../../lib/process-table.ts";
 import { isPaused } from "../run-state.ts";
 import { memoryId } from "../arguments.ts";
 import { type Copier, createCopier } from "./copier.ts";

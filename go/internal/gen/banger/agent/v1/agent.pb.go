@@ -311,12 +311,15 @@ func (x *DiskLayout) GetWorkSerial() string {
 type NetworkConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Interface name, e.g. "eth0". Address and gateway in CIDR form ("10.0.2.15/24", "10.0.2.2").
-	Interface     string   `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
-	Mac           string   `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
-	AddressCidr   string   `protobuf:"bytes,3,opt,name=address_cidr,json=addressCidr,proto3" json:"address_cidr,omitempty"`
-	Gateway       string   `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	DnsServers    []string `protobuf:"bytes,5,rep,name=dns_servers,json=dnsServers,proto3" json:"dns_servers,omitempty"`
-	Mtu           uint32   `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Interface   string   `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	Mac         string   `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
+	AddressCidr string   `protobuf:"bytes,3,opt,name=address_cidr,json=addressCidr,proto3" json:"address_cidr,omitempty"`
+	Gateway     string   `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	DnsServers  []string `protobuf:"bytes,5,rep,name=dns_servers,json=dnsServers,proto3" json:"dns_servers,omitempty"`
+	Mtu         uint32   `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	// IPv6 beside IPv4 ("fd00::2/64", "fd00::1"). Empty: the interface has no address of that family but its own link-local one.
+	Address6Cidr  string `protobuf:"bytes,7,opt,name=address6_cidr,json=address6Cidr,proto3" json:"address6_cidr,omitempty"`
+	Gateway6      string `protobuf:"bytes,8,opt,name=gateway6,proto3" json:"gateway6,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,6 +394,20 @@ func (x *NetworkConfig) GetMtu() uint32 {
 		return x.Mtu
 	}
 	return 0
+}
+
+func (x *NetworkConfig) GetAddress6Cidr() string {
+	if x != nil {
+		return x.Address6Cidr
+	}
+	return ""
+}
+
+func (x *NetworkConfig) GetGateway6() string {
+	if x != nil {
+		return x.Gateway6
+	}
+	return ""
 }
 
 type SshConfig struct {
@@ -1296,6 +1313,87 @@ func (*GrowDisksResponse) Descriptor() ([]byte, []int) {
 	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
+type SetNetworkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent: the interface goes down, and connects fail at once with "network is unreachable".
+	Network       *NetworkConfig `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNetworkRequest) Reset() {
+	*x = SetNetworkRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNetworkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNetworkRequest) ProtoMessage() {}
+
+func (x *SetNetworkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNetworkRequest.ProtoReflect.Descriptor instead.
+func (*SetNetworkRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SetNetworkRequest) GetNetwork() *NetworkConfig {
+	if x != nil {
+		return x.Network
+	}
+	return nil
+}
+
+type SetNetworkResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNetworkResponse) Reset() {
+	*x = SetNetworkResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNetworkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNetworkResponse) ProtoMessage() {}
+
+func (x *SetNetworkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNetworkResponse.ProtoReflect.Descriptor instead.
+func (*SetNetworkResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+}
+
 type ShutdownRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Milliseconds between TERM and KILL for what still runs; 0 means 2000.
@@ -1308,7 +1406,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1418,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1431,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ShutdownRequest) GetGraceMs() uint32 {
@@ -1358,7 +1456,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1468,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1481,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 type TerminalSize struct {
@@ -1396,7 +1494,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1506,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1519,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TerminalSize) GetColumns() uint32 {
@@ -1460,7 +1558,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1570,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1583,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExecStart) GetArgv() []string {
@@ -1553,7 +1651,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1663,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1676,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExecRequest) GetMessage() isExecRequest_Message {
@@ -1682,7 +1780,7 @@ type ExecExit struct {
 
 func (x *ExecExit) Reset() {
 	*x = ExecExit{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +1792,7 @@ func (x *ExecExit) String() string {
 func (*ExecExit) ProtoMessage() {}
 
 func (x *ExecExit) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +1805,7 @@ func (x *ExecExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExit.ProtoReflect.Descriptor instead.
 func (*ExecExit) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExecExit) GetCode() int32 {
@@ -1739,7 +1837,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +1849,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +1862,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -1856,7 +1954,7 @@ type FileInfo struct {
 
 func (x *FileInfo) Reset() {
 	*x = FileInfo{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +1966,7 @@ func (x *FileInfo) String() string {
 func (*FileInfo) ProtoMessage() {}
 
 func (x *FileInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +1979,7 @@ func (x *FileInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileInfo.ProtoReflect.Descriptor instead.
 func (*FileInfo) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FileInfo) GetName() []byte {
@@ -1944,7 +2042,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2054,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2067,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StatRequest) GetPath() string {
@@ -1995,7 +2093,7 @@ type StatResponse struct {
 
 func (x *StatResponse) Reset() {
 	*x = StatResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2105,7 @@ func (x *StatResponse) String() string {
 func (*StatResponse) ProtoMessage() {}
 
 func (x *StatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2118,7 @@ func (x *StatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatResponse.ProtoReflect.Descriptor instead.
 func (*StatResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StatResponse) GetInfo() *FileInfo {
@@ -2039,7 +2137,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2149,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +2162,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{29}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRequest) GetPath() string {
@@ -2084,7 +2182,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2096,7 +2194,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2109,7 +2207,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{30}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListResponse) GetEntries() []*FileInfo {
@@ -2135,7 +2233,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2245,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2258,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{31}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReadRequest) GetPath() string {
@@ -2179,7 +2277,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2289,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2302,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{32}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReadResponse) GetData() []byte {
@@ -2227,7 +2325,7 @@ type WriteOpen struct {
 
 func (x *WriteOpen) Reset() {
 	*x = WriteOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2337,7 @@ func (x *WriteOpen) String() string {
 func (*WriteOpen) ProtoMessage() {}
 
 func (x *WriteOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2350,7 @@ func (x *WriteOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteOpen.ProtoReflect.Descriptor instead.
 func (*WriteOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{33}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WriteOpen) GetPath() string {
@@ -2296,7 +2394,7 @@ type WriteRequest struct {
 
 func (x *WriteRequest) Reset() {
 	*x = WriteRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2406,7 @@ func (x *WriteRequest) String() string {
 func (*WriteRequest) ProtoMessage() {}
 
 func (x *WriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2419,7 @@ func (x *WriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteRequest.ProtoReflect.Descriptor instead.
 func (*WriteRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{34}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WriteRequest) GetMessage() isWriteRequest_Message {
@@ -2374,7 +2472,7 @@ type WriteResponse struct {
 
 func (x *WriteResponse) Reset() {
 	*x = WriteResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2484,7 @@ func (x *WriteResponse) String() string {
 func (*WriteResponse) ProtoMessage() {}
 
 func (x *WriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2497,7 @@ func (x *WriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponse.ProtoReflect.Descriptor instead.
 func (*WriteResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{35}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WriteResponse) GetWrittenBytes() uint64 {
@@ -2418,7 +2516,7 @@ type ReadTarRequest struct {
 
 func (x *ReadTarRequest) Reset() {
 	*x = ReadTarRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2528,7 @@ func (x *ReadTarRequest) String() string {
 func (*ReadTarRequest) ProtoMessage() {}
 
 func (x *ReadTarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2541,7 @@ func (x *ReadTarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTarRequest.ProtoReflect.Descriptor instead.
 func (*ReadTarRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{36}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ReadTarRequest) GetPath() string {
@@ -2462,7 +2560,7 @@ type ReadTarResponse struct {
 
 func (x *ReadTarResponse) Reset() {
 	*x = ReadTarResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2572,7 @@ func (x *ReadTarResponse) String() string {
 func (*ReadTarResponse) ProtoMessage() {}
 
 func (x *ReadTarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2585,7 @@ func (x *ReadTarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTarResponse.ProtoReflect.Descriptor instead.
 func (*ReadTarResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{37}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ReadTarResponse) GetData() []byte {
@@ -2511,7 +2609,7 @@ type WriteTarOpen struct {
 
 func (x *WriteTarOpen) Reset() {
 	*x = WriteTarOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2621,7 @@ func (x *WriteTarOpen) String() string {
 func (*WriteTarOpen) ProtoMessage() {}
 
 func (x *WriteTarOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2634,7 @@ func (x *WriteTarOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarOpen.ProtoReflect.Descriptor instead.
 func (*WriteTarOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{38}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WriteTarOpen) GetDirectory() string {
@@ -2580,7 +2678,7 @@ type WriteTarRequest struct {
 
 func (x *WriteTarRequest) Reset() {
 	*x = WriteTarRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2690,7 @@ func (x *WriteTarRequest) String() string {
 func (*WriteTarRequest) ProtoMessage() {}
 
 func (x *WriteTarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2703,7 @@ func (x *WriteTarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarRequest.ProtoReflect.Descriptor instead.
 func (*WriteTarRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{39}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WriteTarRequest) GetMessage() isWriteTarRequest_Message {
@@ -2659,7 +2757,7 @@ type WriteTarResponse struct {
 
 func (x *WriteTarResponse) Reset() {
 	*x = WriteTarResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +2769,7 @@ func (x *WriteTarResponse) String() string {
 func (*WriteTarResponse) ProtoMessage() {}
 
 func (x *WriteTarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +2782,7 @@ func (x *WriteTarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarResponse.ProtoReflect.Descriptor instead.
 func (*WriteTarResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{40}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WriteTarResponse) GetEntries() uint64 {
@@ -2715,7 +2813,7 @@ type DialTarget struct {
 
 func (x *DialTarget) Reset() {
 	*x = DialTarget{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2727,7 +2825,7 @@ func (x *DialTarget) String() string {
 func (*DialTarget) ProtoMessage() {}
 
 func (x *DialTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2740,7 +2838,7 @@ func (x *DialTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialTarget.ProtoReflect.Descriptor instead.
 func (*DialTarget) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{41}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DialTarget) GetTarget() isDialTarget_Target {
@@ -2816,7 +2914,7 @@ type DialRequest struct {
 
 func (x *DialRequest) Reset() {
 	*x = DialRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +2926,7 @@ func (x *DialRequest) String() string {
 func (*DialRequest) ProtoMessage() {}
 
 func (x *DialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +2939,7 @@ func (x *DialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialRequest.ProtoReflect.Descriptor instead.
 func (*DialRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{42}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DialRequest) GetMessage() isDialRequest_Message {
@@ -2914,7 +3012,7 @@ type DialResponse struct {
 
 func (x *DialResponse) Reset() {
 	*x = DialResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2926,7 +3024,7 @@ func (x *DialResponse) String() string {
 func (*DialResponse) ProtoMessage() {}
 
 func (x *DialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2939,7 +3037,7 @@ func (x *DialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialResponse.ProtoReflect.Descriptor instead.
 func (*DialResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{43}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DialResponse) GetMessage() isDialResponse_Message {
@@ -3008,7 +3106,7 @@ type ProcessesRequest struct {
 
 func (x *ProcessesRequest) Reset() {
 	*x = ProcessesRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3020,7 +3118,7 @@ func (x *ProcessesRequest) String() string {
 func (*ProcessesRequest) ProtoMessage() {}
 
 func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3033,7 +3131,7 @@ func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ProcessesRequest) GetIntervalMs() uint32 {
@@ -3054,7 +3152,7 @@ type ProcessesResponse struct {
 
 func (x *ProcessesResponse) Reset() {
 	*x = ProcessesResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3066,7 +3164,7 @@ func (x *ProcessesResponse) String() string {
 func (*ProcessesResponse) ProtoMessage() {}
 
 func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,7 +3177,7 @@ func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{45}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ProcessesResponse) GetProcesses() []*ProcessesResponse_Process {
@@ -3105,7 +3203,7 @@ type ListenersRequest struct {
 
 func (x *ListenersRequest) Reset() {
 	*x = ListenersRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3215,7 @@ func (x *ListenersRequest) String() string {
 func (*ListenersRequest) ProtoMessage() {}
 
 func (x *ListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3228,7 @@ func (x *ListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListenersRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{46}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListenersRequest) GetFollow() bool {
@@ -3151,7 +3249,7 @@ type ListenersResponse struct {
 
 func (x *ListenersResponse) Reset() {
 	*x = ListenersResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3163,7 +3261,7 @@ func (x *ListenersResponse) String() string {
 func (*ListenersResponse) ProtoMessage() {}
 
 func (x *ListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3176,7 +3274,7 @@ func (x *ListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListenersResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListenersResponse) GetListeners() []*ListenersResponse_Listener {
@@ -3204,7 +3302,7 @@ type ConfigureResponse_Step struct {
 
 func (x *ConfigureResponse_Step) Reset() {
 	*x = ConfigureResponse_Step{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3216,7 +3314,7 @@ func (x *ConfigureResponse_Step) String() string {
 func (*ConfigureResponse_Step) ProtoMessage() {}
 
 func (x *ConfigureResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3257,7 +3355,7 @@ type StatsResponse_Disk struct {
 
 func (x *StatsResponse_Disk) Reset() {
 	*x = StatsResponse_Disk{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3269,7 +3367,7 @@ func (x *StatsResponse_Disk) String() string {
 func (*StatsResponse_Disk) ProtoMessage() {}
 
 func (x *StatsResponse_Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3327,7 +3425,7 @@ type ProcessesResponse_Process struct {
 
 func (x *ProcessesResponse_Process) Reset() {
 	*x = ProcessesResponse_Process{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3339,7 +3437,7 @@ func (x *ProcessesResponse_Process) String() string {
 func (*ProcessesResponse_Process) ProtoMessage() {}
 
 func (x *ProcessesResponse_Process) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3352,7 +3450,7 @@ func (x *ProcessesResponse_Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse_Process.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse_Process) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{45, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47, 0}
 }
 
 func (x *ProcessesResponse_Process) GetPid() uint32 {
@@ -3436,7 +3534,7 @@ type ListenersResponse_Listener struct {
 
 func (x *ListenersResponse_Listener) Reset() {
 	*x = ListenersResponse_Listener{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3448,7 +3546,7 @@ func (x *ListenersResponse_Listener) String() string {
 func (*ListenersResponse_Listener) ProtoMessage() {}
 
 func (x *ListenersResponse_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3461,7 +3559,7 @@ func (x *ListenersResponse_Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersResponse_Listener.ProtoReflect.Descriptor instead.
 func (*ListenersResponse_Listener) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{49, 0}
 }
 
 func (x *ListenersResponse_Listener) GetProtocol() string {
@@ -3528,7 +3626,7 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"baseSerial\x12%\n" +
 	"\x0eoverlay_serial\x18\x02 \x01(\tR\roverlaySerial\x12\x1f\n" +
 	"\vwork_serial\x18\x03 \x01(\tR\n" +
-	"workSerial\"\xaf\x01\n" +
+	"workSerial\"\xf0\x01\n" +
 	"\rNetworkConfig\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x10\n" +
 	"\x03mac\x18\x02 \x01(\tR\x03mac\x12!\n" +
@@ -3536,7 +3634,9 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\agateway\x18\x04 \x01(\tR\agateway\x12\x1f\n" +
 	"\vdns_servers\x18\x05 \x03(\tR\n" +
 	"dnsServers\x12\x10\n" +
-	"\x03mtu\x18\x06 \x01(\rR\x03mtu\"V\n" +
+	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12#\n" +
+	"\raddress6_cidr\x18\a \x01(\tR\faddress6Cidr\x12\x1a\n" +
+	"\bgateway6\x18\b \x01(\tR\bgateway6\"V\n" +
 	"\tSshConfig\x12 \n" +
 	"\fhost_key_pem\x18\x01 \x01(\fR\n" +
 	"hostKeyPem\x12'\n" +
@@ -3607,7 +3707,10 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\roverlay_bytes\x18\x01 \x01(\x04R\foverlayBytes\x12\x1d\n" +
 	"\n" +
 	"work_bytes\x18\x02 \x01(\x04R\tworkBytes\"\x13\n" +
-	"\x11GrowDisksResponse\"P\n" +
+	"\x11GrowDisksResponse\"M\n" +
+	"\x11SetNetworkRequest\x128\n" +
+	"\anetwork\x18\x01 \x01(\v2\x1e.banger.agent.v1.NetworkConfigR\anetwork\"\x14\n" +
+	"\x12SetNetworkResponse\"P\n" +
 	"\x0fShutdownRequest\x12\x19\n" +
 	"\bgrace_ms\x18\x01 \x01(\rR\agraceMs\x12\"\n" +
 	"\rmain_grace_ms\x18\x02 \x01(\rR\vmainGraceMs\"\x12\n" +
@@ -3746,7 +3849,7 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\rPHASE_RUNNING\x10\x03\x12\x10\n" +
 	"\fPHASE_FAILED\x10\x04\x12\x12\n" +
 	"\x0ePHASE_STOPPING\x10\x05\x12\x10\n" +
-	"\fPHASE_FROZEN\x10\x062\xf2\x04\n" +
+	"\fPHASE_FROZEN\x10\x062\xc9\x05\n" +
 	"\fAgentService\x12F\n" +
 	"\x05Hello\x12\x1d.banger.agent.v1.HelloRequest\x1a\x1e.banger.agent.v1.HelloResponse\x12R\n" +
 	"\tConfigure\x12!.banger.agent.v1.ConfigureRequest\x1a\".banger.agent.v1.ConfigureResponse\x12I\n" +
@@ -3754,7 +3857,9 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\x04Thaw\x12\x1c.banger.agent.v1.ThawRequest\x1a\x1d.banger.agent.v1.ThawResponse\x12I\n" +
 	"\x06Health\x12\x1e.banger.agent.v1.HealthRequest\x1a\x1f.banger.agent.v1.HealthResponse\x12F\n" +
 	"\x05Stats\x12\x1d.banger.agent.v1.StatsRequest\x1a\x1e.banger.agent.v1.StatsResponse\x12R\n" +
-	"\tGrowDisks\x12!.banger.agent.v1.GrowDisksRequest\x1a\".banger.agent.v1.GrowDisksResponse\x12O\n" +
+	"\tGrowDisks\x12!.banger.agent.v1.GrowDisksRequest\x1a\".banger.agent.v1.GrowDisksResponse\x12U\n" +
+	"\n" +
+	"SetNetwork\x12\".banger.agent.v1.SetNetworkRequest\x1a#.banger.agent.v1.SetNetworkResponse\x12O\n" +
 	"\bShutdown\x12 .banger.agent.v1.ShutdownRequest\x1a!.banger.agent.v1.ShutdownResponse2Y\n" +
 	"\x0eProcessService\x12G\n" +
 	"\x04Exec\x12\x1c.banger.agent.v1.ExecRequest\x1a\x1d.banger.agent.v1.ExecResponse(\x010\x012\xcb\x03\n" +
@@ -3784,7 +3889,7 @@ func file_banger_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_banger_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(Phase)(0),                         // 0: banger.agent.v1.Phase
 	(*HelloRequest)(nil),               // 1: banger.agent.v1.HelloRequest
@@ -3806,39 +3911,41 @@ var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(*StatsResponse)(nil),              // 17: banger.agent.v1.StatsResponse
 	(*GrowDisksRequest)(nil),           // 18: banger.agent.v1.GrowDisksRequest
 	(*GrowDisksResponse)(nil),          // 19: banger.agent.v1.GrowDisksResponse
-	(*ShutdownRequest)(nil),            // 20: banger.agent.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),           // 21: banger.agent.v1.ShutdownResponse
-	(*TerminalSize)(nil),               // 22: banger.agent.v1.TerminalSize
-	(*ExecStart)(nil),                  // 23: banger.agent.v1.ExecStart
-	(*ExecRequest)(nil),                // 24: banger.agent.v1.ExecRequest
-	(*ExecExit)(nil),                   // 25: banger.agent.v1.ExecExit
-	(*ExecResponse)(nil),               // 26: banger.agent.v1.ExecResponse
-	(*FileInfo)(nil),                   // 27: banger.agent.v1.FileInfo
-	(*StatRequest)(nil),                // 28: banger.agent.v1.StatRequest
-	(*StatResponse)(nil),               // 29: banger.agent.v1.StatResponse
-	(*ListRequest)(nil),                // 30: banger.agent.v1.ListRequest
-	(*ListResponse)(nil),               // 31: banger.agent.v1.ListResponse
-	(*ReadRequest)(nil),                // 32: banger.agent.v1.ReadRequest
-	(*ReadResponse)(nil),               // 33: banger.agent.v1.ReadResponse
-	(*WriteOpen)(nil),                  // 34: banger.agent.v1.WriteOpen
-	(*WriteRequest)(nil),               // 35: banger.agent.v1.WriteRequest
-	(*WriteResponse)(nil),              // 36: banger.agent.v1.WriteResponse
-	(*ReadTarRequest)(nil),             // 37: banger.agent.v1.ReadTarRequest
-	(*ReadTarResponse)(nil),            // 38: banger.agent.v1.ReadTarResponse
-	(*WriteTarOpen)(nil),               // 39: banger.agent.v1.WriteTarOpen
-	(*WriteTarRequest)(nil),            // 40: banger.agent.v1.WriteTarRequest
-	(*WriteTarResponse)(nil),           // 41: banger.agent.v1.WriteTarResponse
-	(*DialTarget)(nil),                 // 42: banger.agent.v1.DialTarget
-	(*DialRequest)(nil),                // 43: banger.agent.v1.DialRequest
-	(*DialResponse)(nil),               // 44: banger.agent.v1.DialResponse
-	(*ProcessesRequest)(nil),           // 45: banger.agent.v1.ProcessesRequest
-	(*ProcessesResponse)(nil),          // 46: banger.agent.v1.ProcessesResponse
-	(*ListenersRequest)(nil),           // 47: banger.agent.v1.ListenersRequest
-	(*ListenersResponse)(nil),          // 48: banger.agent.v1.ListenersResponse
-	(*ConfigureResponse_Step)(nil),     // 49: banger.agent.v1.ConfigureResponse.Step
-	(*StatsResponse_Disk)(nil),         // 50: banger.agent.v1.StatsResponse.Disk
-	(*ProcessesResponse_Process)(nil),  // 51: banger.agent.v1.ProcessesResponse.Process
-	(*ListenersResponse_Listener)(nil), // 52: banger.agent.v1.ListenersResponse.Listener
+	(*SetNetworkRequest)(nil),          // 20: banger.agent.v1.SetNetworkRequest
+	(*SetNetworkResponse)(nil),         // 21: banger.agent.v1.SetNetworkResponse
+	(*ShutdownRequest)(nil),            // 22: banger.agent.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),           // 23: banger.agent.v1.ShutdownResponse
+	(*TerminalSize)(nil),               // 24: banger.agent.v1.TerminalSize
+	(*ExecStart)(nil),                  // 25: banger.agent.v1.ExecStart
+	(*ExecRequest)(nil),                // 26: banger.agent.v1.ExecRequest
+	(*ExecExit)(nil),                   // 27: banger.agent.v1.ExecExit
+	(*ExecResponse)(nil),               // 28: banger.agent.v1.ExecResponse
+	(*FileInfo)(nil),                   // 29: banger.agent.v1.FileInfo
+	(*StatRequest)(nil),                // 30: banger.agent.v1.StatRequest
+	(*StatResponse)(nil),               // 31: banger.agent.v1.StatResponse
+	(*ListRequest)(nil),                // 32: banger.agent.v1.ListRequest
+	(*ListResponse)(nil),               // 33: banger.agent.v1.ListResponse
+	(*ReadRequest)(nil),                // 34: banger.agent.v1.ReadRequest
+	(*ReadResponse)(nil),               // 35: banger.agent.v1.ReadResponse
+	(*WriteOpen)(nil),                  // 36: banger.agent.v1.WriteOpen
+	(*WriteRequest)(nil),               // 37: banger.agent.v1.WriteRequest
+	(*WriteResponse)(nil),              // 38: banger.agent.v1.WriteResponse
+	(*ReadTarRequest)(nil),             // 39: banger.agent.v1.ReadTarRequest
+	(*ReadTarResponse)(nil),            // 40: banger.agent.v1.ReadTarResponse
+	(*WriteTarOpen)(nil),               // 41: banger.agent.v1.WriteTarOpen
+	(*WriteTarRequest)(nil),            // 42: banger.agent.v1.WriteTarRequest
+	(*WriteTarResponse)(nil),           // 43: banger.agent.v1.WriteTarResponse
+	(*DialTarget)(nil),                 // 44: banger.agent.v1.DialTarget
+	(*DialRequest)(nil),                // 45: banger.agent.v1.DialRequest
+	(*DialResponse)(nil),               // 46: banger.agent.v1.DialResponse
+	(*ProcessesRequest)(nil),           // 47: banger.agent.v1.ProcessesRequest
+	(*ProcessesResponse)(nil),          // 48: banger.agent.v1.ProcessesResponse
+	(*ListenersRequest)(nil),           // 49: banger.agent.v1.ListenersRequest
+	(*ListenersResponse)(nil),          // 50: banger.agent.v1.ListenersResponse
+	(*ConfigureResponse_Step)(nil),     // 51: banger.agent.v1.ConfigureResponse.Step
+	(*StatsResponse_Disk)(nil),         // 52: banger.agent.v1.StatsResponse.Disk
+	(*ProcessesResponse_Process)(nil),  // 53: banger.agent.v1.ProcessesResponse.Process
+	(*ListenersResponse_Listener)(nil), // 54: banger.agent.v1.ListenersResponse.Listener
 }
 var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: banger.agent.v1.HelloResponse.phase:type_name -> banger.agent.v1.Phase
@@ -3846,64 +3953,67 @@ var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	4,  // 2: banger.agent.v1.ConfigureRequest.network:type_name -> banger.agent.v1.NetworkConfig
 	5,  // 3: banger.agent.v1.ConfigureRequest.ssh:type_name -> banger.agent.v1.SshConfig
 	7,  // 4: banger.agent.v1.ConfigureRequest.git_identity:type_name -> banger.agent.v1.GitIdentity
-	49, // 5: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	51, // 5: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
 	5,  // 6: banger.agent.v1.Identity.ssh:type_name -> banger.agent.v1.SshConfig
 	4,  // 7: banger.agent.v1.Identity.network:type_name -> banger.agent.v1.NetworkConfig
 	11, // 8: banger.agent.v1.ThawRequest.identity:type_name -> banger.agent.v1.Identity
-	49, // 9: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
-	50, // 10: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
-	22, // 11: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
-	23, // 12: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
-	22, // 13: banger.agent.v1.ExecRequest.resize:type_name -> banger.agent.v1.TerminalSize
-	25, // 14: banger.agent.v1.ExecResponse.exit:type_name -> banger.agent.v1.ExecExit
-	27, // 15: banger.agent.v1.StatResponse.info:type_name -> banger.agent.v1.FileInfo
-	27, // 16: banger.agent.v1.ListResponse.entries:type_name -> banger.agent.v1.FileInfo
-	34, // 17: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
-	39, // 18: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
-	42, // 19: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
-	51, // 20: banger.agent.v1.ProcessesResponse.processes:type_name -> banger.agent.v1.ProcessesResponse.Process
-	52, // 21: banger.agent.v1.ListenersResponse.listeners:type_name -> banger.agent.v1.ListenersResponse.Listener
-	1,  // 22: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
-	6,  // 23: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
-	9,  // 24: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
-	12, // 25: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
-	14, // 26: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
-	16, // 27: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
-	18, // 28: banger.agent.v1.AgentService.GrowDisks:input_type -> banger.agent.v1.GrowDisksRequest
-	20, // 29: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
-	24, // 30: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
-	28, // 31: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
-	30, // 32: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
-	32, // 33: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
-	35, // 34: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
-	37, // 35: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
-	40, // 36: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
-	43, // 37: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
-	45, // 38: banger.agent.v1.InspectService.Processes:input_type -> banger.agent.v1.ProcessesRequest
-	47, // 39: banger.agent.v1.InspectService.Listeners:input_type -> banger.agent.v1.ListenersRequest
-	2,  // 40: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
-	8,  // 41: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
-	10, // 42: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
-	13, // 43: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
-	15, // 44: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
-	17, // 45: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
-	19, // 46: banger.agent.v1.AgentService.GrowDisks:output_type -> banger.agent.v1.GrowDisksResponse
-	21, // 47: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
-	26, // 48: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
-	29, // 49: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
-	31, // 50: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
-	33, // 51: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
-	36, // 52: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
-	38, // 53: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
-	41, // 54: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
-	44, // 55: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
-	46, // 56: banger.agent.v1.InspectService.Processes:output_type -> banger.agent.v1.ProcessesResponse
-	48, // 57: banger.agent.v1.InspectService.Listeners:output_type -> banger.agent.v1.ListenersResponse
-	40, // [40:58] is the sub-list for method output_type
-	22, // [22:40] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	51, // 9: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	52, // 10: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
+	4,  // 11: banger.agent.v1.SetNetworkRequest.network:type_name -> banger.agent.v1.NetworkConfig
+	24, // 12: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
+	25, // 13: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
+	24, // 14: banger.agent.v1.ExecRequest.resize:type_name -> banger.agent.v1.TerminalSize
+	27, // 15: banger.agent.v1.ExecResponse.exit:type_name -> banger.agent.v1.ExecExit
+	29, // 16: banger.agent.v1.StatResponse.info:type_name -> banger.agent.v1.FileInfo
+	29, // 17: banger.agent.v1.ListResponse.entries:type_name -> banger.agent.v1.FileInfo
+	36, // 18: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
+	41, // 19: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
+	44, // 20: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
+	53, // 21: banger.agent.v1.ProcessesResponse.processes:type_name -> banger.agent.v1.ProcessesResponse.Process
+	54, // 22: banger.agent.v1.ListenersResponse.listeners:type_name -> banger.agent.v1.ListenersResponse.Listener
+	1,  // 23: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
+	6,  // 24: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
+	9,  // 25: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
+	12, // 26: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
+	14, // 27: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
+	16, // 28: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
+	18, // 29: banger.agent.v1.AgentService.GrowDisks:input_type -> banger.agent.v1.GrowDisksRequest
+	20, // 30: banger.agent.v1.AgentService.SetNetwork:input_type -> banger.agent.v1.SetNetworkRequest
+	22, // 31: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
+	26, // 32: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
+	30, // 33: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
+	32, // 34: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
+	34, // 35: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
+	37, // 36: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
+	39, // 37: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
+	42, // 38: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
+	45, // 39: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
+	47, // 40: banger.agent.v1.InspectService.Processes:input_type -> banger.agent.v1.ProcessesRequest
+	49, // 41: banger.agent.v1.InspectService.Listeners:input_type -> banger.agent.v1.ListenersRequest
+	2,  // 42: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
+	8,  // 43: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
+	10, // 44: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
+	13, // 45: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
+	15, // 46: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
+	17, // 47: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
+	19, // 48: banger.agent.v1.AgentService.GrowDisks:output_type -> banger.agent.v1.GrowDisksResponse
+	21, // 49: banger.agent.v1.AgentService.SetNetwork:output_type -> banger.agent.v1.SetNetworkResponse
+	23, // 50: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
+	28, // 51: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
+	31, // 52: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
+	33, // 53: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
+	35, // 54: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
+	38, // 55: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
+	40, // 56: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
+	43, // 57: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
+	46, // 58: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
+	48, // 59: banger.agent.v1.InspectService.Processes:output_type -> banger.agent.v1.ProcessesResponse
+	50, // 60: banger.agent.v1.InspectService.Listeners:output_type -> banger.agent.v1.ListenersResponse
+	42, // [42:61] is the sub-list for method output_type
+	23, // [23:42] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_banger_agent_v1_agent_proto_init() }
@@ -3911,38 +4021,38 @@ func file_banger_agent_v1_agent_proto_init() {
 	if File_banger_agent_v1_agent_proto != nil {
 		return
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[23].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[25].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Stdin)(nil),
 		(*ExecRequest_StdinEof)(nil),
 		(*ExecRequest_Resize)(nil),
 		(*ExecRequest_Signal)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[25].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[27].OneofWrappers = []any{
 		(*ExecResponse_StartedPid)(nil),
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exit)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[34].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[36].OneofWrappers = []any{
 		(*WriteRequest_Open)(nil),
 		(*WriteRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[39].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[41].OneofWrappers = []any{
 		(*WriteTarRequest_Open)(nil),
 		(*WriteTarRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[41].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[43].OneofWrappers = []any{
 		(*DialTarget_Tcp)(nil),
 		(*DialTarget_Unix)(nil),
 		(*DialTarget_Service)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[42].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[44].OneofWrappers = []any{
 		(*DialRequest_Target)(nil),
 		(*DialRequest_Data)(nil),
 		(*DialRequest_Eof)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[43].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[45].OneofWrappers = []any{
 		(*DialResponse_Connected)(nil),
 		(*DialResponse_Data)(nil),
 		(*DialResponse_Eof)(nil),
@@ -3953,7 +4063,7 @@ func file_banger_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banger_agent_v1_agent_proto_rawDesc), len(file_banger_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   52,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

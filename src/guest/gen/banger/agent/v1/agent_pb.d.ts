@@ -161,6 +161,18 @@ export declare type NetworkConfig = Message<"banger.agent.v1.NetworkConfig"> & {
    * @generated from field: uint32 mtu = 6;
    */
   mtu: number;
+
+  /**
+   * IPv6 beside IPv4 ("fd00::2/64", "fd00::1"). Empty: the interface has no address of that family but its own link-local one.
+   *
+   * @generated from field: string address6_cidr = 7;
+   */
+  address6Cidr: string;
+
+  /**
+   * @generated from field: string gateway6 = 8;
+   */
+  gateway6: string;
 };
 
 /**
@@ -645,6 +657,36 @@ export declare type GrowDisksResponse = Message<"banger.agent.v1.GrowDisksRespon
  * Use `create(GrowDisksResponseSchema)` to create a new message.
  */
 export declare const GrowDisksResponseSchema: GenMessage<GrowDisksResponse>;
+
+/**
+ * @generated from message banger.agent.v1.SetNetworkRequest
+ */
+export declare type SetNetworkRequest = Message<"banger.agent.v1.SetNetworkRequest"> & {
+  /**
+   * Absent: the interface goes down, and connects fail at once with "network is unreachable".
+   *
+   * @generated from field: banger.agent.v1.NetworkConfig network = 1;
+   */
+  network?: NetworkConfig | undefined;
+};
+
+/**
+ * Describes the message banger.agent.v1.SetNetworkRequest.
+ * Use `create(SetNetworkRequestSchema)` to create a new message.
+ */
+export declare const SetNetworkRequestSchema: GenMessage<SetNetworkRequest>;
+
+/**
+ * @generated from message banger.agent.v1.SetNetworkResponse
+ */
+export declare type SetNetworkResponse = Message<"banger.agent.v1.SetNetworkResponse"> & {
+};
+
+/**
+ * Describes the message banger.agent.v1.SetNetworkResponse.
+ * Use `create(SetNetworkResponseSchema)` to create a new message.
+ */
+export declare const SetNetworkResponseSchema: GenMessage<SetNetworkResponse>;
 
 /**
  * @generated from message banger.agent.v1.ShutdownRequest
@@ -1675,6 +1717,16 @@ export declare const AgentService: GenService<{
     methodKind: "unary";
     input: typeof GrowDisksRequestSchema;
     output: typeof GrowDisksResponseSchema;
+  },
+  /**
+   * SetNetwork gives a running guest a network, another one, or takes it away. Idempotent.
+   *
+   * @generated from rpc banger.agent.v1.AgentService.SetNetwork
+   */
+  setNetwork: {
+    methodKind: "unary";
+    input: typeof SetNetworkRequestSchema;
+    output: typeof SetNetworkResponseSchema;
   },
   /**
    * Shutdown ends user processes (TERM, then KILL after grace_ms), syncs, unmounts and powers the machine off.

@@ -60,6 +60,8 @@ const (
 	AgentServiceStatsProcedure = "/banger.agent.v1.AgentService/Stats"
 	// AgentServiceGrowDisksProcedure is the fully-qualified name of the AgentService's GrowDisks RPC.
 	AgentServiceGrowDisksProcedure = "/banger.agent.v1.AgentService/GrowDisks"
+	// AgentServiceSetNetworkProcedure is the fully-qualified name of the AgentService's SetNetwork RPC.
+	AgentServiceSetNetworkProcedure = "/banger.agent.v1.AgentService/SetNetwork"
 	// AgentServiceShutdownProcedure is the fully-qualified name of the AgentService's Shutdown RPC.
 	AgentServiceShutdownProcedure = "/banger.agent.v1.AgentService/Shutdown"
 	// ProcessServiceExecProcedure is the fully-qualified name of the ProcessService's Exec RPC.
@@ -107,6 +109,8 @@ type AgentServiceClient interface {
 	Stats(context.Context, *connect.Request[v1.StatsRequest]) (*connect.Response[v1.StatsResponse], error)
 	// GrowDisks makes the mounted file systems as large as their disks, which have been made larger just now. Idempotent.
 	GrowDisks(context.Context, *connect.Request[v1.GrowDisksRequest]) (*connect.Response[v1.GrowDisksResponse], error)
+	// SetNetwork gives a running guest a network, another one, or takes it away. Idempotent.
+	SetNetwork(context.Context, *connect.Request[v1.SetNetworkRequest]) (*connect.Response[v1.SetNetworkResponse], error)
 	// Shutdown ends user processes (TERM, then KILL after grace_ms), syncs, unmounts and powers the machine off.
 	// The reply is sent before the machine goes; the stream then breaks.
 	Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error)
@@ -165,6 +169,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("GrowDisks")),
 			connect.WithClientOptions(opts...),
 		),
+		setNetwork: connect.NewClient[v1.SetNetworkRequest, v1.SetNetworkResponse](
+			httpClient,
+			baseURL+AgentServiceSetNetworkProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("SetNetwork")),
+			connect.WithClientOptions(opts...),
+		),
 		shutdown: connect.NewClient[v1.ShutdownRequest, v1.ShutdownResponse](
 			httpClient,
 			baseURL+AgentServiceShutdownProcedure,
@@ -176,14 +186,15 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 
 // agentServiceClient implements AgentServiceClient.
 type agentServiceClient struct {
-	hello     *connect.Client[v1.HelloRequest, v1.HelloResponse]
-	configure *connect.Client[v1.ConfigureRequest, v1.ConfigureResponse]
-	freeze    *connect.Client[v1.FreezeRequest, v1.FreezeResponse]
-	thaw      *connect.Client[v1.ThawRequest, v1.ThawResponse]
-	health    *connect.Client[v1.HealthRequest, v1.HealthResponse]
-	stats     *connect.Client[v1.StatsRequest, v1.StatsResponse]
-	growDisks *connect.Client[v1.GrowDisksRequest, v1.GrowDisksResponse]
-	shutdown  *connect.Client[v1.ShutdownRequest, v1.ShutdownResponse]
+	hello      *connect.Client[v1.HelloRequest, v1.HelloResponse]
+	configure  *connect.Client[v1.ConfigureRequest, v1.ConfigureResponse]
+	freeze     *connect.Client[v1.FreezeRequest, v1.FreezeResponse]
+	thaw       *connect.Client[v1.ThawRequest, v1.ThawResponse]
+	health     *connect.Client[v1.HealthRequest, v1.HealthResponse]
+	stats      *connect.Client[v1.StatsRequest, v1.StatsResponse]
+	growDisks  *connect.Client[v1.GrowDisksRequest, v1.GrowDisksResponse]
+	setNetwork *connect.Client[v1.SetNetworkRequest, v1.SetNetworkResponse]
+	shutdown   *connect.Client[v1.ShutdownRequest, v1.ShutdownResponse]
 }
 
 // Hello calls banger.agent.v1.AgentService.Hello.
@@ -221,6 +232,11 @@ func (c *agentServiceClient) GrowDisks(ctx context.Context, req *connect.Request
 	return c.growDisks.CallUnary(ctx, req)
 }
 
+// SetNetwork calls banger.agent.v1.AgentService.SetNetwork.
+func (c *agentServiceClient) SetNetwork(ctx context.Context, req *connect.Request[v1.SetNetworkRequest]) (*connect.Response[v1.SetNetworkResponse], error) {
+	return c.setNetwork.CallUnary(ctx, req)
+}
+
 // Shutdown calls banger.agent.v1.AgentService.Shutdown.
 func (c *agentServiceClient) Shutdown(ctx context.Context, req *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error) {
 	return c.shutdown.CallUnary(ctx, req)
@@ -247,6 +263,8 @@ type AgentServiceHandler interface {
 	Stats(context.Context, *connect.Request[v1.StatsRequest]) (*connect.Response[v1.StatsResponse], error)
 	// GrowDisks makes the mounted file systems as large as their disks, which have been made larger just now. Idempotent.
 	GrowDisks(context.Context, *connect.Request[v1.GrowDisksRequest]) (*connect.Response[v1.GrowDisksResponse], error)
+	// SetNetwork gives a running guest a network, another one, or takes it away. Idempotent.
+	SetNetwork(context.Context, *connect.Request[v1.SetNetworkRequest]) (*connect.Response[v1.SetNetworkResponse], error)
 	// Shutdown ends user processes (TERM, then KILL after grace_ms), syncs, unmounts and powers the machine off.
 	// The reply is sent before the machine goes; the stream then breaks.
 	Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error)
@@ -301,6 +319,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("GrowDisks")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceSetNetworkHandler := connect.NewUnaryHandler(
+		AgentServiceSetNetworkProcedure,
+		svc.SetNetwork,
+		connect.WithSchema(agentServiceMethods.ByName("SetNetwork")),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentServiceShutdownHandler := connect.NewUnaryHandler(
 		AgentServiceShutdownProcedure,
 		svc.Shutdown,
@@ -323,6 +347,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceStatsHandler.ServeHTTP(w, r)
 		case AgentServiceGrowDisksProcedure:
 			agentServiceGrowDisksHandler.ServeHTTP(w, r)
+		case AgentServiceSetNetworkProcedure:
+			agentServiceSetNetworkHandler.ServeHTTP(w, r)
 		case AgentServiceShutdownProcedure:
 			agentServiceShutdownHandler.ServeHTTP(w, r)
 		default:
@@ -360,6 +386,10 @@ func (UnimplementedAgentServiceHandler) Stats(context.Context, *connect.Request[
 
 func (UnimplementedAgentServiceHandler) GrowDisks(context.Context, *connect.Request[v1.GrowDisksRequest]) (*connect.Response[v1.GrowDisksResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.AgentService.GrowDisks is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) SetNetwork(context.Context, *connect.Request[v1.SetNetworkRequest]) (*connect.Response[v1.SetNetworkResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.AgentService.SetNetwork is not implemented"))
 }
 
 func (UnimplementedAgentServiceHandler) Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error) {

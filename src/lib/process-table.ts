@@ -2,7 +2,7 @@
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BangerError } from "../../lib/errors.ts";
+import { BangerError } from "./errors.ts";
 
 /** A process that cannot be mistaken for a later one with the same pid, within one boot of the host. */
 export interface ProcessIdentity {
@@ -95,13 +95,9 @@ export async function waitUntilGone(identity: ProcessIdentity, timeoutMs: number
   const deadline = performance.now() + timeoutMs;
   for (let pauseMs = 2; isAlive(identity); pauseMs = Math.min(50, pauseMs * 2)) {
     if (performance.now() > deadline) {
-      throw new BangerError(
-        "vmm.failed",
-        `VMM process ${identity.pid} is still there ${timeoutMs / 1000} s after KILL`,
-        {
-          hint: `ps -o pid,stat,wchan,args -p ${identity.pid}`,
-        },
-      );
+      throw new BangerError("vmm.failed", `process ${identity.pid} is still there ${timeoutMs / 1000} s after KILL`, {
+        hint: `ps -o pid,stat,wchan,args -p ${identity.pid}`,
+      });
     }
     await sleep(pauseMs);
   }

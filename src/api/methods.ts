@@ -10,6 +10,8 @@ import { registryMethods } from "./registry-methods.ts";
 import { setMethods } from "./set-methods.ts";
 import { systemMethods } from "./system-methods.ts";
 import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
+import { workspaceExportMethods } from "./workspace-export-methods.ts";
+import { workspaceMethods } from "./workspace-methods.ts";
 import {
   catalogEntry,
   check,
@@ -370,32 +372,8 @@ export const methods = {
     }),
   }),
 
-  "workspace.inspect": method({
-    kind: "unary",
-    summary: "What would be shipped of the repository that a path lies in; checks it before a VM is made.",
-    params: v.strictObject({ path: hostPath }),
-    result: v.object({
-      root: v.string(),
-      name: v.string(),
-      subdirectory: v.string(),
-      files: v.number(),
-      untracked: v.number(),
-    }),
-  }),
-  "workspace.prepare": method({
-    kind: "operation",
-    summary: "Ships the tracked files of a repository into a running VM.",
-    params: v.strictObject({ vm: reference, path: hostPath, guestPath: v.optional(guestPath) }),
-    result: v.object({
-      guestPath: v.string(),
-      /** Where a command should run: guestPath and the subdirectory that was named. */
-      workdir: v.string(),
-      root: v.string(),
-      files: v.number(),
-      untracked: v.number(),
-    }),
-  }),
-
+  ...workspaceMethods,
+  ...workspaceExportMethods,
   ...imageMethods,
   "image.warm": method({
     kind: "operation",

@@ -1,5 +1,6 @@
 // The things that methods speak of: VMs, images, kernels, operations.
 import * as v from "valibot";
+import { workspaceRecord } from "./workspace-record.ts";
 
 const timestamp = v.pipe(v.number(), v.description("milliseconds since 1970"));
 const bytes = v.pipe(v.number(), v.integer(), v.minValue(0), v.description("bytes"));
@@ -81,7 +82,7 @@ export const vmRecord = v.object({
   /** Removed when the client that holds it goes away (`vm run --rm`). */
   autoRemove: v.boolean(),
   /** Where a repository was put, when one was. */
-  workspace: v.nullable(v.object({ guestPath: v.string(), sourcePath: v.string(), preparedAt: timestamp })),
+  workspace: v.nullable(workspaceRecord),
   /** The VMM process, while it runs. */
   pid: v.nullable(v.number()),
   bootId: v.nullable(v.string()),

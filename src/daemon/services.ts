@@ -171,8 +171,12 @@ export interface Doctor {
 
 /** A workspace as the routes see it. */
 export interface Workspaces {
-  inspect(path: string, options: SignalOptions): Promise<ResultOf<"workspace.inspect">>;
+  inspect(params: ParamsOf<"workspace.inspect">, options: SignalOptions): Promise<ResultOf<"workspace.inspect">>;
+  plan(params: ParamsOf<"workspace.plan">, options: SignalOptions): Promise<ResultOf<"workspace.plan">>;
   prepare(params: ParamsOf<"workspace.prepare">, progress: Progress): Promise<ResultOf<"workspace.prepare">>;
+  status(vm: string, options: SignalOptions): Promise<ResultOf<"workspace.status">>;
+  sync(vm: string, options: SignalOptions & { force: boolean }): Promise<ResultOf<"workspace.sync">>;
+  watch(vm: string, options: SignalOptions & { force: boolean }): AsyncIterable<ResultOf<"workspace.watch">>;
 }
 
 /** Everything that stands behind the routes. Disposing it lets go of machines and closes the database. */

@@ -20,7 +20,7 @@ export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec
     const stdin = params.stdin === true ? new PassThrough() : undefined;
     const { argv, environment, user, terminal, stopSignal } = params;
     // Root works where the repository was put; another user may not be able to go there.
-    const cwd = params.cwd ?? (user === undefined ? record.workspace?.guestPath : undefined);
+    const cwd = params.cwd ?? (user === undefined ? record.workspace?.workdir : undefined);
     const spec: ExecSpec = {
       argv,
       ...(environment === undefined ? {} : { environment }),

@@ -78,8 +78,8 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
     images: emptyStore as unknown as Images,
     kernels: emptyStore as unknown as Kernels,
     workspaces: {
-      inspect: async (path) => ({ root: path, name: "repo", subdirectory: "", files: 0, untracked: 0 }),
-      prepare: async () => ({ guestPath: "/root/repo", workdir: "/root/repo", root: "/", files: 0, untracked: 0 }),
+      ...{ inspect: missing, plan: missing, prepare: missing, status: missing, sync: missing },
+      watch: async function* () {},
     },
     forwards: { add: missing, remove: missing, list: () => [], addressOf: () => undefined },
     snapshots: {

@@ -234,6 +234,8 @@ export const operationKind = v.picklist([
   "template.warm",
   "image.warm",
   "workspace.prepare",
+  "workspace.export",
+  "workspace.apply",
   "image.pull",
   "image.import",
   "image.export",

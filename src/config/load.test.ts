@@ -59,6 +59,7 @@ test("no file: every setting has its default", () => {
       ["dns.addresses", "127.77.0.0/16", "default", null],
       ["images.max_size", "64G", "default", null],
       ["images.max_entries", 1_000_000, "default", null],
+      ["workspace.max_export", "1G", "default", null],
     ],
   );
 });

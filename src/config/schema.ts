@@ -100,6 +100,17 @@ const images = v.strictObject({
   ),
 });
 
+const workspace = v.strictObject({
+  max_export: v.exactOptional(
+    v.pipe(
+      size(gib / 1024, 256 * gib, "1M to 256G"),
+      v.description(
+        "Most that `vm workspace export` and `diff` take of a guest, both packed and unpacked. What is larger is refused.",
+      ),
+    ),
+  ),
+});
+
 /** The file as it is read: keys as they are written, values checked and converted. */
 export const configSchema = v.strictObject({
   log_level: v.exactOptional(
@@ -153,6 +164,7 @@ export const configSchema = v.strictObject({
   templates: v.exactOptional(templates),
   dns: v.exactOptional(dns),
   images: v.exactOptional(images),
+  workspace: v.exactOptional(workspace),
 });
 
 export type ConfigFile = v.InferOutput<typeof configSchema>;
@@ -177,4 +189,5 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   "dns.addresses": '`"127.77.0.0/16"`',
   "images.max_size": '`"64G"`',
   "images.max_entries": "`1000000`",
+  "workspace.max_export": '`"1G"`',
 };

@@ -11,6 +11,7 @@ import { openState } from "../state/open.ts";
 import type { VmContext, VmSettings } from "../vm/context.ts";
 import { openTemplates, type Templates } from "../vm/template/templates.ts";
 import { Vms } from "../vm/vms.ts";
+import { WorkspaceExports } from "../vm/workspace-exports.ts";
 import { Workspaces } from "../vm/workspaces.ts";
 import { createQemuDriver } from "../vmm/qemu/driver.ts";
 import { createHostFiles } from "../vm/host-files/host-files.ts";
@@ -69,6 +70,10 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
   });
   const vms = new Vms({ ...shared, ...addresses, paths, state, images, kernels, templates, hostFiles });
   undo.defer(() => vms.close());
+  const workspaceExports = undo.use(
+    new WorkspaceExports({ vms, paths, maxBytes: config.workspace.maxExportBytes.value, log }),
+  );
+  await workspaceExports.recover();
   const parts = undo.move();
   return {
     vms,
@@ -80,6 +85,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     forwards: vms.forwards,
     startStats: () => vms.startStats(),
     workspaces: new Workspaces(vms),
+    workspaceExports,
     operationStore: state.operations,
     doctor: createDoctor({ paths, config, build, images, kernels, probeKernel }),
     config: () => ({ file: config.file, settings: listSettings(config) }),

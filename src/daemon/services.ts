@@ -1,4 +1,5 @@
 // What the routes need from the rest of the daemon. The object graph satisfies these interfaces; tests give small ones.
+import type { Readable } from "node:stream";
 import type {
   Check,
   ImageRecord,
@@ -179,6 +180,14 @@ export interface Workspaces {
   watch(vm: string, options: SignalOptions & { force: boolean }): AsyncIterable<ResultOf<"workspace.watch">>;
 }
 
+/** What guests changed in their workspaces, as the routes see it. */
+export interface WorkspaceExports {
+  export(params: ParamsOf<"workspace.export">, progress: Progress): Promise<ResultOf<"workspace.export">>;
+  read(params: ParamsOf<"workspace.read">, signal: AbortSignal): Promise<Readable>;
+  apply(params: ParamsOf<"workspace.apply">, progress: Progress): Promise<ResultOf<"workspace.apply">>;
+  forget(id: string): Promise<void>;
+}
+
 /** Everything that stands behind the routes. Disposing it lets go of machines and closes the database. */
 export interface Services extends AsyncDisposable {
   vms: Vms;
@@ -186,6 +195,7 @@ export interface Services extends AsyncDisposable {
   kernels: Kernels;
   logins: Logins;
   workspaces: Workspaces;
+  workspaceExports: WorkspaceExports;
   snapshots: Snapshots;
   forwards: Forwards;
   templates: Templates;

@@ -1,6 +1,6 @@
 // Puts staged files into a work tree, all or none: what was there is kept until the last one is in its place, and a journal tells
 // the next daemon what to undo when this one dies in between.
-import { link, lstat, mkdir, readFile, rename, rmdir, unlink } from "node:fs/promises";
+import { chmod, link, lstat, mkdir, readFile, rename, rmdir, unlink } from "node:fs/promises";
 import type { Stats } from "node:fs";
 import { join } from "node:path";
 import { crashPoint } from "../../lib/crash-point.ts";
@@ -136,8 +136,11 @@ async function makeParents(root: string, path: Buffer): Promise<void> {
   for (const parent of parentsOf(path)) {
     const directory = below(root, parent);
     const there = await statusOf(directory);
-    if (there === undefined) await mkdir(directory, { mode: (await lstat(root)).mode & 0o777 });
-    else if (!there.isDirectory()) throw changed(parent);
+    if (there === undefined) {
+      await mkdir(directory);
+      // As open as the work tree itself, whatever the umask of this process.
+      await chmod(directory, (await lstat(root)).mode & 0o777);
+    } else if (!there.isDirectory()) throw changed(parent);
   }
 }
 

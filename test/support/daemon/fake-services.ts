@@ -81,6 +81,7 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       ...{ inspect: missing, plan: missing, prepare: missing, status: missing, sync: missing },
       watch: async function* () {},
     },
+    workspaceExports: { export: missing, read: missing, apply: missing, forget: async () => {} },
     forwards: { add: missing, remove: missing, list: () => [], addressOf: () => undefined },
     snapshots: {
       ...{ create: missing, show: missing, delete: missing, restore: missing, fork: missing, warm: missing },

@@ -31,7 +31,7 @@ const packageOwners: Record<string, string[]> = {
   "@connectrpc/connect": ["guest"],
   "@connectrpc/connect-node": ["guest"],
   "@stricli/core": ["cli", "bin"],
-  "smol-toml": ["config"],
+  "smol-toml": ["config", "workspace"],
   valibot: ["api", "config", "daemon", "image", "kernel", "sdk", "state", "vmm"],
 };
 

@@ -39,10 +39,7 @@ const plan = v.object({
   headCommit: v.nullable(v.string()),
   originUrl: v.nullable(v.string()),
   files: v.number(),
-  sizeBytes: bytes,
   untracked: v.number(),
-  /** Files that are Git LFS pointers: their content was never fetched, so the pointers are shipped. */
-  lfsPointers: v.number(),
 });
 
 export const workspaceMethods = {
@@ -58,7 +55,9 @@ export const workspaceMethods = {
     params: v.strictObject(wanted),
     result: v.object({
       ...plan.entries,
-      commits: v.pipe(v.nullable(v.number()), v.description("commits of history; null in mode copy")),
+      sizeBytes: bytes,
+      /** Files that are Git LFS pointers: their content was never fetched, so the pointers are shipped. */
+      lfsPointers: v.number(),
       shipped: v.array(shippedFile),
       deleted: v.array(shownPath),
       untrackedPaths: somePaths,

@@ -29,7 +29,9 @@ export const workspaceRecord = v.object({
   ),
   metaPath: v.pipe(
     v.nullable(v.string()),
-    v.description("guest directory with what was shipped (src/workspace/record.ts); null: an older version put it there"),
+    v.description(
+      "guest directory with what was shipped (src/workspace/record.ts); null: an older version put it there",
+    ),
   ),
   preparedAt: timestamp,
   syncedAt: v.pipe(timestamp, v.description("when files last went in")),

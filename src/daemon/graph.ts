@@ -1,4 +1,5 @@
 // The object graph: every real part of a daemon, built once, each given what it needs.
+import { join } from "node:path";
 import type { Config } from "../config/resolve.ts";
 import { listSettings } from "../config/resolve.ts";
 import { connectGuest } from "../guest/connect.ts";
@@ -12,7 +13,7 @@ import type { VmContext, VmSettings } from "../vm/context.ts";
 import { openTemplates, type Templates } from "../vm/template/templates.ts";
 import { Vms } from "../vm/vms.ts";
 import { WorkspaceExports } from "../vm/workspace-exports.ts";
-import { Workspaces } from "../vm/workspaces.ts";
+import { Workspaces } from "../vm/workspace/workspaces.ts";
 import { createQemuDriver } from "../vmm/qemu/driver.ts";
 import { createHostFiles } from "../vm/host-files/host-files.ts";
 import { agentFile } from "./agent-file.ts";
@@ -84,7 +85,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     snapshots: vms.snapshots,
     forwards: vms.forwards,
     startStats: () => vms.startStats(),
-    workspaces: new Workspaces(vms),
+    workspaces: new Workspaces(vms, join(paths.cacheDir, "workspaces")),
     workspaceExports,
     operationStore: state.operations,
     doctor: createDoctor({ paths, config, build, images, kernels, probeKernel }),

@@ -106,6 +106,11 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   ],
   "workspace.not-a-repository": ["the path is not in a git repository", "`git init` and `git add` there"],
   "workspace.failed": ["a repository could not be shipped", "the message has the reason"],
+  "workspace.none": ["the VM has no workspace, or one that this cannot be done with", "`banger vm workspace prepare <vm> <path>`"],
+  "workspace.changed": [
+    "what was changed in the guest would be lost",
+    "`banger vm workspace export` first, or `--force` to lose it",
+  ],
   "workspace.refused": [
     "a guest's workspace holds what must not come to the host: odd names, repositories, too much",
     "the message names it; remove it in the guest",

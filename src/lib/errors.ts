@@ -64,6 +64,8 @@ export const errorCodes = [
   "registry.failed",
   "workspace.not-a-repository",
   "workspace.failed",
+  "workspace.none",
+  "workspace.changed",
   "workspace.refused",
   "workspace.conflict",
   "operation.not-found",

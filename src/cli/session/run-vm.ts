@@ -1,5 +1,4 @@
 // The steps of "vm run": look at the repository, make the VM, ship the repository, run, and with --rm remove the VM.
-import { resolve } from "node:path";
 import type { ParamsOf } from "../../api/methods.ts";
 import type { ImageRecord, VmRecord } from "../../api/records.ts";
 import { BangerError } from "../../lib/errors.ts";
@@ -9,12 +8,15 @@ import type { CliContext } from "../context.ts";
 import { createVm } from "../create-vm.ts";
 import { operate } from "../operate.ts";
 import { renderError } from "../output/errors.ts";
+import { leftBehind } from "../workspace-flags.ts";
 import type { Timings } from "./timings.ts";
 import { commandOf } from "./image-command.ts";
 import { isInteractive, runSession, type SessionRequest } from "./session.ts";
 
 export interface RunRequest {
   path: string | undefined;
+  /** What of the repository at the path goes along. */
+  ship: ParamsOf<"workspace.inspect"> | undefined;
   argv: readonly string[];
   /** Replaces the image's entrypoint, and its command too; "" for none. */
   entrypoint?: string | undefined;
@@ -44,8 +46,8 @@ export function checkRunRequest(request: RunRequest): void {
 
 /** Sets the context's exit code to the command's. */
 export async function runVm(context: CliContext, client: Client, request: RunRequest): Promise<void> {
-  const path = request.path === undefined ? undefined : resolve(context.cwd, request.path);
-  if (path !== undefined) await inspect(context, client, path);
+  const { ship } = request;
+  if (ship !== undefined) await inspect(context, client, ship);
   request.timings?.mark("client");
   // The hold lives until this function ends: however this process goes, the daemon sees it and removes the VM.
   using hold = request.rm ? new Hold(client) : undefined;
@@ -57,8 +59,8 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
   );
   request.timings?.mark("create");
   try {
-    const workdir = path === undefined ? undefined : await prepare(context, client, record, path);
-    if (path !== undefined) request.timings?.mark("ship");
+    const workdir = ship === undefined ? undefined : await prepare(context, client, record, ship);
+    if (ship !== undefined) request.timings?.mark("ship");
     if (request.detach) await announce(context, client, record);
     else await session(context, client, record, request, workdir);
   } finally {
@@ -70,16 +72,20 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
   }
 }
 
-async function inspect(context: CliContext, client: Client, path: string): Promise<void> {
-  const found = await client.call("workspace.inspect", { path }, { signal: context.interrupts.signal });
-  if (found.untracked > 0) {
-    const files = found.untracked === 1 ? "1 untracked file is" : `${found.untracked} untracked files are`;
-    context.terminal.notice(`${files} not shipped: git add what the VM needs`, "yellow");
-  }
+async function inspect(context: CliContext, client: Client, ship: ParamsOf<"workspace.inspect">): Promise<void> {
+  const found = await client.call("workspace.inspect", ship, { signal: context.interrupts.signal });
+  const left = ship.includeUntracked === true ? undefined : leftBehind(found);
+  if (left !== undefined) context.terminal.notice(left, "yellow");
 }
 
-async function prepare(context: CliContext, client: Client, record: VmRecord, path: string): Promise<string> {
-  return (await operate(context, client, "workspace.prepare", { vm: record.id, path }, { label: record.name })).workdir;
+async function prepare(
+  context: CliContext,
+  client: Client,
+  record: VmRecord,
+  ship: ParamsOf<"workspace.inspect">,
+): Promise<string> {
+  const params = { vm: record.id, ...ship };
+  return (await operate(context, client, "workspace.prepare", params, { label: record.name })).workdir;
 }
 
 async function announce(context: CliContext, client: Client, record: VmRecord): Promise<void> {

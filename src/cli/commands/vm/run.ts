@@ -4,19 +4,21 @@ import { environmentOption, guestDirectoryOption, pathOperand } from "../../argu
 import { checkRunRequest, runVm } from "../../session/run-vm.ts";
 import { Timings } from "../../session/timings.ts";
 import { type VmFlags, vmFlags, vmParams } from "../../vm-options.ts";
+import { checkShipFlags, shipFlags, type ShipFlags, shipParams, showPlan } from "../../workspace-flags.ts";
 
-type Flags = VmFlags & {
-  readonly rm?: boolean;
-  readonly detach?: boolean;
-  readonly user?: string;
-  readonly env?: readonly string[];
-  readonly workdir?: string;
-  readonly tty?: boolean;
-  readonly noTty?: boolean;
-  readonly interactive?: boolean;
-  readonly timings?: boolean;
-  readonly entrypoint?: string;
-};
+type Flags = VmFlags &
+  ShipFlags & {
+    readonly rm?: boolean;
+    readonly detach?: boolean;
+    readonly user?: string;
+    readonly env?: readonly string[];
+    readonly workdir?: string;
+    readonly tty?: boolean;
+    readonly noTty?: boolean;
+    readonly interactive?: boolean;
+    readonly timings?: boolean;
+    readonly entrypoint?: string;
+  };
 
 export default defineCommand<Flags, [string?]>({
   about: `Makes a VM, starts it, and runs a command in it or opens a shell. Exits with the command's exit code.
@@ -63,6 +65,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
     flags: {
       rm: flag("remove the VM when the command or shell ends, whatever the reason"),
       detach: flag("return when the VM is ready; print its name"),
+      ...shipFlags,
       ...vmFlags,
       entrypoint: option("program to run instead of the image's entrypoint; '' for none", "program"),
       user: option("user to run as; default: the image's user", "name"),
@@ -87,9 +90,17 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       interactive,
       timings,
       entrypoint,
+      mode,
+      includeUntracked,
+      branch,
+      from,
+      dryRun,
       ...vm
     } = flags;
+    const ship = { mode, includeUntracked, branch, from, dryRun };
+    checkShipFlags(path, ship);
     const request = {
+      ship: path === undefined ? undefined : shipParams(context, path, ship),
       path,
       argv: context.rest ?? [],
       entrypoint,
@@ -101,6 +112,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
     };
     checkRunRequest(request);
     await using client = await context.connect();
+    if (dryRun === true && request.ship !== undefined) return await showPlan(context, client, request.ship);
     await runVm(context, client, request);
   },
 });

@@ -17,6 +17,7 @@ import { ship } from "../../workspace/ship.ts";
 import { metaBelowGit } from "../../workspace/staging/dot-git.ts";
 import { makeShipment, type Shipment } from "../../workspace/staging/shipment.ts";
 import { openSource } from "../../workspace/source/source.ts";
+import { Staging } from "../../workspace/staging/staging.ts";
 import { HostSide } from "../../workspace/sync.ts";
 import { wantedShipment } from "./request.ts";
 import { syncWorkspace } from "./sync.ts";
@@ -64,9 +65,9 @@ export async function prepareWorkspace(
     if (!reply.placed) throw wouldLose(record, reply.work, params.path);
     crashPoint("workspace.placed");
     const workspace = recordOf(params.path, guestPath, newMetaPath, shipment, request);
-    await publish(directory, record, shipment);
+    const staging = await publish(directory, record, shipment);
     vms.workspacePrepared(record.id, workspace);
-    await followUp(vms, { record, agent, workspace }, shipment, progress);
+    await followUp(vms, { record, agent, workspace }, shipment, staging, progress);
     const { workdir } = workspace;
     return {
       workspace: vms.show(record.id).workspace ?? workspace,
@@ -74,8 +75,8 @@ export async function prepareWorkspace(
       workdir,
       root: source.root,
       files: shipment.files.length,
-      untracked: request.includeUntracked ? 0 : (await shipment.staging.untracked({ signal })).length,
-      lfsPointers: lfsPointers(shipment.filesRoot, await shipment.staging.entries({ signal })),
+      untracked: request.includeUntracked ? 0 : (await staging.untracked({ signal })).length,
+      lfsPointers: lfsPointers(source.root, await staging.entries({ signal })),
       sentBytes,
     };
   } finally {
@@ -88,10 +89,11 @@ async function followUp(
   vms: WorkspaceVms,
   where: { record: VmRecord; agent: GuestAgent; workspace: WorkspaceRecord },
   shipment: Shipment,
+  staging: Staging,
   progress: Progress,
 ): Promise<void> {
   if (shipment.files.length === 0 || shipment.filesRoot !== shipment.source.root) return;
-  if ((await shipment.staging.touched({ signal: progress.signal })).length === 0) return;
+  if ((await staging.touched({ signal: progress.signal })).length === 0) return;
   await syncWorkspace(vms, where, { force: true, progress });
 }
 
@@ -159,13 +161,14 @@ function wouldLose({ name }: VmRecord, { count, paths, refs }: GuestWork, path: 
 }
 
 /** The staging becomes what later syncs compare with. */
-async function publish(directory: string, record: VmRecord, shipment: Shipment): Promise<void> {
+async function publish(directory: string, record: VmRecord, shipment: Shipment): Promise<Staging> {
   await Promise.all([
     rm(shipment.extraRoot, { recursive: true, force: true }),
     HostSide.begin(directory, shipment.source),
   ]);
   await removeInside(record.dir, hostDirectory(record));
   await rename(directory, hostDirectory(record));
+  return Staging.at(hostDirectory(record), shipment.source.root);
 }
 
 /** Of a daemon that was killed. */

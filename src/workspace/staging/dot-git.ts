@@ -1,6 +1,6 @@
 // Writes the git directory that a guest gets, and the record of what was shipped. The guest needs no git for it.
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, stat, utimes, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { WorkspaceMode } from "../../api/workspace-record.ts";
 import { baseRef } from "../record.ts";
@@ -49,7 +49,7 @@ export async function writeDotGit(request: DotGitRequest, options: Call): Promis
   const head = branch === null ? (startCommit ?? "ref: refs/heads/main") : `ref: refs/heads/${branch}`;
   await Promise.all([
     writeFile(join(top, "HEAD"), `${head}\n`),
-    writeFile(join(top, "config"), guestConfig(source, branch)),
+    writeFile(join(top, "config"), guestConfig(source, branch, refs)),
     writeFile(join(top, "description"), `${source.name}\n`),
     writeFile(join(top, baseRef), `${request.baseTree}\n`),
     refs.length === 0 ? undefined : writeFile(join(top, "packed-refs"), packedRefs(refs)),
@@ -61,7 +61,17 @@ export async function writeDotGit(request: DotGitRequest, options: Call): Promis
     ]),
     pack(request, refs, join(top, "objects/pack/pack"), options),
   ]);
+  await makeReadable(top);
   return ".git";
+}
+
+/** As `git clone` makes them, whatever is usual on this host. */
+async function makeReadable(path: string): Promise<void> {
+  await chmod(path, 0o755);
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    const inside = join(path, entry.name);
+    await (entry.isDirectory() ? makeReadable(inside) : chmod(inside, entry.name.startsWith("pack-") ? 0o444 : 0o644));
+  }
 }
 
 /** The branch that the guest is on; in mode full every branch and tag of the host, too. */
@@ -110,9 +120,10 @@ async function pack(request: DotGitRequest, refs: Refs, to: string, options: Cal
   );
 }
 
-function guestConfig(source: Source, branch: string | null): string {
+function guestConfig(source: Source, branch: string | null, refs: Refs): string {
   const { settings, objectFormat } = source;
   const url = originUrl(settings) ?? undefined;
+  const isFollowed = refs.some(([name]) => name === `refs/remotes/origin/${branch}`);
   const { filemode: _, ...kept } = keptSettings(settings);
   return configFile([
     [
@@ -132,7 +143,7 @@ function guestConfig(source: Source, branch: string | null): string {
     [["remote", "origin"], { url, fetch: url === undefined ? undefined : "+refs/heads/*:refs/remotes/origin/*" }],
     [
       ["branch", branch ?? ""],
-      branch === null || url === undefined ? {} : { remote: "origin", merge: `refs/heads/${branch}` },
+      !isFollowed ? {} : { remote: "origin", merge: `refs/heads/${branch}` },
     ],
     [["user"], { name: settings.get("user.name"), email: settings.get("user.email") }],
   ]);

@@ -12,6 +12,7 @@ import { systemMethods } from "./system-methods.ts";
 import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
 import { workspaceExportMethods } from "./workspace-export-methods.ts";
 import { workspaceMethods } from "./workspace-methods.ts";
+import { workspaceToolMethods } from "./workspace-tool-methods.ts";
 import {
   catalogEntry,
   check,
@@ -374,6 +375,7 @@ export const methods = {
 
   ...workspaceMethods,
   ...workspaceExportMethods,
+  ...workspaceToolMethods,
   ...imageMethods,
   "image.warm": method({
     kind: "operation",

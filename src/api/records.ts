@@ -236,6 +236,7 @@ export const operationKind = v.picklist([
   "workspace.prepare",
   "workspace.export",
   "workspace.apply",
+  "workspace.toolchain.install",
   "image.pull",
   "image.import",
   "image.export",

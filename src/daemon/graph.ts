@@ -12,7 +12,8 @@ import { openState } from "../state/open.ts";
 import type { VmContext, VmSettings } from "../vm/context.ts";
 import { openTemplates, type Templates } from "../vm/template/templates.ts";
 import { Vms } from "../vm/vms.ts";
-import { WorkspaceExports } from "../vm/workspace-exports.ts";
+import { WorkspaceExports } from "../vm/workspace/exports.ts";
+import { WorkspaceTools } from "../vm/workspace/tools.ts";
 import { Workspaces } from "../vm/workspace/workspaces.ts";
 import { createQemuDriver } from "../vmm/qemu/driver.ts";
 import { createHostFiles } from "../vm/host-files/host-files.ts";
@@ -87,6 +88,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     startStats: () => vms.startStats(),
     workspaces: new Workspaces(vms, join(paths.cacheDir, "workspaces")),
     workspaceExports,
+    workspaceTools: new WorkspaceTools(vms),
     operationStore: state.operations,
     doctor: createDoctor({ paths, config, build, images, kernels, probeKernel }),
     config: () => ({ file: config.file, settings: listSettings(config) }),

@@ -188,6 +188,16 @@ export interface WorkspaceExports {
   forget(id: string): Promise<void>;
 }
 
+/** Tools that repositories pin, as the routes see them. */
+export interface WorkspaceTools {
+  inspect(path: string, signal: AbortSignal): Promise<ResultOf<"workspace.toolchain.inspect">>;
+  install(
+    params: ParamsOf<"workspace.toolchain.install">,
+    progress: Progress,
+  ): Promise<ResultOf<"workspace.toolchain.install">>;
+  stale(vm: string, signal: AbortSignal): Promise<ResultOf<"workspace.stale.inspect">>;
+}
+
 /** Everything that stands behind the routes. Disposing it lets go of machines and closes the database. */
 export interface Services extends AsyncDisposable {
   vms: Vms;
@@ -196,6 +206,7 @@ export interface Services extends AsyncDisposable {
   logins: Logins;
   workspaces: Workspaces;
   workspaceExports: WorkspaceExports;
+  workspaceTools: WorkspaceTools;
   snapshots: Snapshots;
   forwards: Forwards;
   templates: Templates;

@@ -18,6 +18,7 @@ import { vmRecordRoutes } from "./vm-record.ts";
 import { vmSetRoutes } from "./vm-set.ts";
 import { vmFileRoutes } from "./vm-files.ts";
 import { workspaceExportRoutes } from "./workspace-export.ts";
+import { workspaceToolRoutes } from "./workspace-tools.ts";
 import { workspaceRoutes } from "./workspace.ts";
 import { dialRoute } from "./vm-dial.ts";
 import { execRoute } from "./vm-exec.ts";
@@ -38,6 +39,7 @@ export function buildRoutes(context: RouteContext): Routes {
     "vm.dial": dialRoute(context),
     ...workspaceRoutes(context),
     ...workspaceExportRoutes(context),
+    ...workspaceToolRoutes(context),
     ...imageRoutes(context),
     ...kernelRoutes(context),
     ...registryRoutes(context),

@@ -82,6 +82,7 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       watch: async function* () {},
     },
     workspaceExports: { export: missing, read: missing, apply: missing, forget: async () => {} },
+    workspaceTools: { inspect: missing, install: missing, stale: missing },
     forwards: { add: missing, remove: missing, list: () => [], addressOf: () => undefined },
     snapshots: {
       ...{ create: missing, show: missing, delete: missing, restore: missing, fork: missing, warm: missing },

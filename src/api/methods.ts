@@ -317,6 +317,8 @@ export const methods = {
       stdin: v.optional(v.boolean()),
       /** Number of the signal that "vm.stop" sends it before it asks all other processes. Absent: it is asked with them. */
       stopSignal: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64))),
+      /** false: not through the guest's mise, also in a workspace whose repository pins tools. Default true. */
+      tools: v.optional(v.boolean()),
     }),
     result: done,
   }),

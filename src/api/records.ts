@@ -237,6 +237,7 @@ export const operationKind = v.picklist([
   "workspace.export",
   "workspace.apply",
   "workspace.toolchain.install",
+  "workspace.refresh",
   "image.pull",
   "image.import",
   "image.export",

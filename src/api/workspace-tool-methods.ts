@@ -49,7 +49,14 @@ export const workspaceToolMethods = {
       problem: v.pipe(v.string(), v.description("why tools are still missing; empty: none is")),
     }),
   }),
-  "workspace.stale.inspect": method({
+  "workspace.refresh": method({
+    kind: "operation",
+    summary:
+      "Brings a workspace up to date with the host: changed files alone, or all anew when the host has other commits.",
+    params: v.strictObject({ vm: reference }),
+    result: v.object({}),
+  }),
+  "workspace.moved.inspect": method({
     kind: "unary",
     summary:
       "Whether the host's repository is on another commit than when a VM's workspace was prepared. Asks no guest.",

@@ -176,6 +176,8 @@ export interface Workspaces {
   plan(params: ParamsOf<"workspace.plan">, options: SignalOptions): Promise<ResultOf<"workspace.plan">>;
   prepare(params: ParamsOf<"workspace.prepare">, progress: Progress): Promise<ResultOf<"workspace.prepare">>;
   status(vm: string, options: SignalOptions): Promise<ResultOf<"workspace.status">>;
+  refresh(vm: string, progress: Progress): Promise<void>;
+  hostMoved(vm: string, options: SignalOptions): Promise<{ moved: boolean; headCommit: string | null }>;
   sync(vm: string, options: SignalOptions & { force: boolean }): Promise<ResultOf<"workspace.sync">>;
   watch(vm: string, options: SignalOptions & { force: boolean }): AsyncIterable<ResultOf<"workspace.watch">>;
 }
@@ -195,7 +197,6 @@ export interface WorkspaceTools {
     params: ParamsOf<"workspace.toolchain.install">,
     progress: Progress,
   ): Promise<ResultOf<"workspace.toolchain.install">>;
-  stale(vm: string, signal: AbortSignal): Promise<ResultOf<"workspace.stale.inspect">>;
 }
 
 /** Everything that stands behind the routes. Disposing it lets go of machines and closes the database. */

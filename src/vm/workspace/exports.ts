@@ -1,5 +1,6 @@
 // What guests changed, on its way back to the host: fetched into quarantines that live for some minutes, read and applied from there.
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { PassThrough, type Readable } from "node:stream";
 import type { VmRecord } from "../../api/records.ts";
 import type { ParamsOf, ResultOf } from "../../api/methods.ts";
@@ -23,6 +24,7 @@ import { fileStats, type FileStat } from "../../workspace/export/stat.ts";
 import { worthALook } from "../../workspace/export/worth-a-look.ts";
 import { Quarantine } from "../../workspace/quarantine/quarantine.ts";
 import { showPath } from "../../workspace/quarantine/show-path.ts";
+import { hostDirectory } from "./prepare.ts";
 import type { Activity } from "../activity.ts";
 
 export interface WorkspaceExportsOptions {
@@ -85,11 +87,14 @@ export class WorkspaceExports implements AsyncDisposable {
     const other = against === undefined ? undefined : await this.#workspace(against);
     const repository = await openHostRepository(one.workspace.root, signal);
     const otherRepository = other === undefined ? undefined : await openHostRepository(other.workspace.root, signal);
-    const objects = [...new Set([repository, otherRepository].flatMap((found) => found?.objects ?? []))];
+    const objects = new Set([repository, otherRepository].flatMap((found) => found?.objects ?? []));
+    for (const side of [one, other]) if (side !== undefined) objects.add(shippedObjects(side.record));
     const { format } = repository;
     const directory = this.#options.paths.exportsDir;
     await using undo = new AsyncDisposableStack();
-    const quarantine = undo.use(await Quarantine.open({ directory, objects, format, maxBytes, timeoutMs }));
+    const quarantine = undo.use(
+      await Quarantine.open({ directory, objects: [...objects], format, maxBytes, timeoutMs }),
+    );
     const fetch = async ({ record, workspace, agent }: typeof one) => {
       progress.stage("pack", record.name);
       using _activity = this.#options.vms.activity.begin(record.id);
@@ -202,7 +207,7 @@ export class WorkspaceExports implements AsyncDisposable {
     const { record, agent } = await this.#options.vms.agent(reference);
     const { workspace } = record;
     if (workspace === null) {
-      throw new BangerError("workspace.failed", `VM "${record.name}" has no workspace: no repository was put into it`, {
+      throw new BangerError("workspace.none", `no repository was put into VM "${record.name}"`, {
         hint: `banger vm workspace prepare ${record.name} <path>`,
       });
     }
@@ -237,6 +242,11 @@ export class WorkspaceExports implements AsyncDisposable {
     const message = `Uncommitted changes of ${vm.name}`;
     return commitOf(quarantine, state, { message, ...identity }, signal);
   }
+}
+
+/** What was shipped of a VM's workspace and is in no commit. Git passes over a directory that is not there. */
+function shippedObjects(record: VmRecord): string {
+  return join(hostDirectory(record), "git/objects");
 }
 
 function runIn(agent: GuestAgent): RunInGuest {

@@ -5,7 +5,6 @@ import type { VmRecord } from "../../api/records.ts";
 import type { GuestAgent } from "../../guest/agent.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
-import { hostGit } from "../../workspace/apply/host-repository.ts";
 import { findRepository } from "../../workspace/source/find.ts";
 import { installScript, lookScript, missingTools, parseLook } from "../../workspace/toolchain/guest-tools.ts";
 import { planToolchain } from "../../workspace/toolchain/plan.ts";
@@ -13,7 +12,6 @@ import { hasNetwork } from "../guest-network.ts";
 
 /** What of all VMs is needed here. */
 export interface ToolsVms {
-  show(reference: string): VmRecord;
   agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent }>;
 }
 
@@ -43,7 +41,7 @@ export class WorkspaceTools {
     const { record, agent } = await this.#vms.agent(vm);
     const { workspace } = record;
     if (workspace === null) {
-      throw new BangerError("workspace.failed", `VM "${record.name}" has no workspace: no repository was put into it`, {
+      throw new BangerError("workspace.none", `no repository was put into VM "${record.name}"`, {
         hint: `banger vm workspace prepare ${record.name} <path>`,
       });
     }
@@ -79,18 +77,6 @@ export class WorkspaceTools {
         ? ""
         : `mise ended with exit code ${code}: ${words} (/root/.cache/banger/tools.log in the guest)`;
     return { tools: after.tools, mise: true, network, installed: code === 0, problem };
-  }
-
-  /** Looks at the host only: quick enough to be asked before each command. */
-  async stale(vm: string, signal: AbortSignal): Promise<ResultOf<"workspace.stale.inspect">> {
-    const { workspace } = this.#vms.show(vm);
-    if (workspace === null || workspace.headCommit === null) {
-      return { moved: false, root: workspace?.root ?? null, prepared: null, now: null };
-    }
-    const { root, headCommit: prepared } = workspace;
-    const head = await hostGit(root, ["rev-parse", "--verify", "--quiet", "HEAD"], { signal }).catch(() => undefined);
-    const now = head?.stdout.toString().trim() ?? null;
-    return { moved: now !== null && now !== prepared, root, prepared, now };
   }
 }
 

@@ -41,14 +41,16 @@ export async function fetchGuestState(
     throw new BangerError("usage", `"${base}" is not the name of a commit`);
   }
   const { guestPath, startCommit, headCommit, baseTree, mode } = workspace;
-  const known = [...new Set([startCommit, headCommit])].filter((id) => id !== null);
+  // What was shipped without being committed is only sent when the host has lost it.
+  const shippedHere = baseTree !== null && (await quarantine.resolve(baseTree, "tree", signal)) !== undefined;
+  const known = [...new Set([startCommit, headCommit, shippedHere ? baseTree : null])].filter((id) => id !== null);
   const header = await collect(
     runInGuest,
     {
       vm,
       directory: guestPath,
       known,
-      also: baseTree === null ? [] : [baseTree],
+      also: baseTree === null || shippedHere ? [] : [baseTree],
       base,
       withoutRepository: mode === "copy",
       maxBytes,

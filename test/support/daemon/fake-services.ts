@@ -78,11 +78,19 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
     images: emptyStore as unknown as Images,
     kernels: emptyStore as unknown as Kernels,
     workspaces: {
-      ...{ inspect: missing, plan: missing, prepare: missing, status: missing, sync: missing },
+      ...{
+        inspect: missing,
+        plan: missing,
+        prepare: missing,
+        status: missing,
+        sync: missing,
+        refresh: missing,
+        hostMoved: missing,
+      },
       watch: async function* () {},
     },
     workspaceExports: { export: missing, read: missing, apply: missing, forget: async () => {} },
-    workspaceTools: { inspect: missing, install: missing, stale: missing },
+    workspaceTools: { inspect: missing, install: missing },
     forwards: { add: missing, remove: missing, list: () => [], addressOf: () => undefined },
     snapshots: {
       ...{ create: missing, show: missing, delete: missing, restore: missing, fork: missing, warm: missing },

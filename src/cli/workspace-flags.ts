@@ -6,6 +6,7 @@ import type { Client } from "../sdk/client.ts";
 import { flag, option } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { printPlan } from "./output/workspace-plan.ts";
+import { toolTable } from "./workspace/tool-lines.ts";
 
 export type ShipFlags = {
   readonly mode?: "shallow" | "full" | "metadata-only" | "copy" | undefined;
@@ -62,7 +63,12 @@ const names = {
 
 /** `--dry-run`. */
 export async function showPlan(context: CliContext, client: Client, params: ParamsOf<"workspace.plan">): Promise<void> {
-  printPlan(context.terminal, await client.call("workspace.plan", params, { signal: context.interrupts.signal }));
+  const { terminal, interrupts } = context;
+  const { signal } = interrupts;
+  printPlan(terminal, await client.call("workspace.plan", params, { signal }));
+  if (terminal.json) return;
+  const tools = toolTable(await client.call("workspace.toolchain.inspect", { path: params.path }, { signal }));
+  if (tools !== "") terminal.print(`\n${tools}`);
 }
 
 /** What was left behind, in one line; undefined when nothing was. */

@@ -16,6 +16,7 @@ exactly that back: as a patch, as a branch, or into the files that it came from.
     prepare: leaf("put a repository into a running VM", () => import("./commands/vm/workspace/prepare.ts")),
     status: leaf("what changed on either side since", () => import("./commands/vm/workspace/status.ts")),
     sync: leaf("put what changed on the host since into a VM", () => import("./commands/vm/workspace/sync.ts")),
+    plan: leaf("show which tools a repository pins", () => import("./commands/vm/workspace/plan.ts")),
     diff: leaf(
       "show what was changed in a VM, or what differs in two",
       () => import("./commands/vm/workspace/diff.ts"),

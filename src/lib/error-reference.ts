@@ -119,6 +119,10 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
     "host and guest changed the same lines; nothing was applied",
     "`banger vm workspace export <vm> --apply --branch <name>`, and merge it",
   ],
+  "workspace.tools-missing": [
+    "a repository asks for tools that the VM does not have, and they cannot be fetched",
+    "`--no-bootstrap`, or an image that has them",
+  ],
   "operation.not-found": ["no operation has that id", "`banger operation list`; those older than a day are gone"],
   "operation.interrupted": ["the daemon ended before the operation was done", "run it again"],
   "command.failed": ["a program of the host failed", "the message has its last words"],

@@ -68,6 +68,7 @@ export const errorCodes = [
   "workspace.changed",
   "workspace.refused",
   "workspace.conflict",
+  "workspace.tools-missing",
   "operation.not-found",
   "operation.interrupted",
   "command.failed",

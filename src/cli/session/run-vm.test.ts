@@ -35,6 +35,7 @@ const replies = {
   "vm.exec": session(42),
   "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "sub", files: 3, untracked: 1 }),
   "workspace.prepare": () => prepared,
+  "workspace.toolchain.inspect": () => ({ root: "/r", tools: [], shadowed: [], files: [] }),
 };
 const names = (calls: { name: string }[]) =>
   calls.map(({ name }) => name).filter((name) => !["vm.show", "image.show"].includes(name));
@@ -50,6 +51,7 @@ describe("vm run", () => {
       "vm.create",
       "vm.hold",
       "workspace.prepare",
+      "workspace.toolchain.inspect",
       "vm.exec",
       "vm.delete",
     ]);

@@ -11,6 +11,8 @@ import { renderError } from "../output/errors.ts";
 import { leftBehind } from "../workspace-flags.ts";
 import type { Timings } from "./timings.ts";
 import { commandOf } from "./image-command.ts";
+import { runInForks } from "./run-forks.ts";
+import { bringTools } from "./run-tools.ts";
 import { isInteractive, runSession, type SessionRequest } from "./session.ts";
 
 export interface RunRequest {
@@ -22,6 +24,10 @@ export interface RunRequest {
   entrypoint?: string | undefined;
   rm: boolean;
   detach: boolean;
+  /** Look for the tools that the repository pins, and install what is missing. */
+  bootstrap: boolean;
+  /** Run in so many forks of the VM. */
+  fork?: number | undefined;
   vm: ParamsOf<"vm.create">;
   session: Omit<SessionRequest, "vm" | "argv" | "onStarted">;
   /** Told what takes how long, and printed at the end. Absent: nobody asked. */
@@ -42,7 +48,20 @@ export function checkRunRequest(request: RunRequest): void {
   if (request.detach && request.argv.length > 0) {
     throw new BangerError("usage", "--detach takes no command: run it later with banger vm exec");
   }
+  const { fork } = request;
+  if (fork === undefined) return;
+  if (fork < 1 || fork > maxForks)
+    throw new BangerError("usage", `--fork ${fork} is not possible: write 1 to ${maxForks}`);
+  if (request.argv.length === 0) throw new BangerError("usage", "--fork needs a command: -- <command>");
+  if (request.detach) throw new BangerError("usage", "--fork and --detach exclude each other");
+  const { tty, interactive } = request.session;
+  if (tty === true || interactive === true) {
+    throw new BangerError("usage", "--fork goes without a terminal and without input: several commands run at once");
+  }
 }
+
+/** Of --fork. */
+const maxForks = 100;
 
 /** Sets the context's exit code to the command's. */
 export async function runVm(context: CliContext, client: Client, request: RunRequest): Promise<void> {
@@ -61,7 +80,9 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
   try {
     const workdir = ship === undefined ? undefined : await prepare(context, client, record, ship);
     if (ship !== undefined) request.timings?.mark("ship");
+    if (ship !== undefined && request.bootstrap) await bringTools(context, client, record, ship.path);
     if (request.detach) await announce(context, client, record);
+    else if (request.fork !== undefined) await forks(context, client, record, request, workdir);
     else await session(context, client, record, request, workdir);
   } finally {
     if (request.rm) {
@@ -121,6 +142,20 @@ async function session(
     `${now.name} is still running. Back in: banger vm ssh ${now.name}. Stop: banger vm stop ${now.name}. Remove: banger vm delete ${now.name}.`,
     "dim",
   );
+}
+
+async function forks(
+  context: CliContext,
+  client: Client,
+  record: VmRecord,
+  request: RunRequest,
+  workdir: string | undefined,
+): Promise<void> {
+  const { config } = await client.call("image.show", { image: record.image.id });
+  const { environment = [], cwd = workdir, user, tools } = request.session;
+  const { argv } = mainProcess(config, request);
+  const { fork: count = 1, rm } = request;
+  await runInForks(context, client, record, { count, argv, environment, cwd, user, tools, rm });
 }
 
 /** What is run, and how it is asked to end; a login shell is asked with everything else. */

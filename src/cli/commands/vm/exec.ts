@@ -64,7 +64,10 @@ Ctrl-C interrupts the command in the VM; a second Ctrl-C ends the session. Exit 
     }
     await using client = await context.connect();
     const tty = flags.noTty === true ? false : flags.tty;
-    const { told } = await beforeCommand(context, client, vm, { prepare, interactive: isInteractive(context, { tty }) });
+    const { told } = await beforeCommand(context, client, vm, {
+      prepare,
+      interactive: isInteractive(context, { tty }),
+    });
     context.exitCode = await runSession(context, client, {
       vm,
       argv: context.rest ?? [],

@@ -1,6 +1,6 @@
 // banger vm run
 import { defineCommand, flag, option } from "../../command.ts";
-import { environmentOption, guestDirectoryOption, pathOperand } from "../../arguments.ts";
+import { countOption, environmentOption, guestDirectoryOption, pathOperand } from "../../arguments.ts";
 import { checkRunRequest, runVm } from "../../session/run-vm.ts";
 import { Timings } from "../../session/timings.ts";
 import { type VmFlags, vmFlags, vmParams } from "../../vm-options.ts";
@@ -18,6 +18,9 @@ type Flags = VmFlags &
     readonly interactive?: boolean;
     readonly timings?: boolean;
     readonly entrypoint?: string;
+    readonly noBootstrap?: boolean;
+    readonly noTools?: boolean;
+    readonly fork?: number;
   };
 
 export default defineCommand<Flags, [string?]>({
@@ -39,6 +42,10 @@ Sizes that are left out come from config.toml or from what this host has. The fi
 The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones start from a memory template that is made of it
 ("template --help"). --warm-from goes on from a snapshot: of "image warm", with services that are up, or of any VM.
 
+With --fork N the VM is prepared once and forked: N VMs, <name>-1 to <name>-N, run the command at the same time, each with its number in
+the variable BANGER_FORK. What they print has their names before each line; at the end stands how each ended and how much it changed
+("vm workspace diff" compares two). The exit code is that of the first that failed.
+
 --timings says on stderr, at the end, where the time went; with --json as one object: {"timings": {"vm", "start", "phases",
 "totalMs"}}.`,
   examples: [
@@ -53,6 +60,7 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
     ["banger vm run --rm --timings -- true", "where the time of a run goes"],
     ["banger vm run --rm --image python:3.12 -- python3 -c 'print(6 * 7)'", "an image of a registry"],
     ["banger vm run --rm -p 8000:8000 -- python3 -m http.server", "with a port of this host that leads into it"],
+    ["banger vm run --name try --fork 4 ./repo -- ./try.sh", "the same command in four forks: try-1 to try-4"],
     ["banger vm run --detach --name box ./repo", "prepare a VM and come back later: banger vm ssh box"],
   ],
   rest: "dashes",
@@ -74,6 +82,12 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       tty: flag("give the command a terminal (default when stdin, stdout and stderr are terminals)"),
       noTty: flag("never give the command a terminal: its stdout and stderr stay apart, byte for byte"),
       interactive: flag("pass stdin on although it is a terminal"),
+      noBootstrap: flag("go on when the VM lacks tools that the repository pins; install none"),
+      noTools: flag("not through mise, also when the repository pins tools"),
+      fork: countOption(
+        "fork",
+        "run the command in so many forks of the VM at the same time, and print what each made of it",
+      ),
       timings: flag("print on stderr, at the end, how long each part took"),
     },
     aliases: { d: "detach", p: "publish", e: "env", t: "tty", T: "noTty", i: "interactive" },
@@ -95,6 +109,9 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       branch,
       from,
       dryRun,
+      noBootstrap,
+      noTools,
+      fork,
       ...vm
     } = flags;
     const ship = { mode, includeUntracked, branch, from, dryRun };
@@ -106,8 +123,17 @@ The kernel boots in the first VM of a shape (kernel, CPUs, memory); later ones s
       entrypoint,
       rm,
       detach,
+      bootstrap: noBootstrap !== true,
+      fork,
       vm: vmParams(vm),
-      session: { environment: env, cwd: workdir, user, tty: noTty === true ? false : tty, interactive },
+      session: {
+        environment: env,
+        cwd: workdir,
+        user,
+        tty: noTty === true ? false : tty,
+        interactive,
+        tools: noTools === true ? false : undefined,
+      },
       timings: timings === true ? new Timings() : undefined,
     };
     checkRunRequest(request);

@@ -12,6 +12,9 @@ import { registryMethods } from "./registry-methods.ts";
 import { setMethods } from "./set-methods.ts";
 import { systemMethods } from "./system-methods.ts";
 import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
+import { workspaceExportMethods } from "./workspace-export-methods.ts";
+import { workspaceMethods } from "./workspace-methods.ts";
+import { workspaceToolMethods } from "./workspace-tool-methods.ts";
 import {
   catalogEntry,
   check,
@@ -318,6 +321,8 @@ export const methods = {
       stdin: v.optional(v.boolean()),
       /** Number of the signal that "vm.stop" sends it before it asks all other processes. Absent: it is asked with them. */
       stopSignal: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64))),
+      /** false: not through the guest's mise, also in a workspace whose repository pins tools. Default true. */
+      tools: v.optional(v.boolean()),
     }),
     result: done,
   }),
@@ -374,33 +379,10 @@ export const methods = {
     }),
   }),
 
-  "workspace.inspect": method({
-    kind: "unary",
-    summary: "What would be shipped of the repository that a path lies in; checks it before a VM is made.",
-    params: v.strictObject({ path: hostPath }),
-    result: v.object({
-      root: v.string(),
-      name: v.string(),
-      subdirectory: v.string(),
-      files: v.number(),
-      untracked: v.number(),
-    }),
-  }),
-  "workspace.prepare": method({
-    kind: "operation",
-    summary: "Ships the tracked files of a repository into a running VM.",
-    params: v.strictObject({ vm: reference, path: hostPath, guestPath: v.optional(guestPath) }),
-    result: v.object({
-      guestPath: v.string(),
-      /** Where a command should run: guestPath and the subdirectory that was named. */
-      workdir: v.string(),
-      root: v.string(),
-      files: v.number(),
-      untracked: v.number(),
-    }),
-  }),
-
   ...networkMethods,
+  ...workspaceMethods,
+  ...workspaceExportMethods,
+  ...workspaceToolMethods,
   ...imageMethods,
   "image.warm": method({
     kind: "operation",

@@ -1,6 +1,7 @@
 // The things that methods speak of: VMs, images, kernels, operations.
 import * as v from "valibot";
 import { networkState } from "./network-records.ts";
+import { workspaceRecord } from "./workspace-record.ts";
 
 const timestamp = v.pipe(v.number(), v.description("milliseconds since 1970"));
 const bytes = v.pipe(v.number(), v.integer(), v.minValue(0), v.description("bytes"));
@@ -82,7 +83,7 @@ export const vmRecord = v.object({
   /** Removed when the client that holds it goes away (`vm run --rm`). */
   autoRemove: v.boolean(),
   /** Where a repository was put, when one was. */
-  workspace: v.nullable(v.object({ guestPath: v.string(), sourcePath: v.string(), preparedAt: timestamp })),
+  workspace: v.nullable(workspaceRecord),
   /** The VMM process, while it runs. */
   pid: v.nullable(v.number()),
   bootId: v.nullable(v.string()),
@@ -235,6 +236,10 @@ export const operationKind = v.picklist([
   "template.warm",
   "image.warm",
   "workspace.prepare",
+  "workspace.export",
+  "workspace.apply",
+  "workspace.toolchain.install",
+  "workspace.refresh",
   "image.pull",
   "image.import",
   "image.export",

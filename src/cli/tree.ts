@@ -85,7 +85,7 @@ Rules are given with --allow, --deny and --allow-host to "vm run" and "vm create
 denied is refused at once, never dropped, and "net log" shows it with the rule that would allow it. docs/network.md has the whole.`,
   [
     ["banger vm run --rm --nat -- apt-get update", "the public internet"],
-    ["banger vm run --allow registry.npmjs.org:443 ./repo -- npm ci", "these hosts and nothing else"],
+    ["banger vm run --allow packages.example.com:443 ./repo -- npm ci", "these hosts and nothing else"],
     ["banger net log box --denied", "what was refused, and what to add"],
     ["banger net policy box --allow api.example.com:443", "add it, at once"],
     ["banger net check box api.example.com:443", "would it be allowed?"],

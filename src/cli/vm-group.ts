@@ -1,5 +1,6 @@
 // The commands on VMs and on their snapshots, and the words that tell them apart.
 import { group, leaf } from "./entry.ts";
+import { workspace } from "./workspace-group.ts";
 
 const snapshot = group(
   "states of VMs to go back to and to go on from",
@@ -79,6 +80,7 @@ With what runs in it: "pause" puts a VM aside until "resume"; "snapshot" keeps a
     fork: leaf("make VMs that go on from a VM or a snapshot", () => import("./commands/vm/fork.ts")),
     restore: leaf("put a VM back to a snapshot", () => import("./commands/vm/restore.ts")),
     snapshot,
+    workspace,
     kill: leaf("end VMs at once, when stop hangs", () => import("./commands/vm/kill.ts")),
     delete: leaf("stop VMs and remove their disks for good", () => import("./commands/vm/delete.ts")),
     prune: leaf("remove all VMs that do not run", () => import("./commands/vm/prune.ts")),

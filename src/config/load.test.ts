@@ -62,6 +62,7 @@ test("no file: every setting has its default", () => {
       ["network.policies", "", "default", null],
       ["images.max_size", "64G", "default", null],
       ["images.max_entries", 1_000_000, "default", null],
+      ["workspace.max_export", "1G", "default", null],
     ],
   );
 });
@@ -151,7 +152,7 @@ colour = [
 `),
     [
       '1: log_level: expected one of "debug", "info", "warn", "error", got "loud"',
-      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, git_identity, file_sync, vm_defaults, templates, dns, network, images",
+      "2: default_imagee: unknown key, expected one of log_level, default_image, default_kernel, image_catalog, boot_timeout_s, stop_timeout_s, git_identity, file_sync, vm_defaults, templates, dns, network, images, workspace",
       "3: boot_timeout_s: expected a whole number of seconds (1 to 3600), got 0",
       "4: stop_timeout_s: expected a whole number of seconds (0 to 3600), got 1.5",
       '5: default_kernel: expected the name of a kernel, got ""',

@@ -29,6 +29,10 @@ export interface Paths {
   templatesDir: string;
   /** Layers and documents of pulled images, by digest. */
   blobsDir: string;
+  /** What guests changed, while it is looked at; each for some minutes. */
+  exportsDir: string;
+  /** Pointers to what is being applied to repositories, for the next daemon. */
+  appliesDir: string;
   /** Sockets and lock; 0700. */
   runDir: string;
   daemonSocket: string;
@@ -99,6 +103,8 @@ function layout(identity: string, configFile: string, stateDir: string, cacheDir
     cacheDir,
     templatesDir: join(cacheDir, "templates"),
     blobsDir: join(cacheDir, "blobs"),
+    exportsDir: join(cacheDir, "exports"),
+    appliesDir: join(stateDir, "applies"),
     runDir,
     daemonSocket: join(runDir, "bangerd.sock"),
     daemonLock: join(runDir, "bangerd.lock"),

@@ -5,7 +5,7 @@ import { configSchema, defaultTexts } from "./schema.ts";
 
 /** The whole page, as Markdown. */
 export function configReference(): string {
-  const { vm_defaults: vmDefaults, templates, dns, images, network, ...top } = configSchema.entries;
+  const { vm_defaults: vmDefaults, templates, dns, images, network, workspace, ...top } = configSchema.entries;
   return `# config.toml
 
 banger reads \`~/.config/banger/config.toml\` (\`$XDG_CONFIG_HOME/banger/config.toml\`; \`$BANGER_HOME/config.toml\` when
@@ -33,6 +33,11 @@ ${section(templates.wrapped.entries, "templates.")}
 What one image may cost. Images come from strangers: a small download can unpack to anything. Sizes as above.
 
 ${section(images.wrapped.entries, "images.")}
+## [workspace]
+
+What a guest may send back. Sizes as above. [workspaces.md](workspaces.md) says more.
+
+${section(workspace.wrapped.entries, "workspace.")}
 ## [dns]
 
 Names of VMs. [ports-and-names.md](ports-and-names.md) says more.
@@ -49,7 +54,7 @@ default = "ci"
 
 [network.policies.ci]
 mode = "locked"
-allow = ["*.debian.org:80", "registry.npmjs.org:443"]
+allow = ["*.debian.org:80", "packages.example.com:443"]
 deny = ["telemetry.example.com"]
 allow_host = [5432]
 \`\`\`

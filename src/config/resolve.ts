@@ -44,6 +44,7 @@ export interface Config {
     policies: Setting<ReadonlyMap<string, NetworkPolicyTable>>;
   };
   images: { maxBytes: Setting<number>; maxEntries: Setting<number> };
+  workspace: { maxExportBytes: Setting<number> };
 }
 
 export interface Host {
@@ -58,6 +59,7 @@ export function thisHost(): Host {
 const diskBytes = 8 * 1024 * mib;
 const templateBytes = 4 * 1024 * mib;
 const imageBytes = 64 * 1024 * mib;
+const exportBytes = 1024 * mib;
 const imageEntries = 1_000_000;
 
 /** Pure: `lines` says where in the file each key stands. */
@@ -105,6 +107,7 @@ export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<
       maxBytes: pick("images.max_size", set.images?.max_size, imageBytes),
       maxEntries: pick("images.max_entries", set.images?.max_entries, imageEntries),
     },
+    workspace: { maxExportBytes: pick("workspace.max_export", set.workspace?.max_export, exportBytes) },
   };
 }
 
@@ -177,6 +180,7 @@ export function listSettings(config: Config): ShownSetting[] {
     },
     { key: "images.max_size", ...size(config.images.maxBytes) },
     { key: "images.max_entries", ...config.images.maxEntries },
+    { key: "workspace.max_export", ...size(config.workspace.maxExportBytes) },
   ];
 }
 

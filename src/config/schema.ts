@@ -155,6 +155,17 @@ const network = v.strictObject({
   ),
 });
 
+const workspace = v.strictObject({
+  max_export: v.exactOptional(
+    v.pipe(
+      size(gib / 1024, 256 * gib, "1M to 256G"),
+      v.description(
+        "Most that `vm workspace export` and `diff` take of a guest, both packed and unpacked. What is larger is refused.",
+      ),
+    ),
+  ),
+});
+
 /** The file as it is read: keys as they are written, values checked and converted. */
 export const configSchema = v.strictObject({
   log_level: v.exactOptional(
@@ -209,6 +220,7 @@ export const configSchema = v.strictObject({
   dns: v.exactOptional(dns),
   network: v.exactOptional(network),
   images: v.exactOptional(images),
+  workspace: v.exactOptional(workspace),
 });
 
 export type ConfigFile = v.InferOutput<typeof configSchema>;
@@ -236,4 +248,5 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   "network.policies": "none",
   "images.max_size": '`"64G"`',
   "images.max_entries": "`1000000`",
+  "workspace.max_export": '`"1G"`',
 };

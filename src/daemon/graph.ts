@@ -1,4 +1,5 @@
 // The object graph: every real part of a daemon, built once, each given what it needs.
+import { join } from "node:path";
 import type { Config } from "../config/resolve.ts";
 import { listSettings } from "../config/resolve.ts";
 import { connectGuest } from "../guest/connect.ts";
@@ -11,7 +12,9 @@ import { openState } from "../state/open.ts";
 import type { VmContext, VmSettings } from "../vm/context.ts";
 import { openTemplates, type Templates } from "../vm/template/templates.ts";
 import { Vms } from "../vm/vms.ts";
-import { Workspaces } from "../vm/workspaces.ts";
+import { WorkspaceExports } from "../vm/workspace/exports.ts";
+import { WorkspaceTools } from "../vm/workspace/tools.ts";
+import { Workspaces } from "../vm/workspace/workspaces.ts";
 import { createQemuDriver } from "../vmm/qemu/driver.ts";
 import { createHostFiles } from "../vm/host-files/host-files.ts";
 import { agentFile } from "./agent-file.ts";
@@ -81,6 +84,10 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     policies: { fallback: config.network.default.value, policies: config.network.policies.value },
   });
   undo.defer(() => vms.close());
+  const workspaceExports = undo.use(
+    new WorkspaceExports({ vms, paths, maxBytes: config.workspace.maxExportBytes.value, log }),
+  );
+  await workspaceExports.recover();
   const parts = undo.move();
   return {
     vms,
@@ -92,7 +99,9 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     forwards: vms.forwards,
     networks: vms.networks,
     startStats: () => vms.startStats(),
-    workspaces: new Workspaces(vms),
+    workspaces: new Workspaces(vms, join(paths.cacheDir, "workspaces")),
+    workspaceExports,
+    workspaceTools: new WorkspaceTools(vms),
     operationStore: state.operations,
     doctor: createDoctor({ paths, config, build, images, kernels, probeKernel }),
     config: () => ({ file: config.file, settings: listSettings(config) }),

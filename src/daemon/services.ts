@@ -1,4 +1,5 @@
 // What the routes need from the rest of the daemon. The object graph satisfies these interfaces; tests give small ones.
+import type { Readable } from "node:stream";
 import type {
   Check,
   ImageRecord,
@@ -185,10 +186,33 @@ export interface Doctor {
 
 /** A workspace as the routes see it. */
 export interface Workspaces {
-  inspect(path: string, options: SignalOptions): Promise<ResultOf<"workspace.inspect">>;
   /** What the banger.toml in a directory says of the network; null: nothing. Throws `config.invalid`, `network.policy-invalid`. */
   policy(root: string): Promise<NetworkPolicy | null>;
+  inspect(params: ParamsOf<"workspace.inspect">, options: SignalOptions): Promise<ResultOf<"workspace.inspect">>;
+  plan(params: ParamsOf<"workspace.plan">, options: SignalOptions): Promise<ResultOf<"workspace.plan">>;
   prepare(params: ParamsOf<"workspace.prepare">, progress: Progress): Promise<ResultOf<"workspace.prepare">>;
+  status(vm: string, options: SignalOptions): Promise<ResultOf<"workspace.status">>;
+  refresh(vm: string, progress: Progress): Promise<void>;
+  hostMoved(vm: string, options: SignalOptions): Promise<{ moved: boolean; headCommit: string | null }>;
+  sync(vm: string, options: SignalOptions & { force: boolean }): Promise<ResultOf<"workspace.sync">>;
+  watch(vm: string, options: SignalOptions & { force: boolean }): AsyncIterable<ResultOf<"workspace.watch">>;
+}
+
+/** What guests changed in their workspaces, as the routes see it. */
+export interface WorkspaceExports {
+  export(params: ParamsOf<"workspace.export">, progress: Progress): Promise<ResultOf<"workspace.export">>;
+  read(params: ParamsOf<"workspace.read">, signal: AbortSignal): Promise<Readable>;
+  apply(params: ParamsOf<"workspace.apply">, progress: Progress): Promise<ResultOf<"workspace.apply">>;
+  forget(id: string): Promise<void>;
+}
+
+/** Tools that repositories pin, as the routes see them. */
+export interface WorkspaceTools {
+  inspect(path: string, signal: AbortSignal): Promise<ResultOf<"workspace.toolchain.inspect">>;
+  install(
+    params: ParamsOf<"workspace.toolchain.install">,
+    progress: Progress,
+  ): Promise<ResultOf<"workspace.toolchain.install">>;
 }
 
 /** Everything that stands behind the routes. Disposing it lets go of machines and closes the database. */
@@ -198,6 +222,8 @@ export interface Services extends AsyncDisposable {
   kernels: Kernels;
   logins: Logins;
   workspaces: Workspaces;
+  workspaceExports: WorkspaceExports;
+  workspaceTools: WorkspaceTools;
   snapshots: Snapshots;
   forwards: Forwards;
   networks: Networks;

@@ -139,6 +139,46 @@ export interface GuestListener {
   command: string;
 }
 
+/** What of the guest's work stands in the way of files of the host; paths are bytes, at most some hundred of `count`. */
+export interface GuestWork {
+  count: number;
+  paths: Buffer[];
+  /** Branches, tags and the stash that were made, moved or removed. */
+  refs: string[];
+}
+
+/** Modes are git's, 0 for no such file; ids are hex. */
+export interface FileChange {
+  path: Buffer;
+  oldMode: number;
+  oldId: string;
+  newMode: number;
+  newId: string;
+}
+
+/** Errors: `file.failed`. A `metaPath` of "" means that nothing is recorded of what was shipped. */
+export interface WorkspaceCalls {
+  lookAtWorkspace(
+    where: { path: string; metaPath: string },
+    options: CallOptions,
+  ): Promise<{ exists: boolean; known: boolean; work: GuestWork; head: string; headCommit: string }>;
+  /**
+   * Unpacks the tar beside the directory and puts it in its place in one step. Not placed: work of the guest would be lost, and
+   * nothing was changed. The directory ".banger-meta" of the tar goes to `newMetaPath`, unless that is empty.
+   */
+  placeWorkspace(
+    where: { path: string; metaPath: string; newMetaPath: string; force: boolean },
+    tar: Readable,
+    options: CallOptions,
+  ): Promise<{ placed: boolean; work: GuestWork }>;
+  /** Replaces and removes single files. Not applied: those at `conflicts` are not as the host thinks, and nothing was changed. */
+  updateWorkspace(
+    what: { path: string; metaPath: string; force: boolean; changes: readonly FileChange[] },
+    tar: Readable,
+    options: CallOptions,
+  ): Promise<{ applied: boolean; conflicts: number[] }>;
+}
+
 export interface CallOptions {
   signal: AbortSignal;
 }
@@ -149,7 +189,7 @@ export type DialTarget = { tcp: string } | { unix: string } | { service: "ssh" }
  * One session with one agent. Errors: `guest.unreachable` (session gone), `guest.protocol` (garbage or too much: the session is
  * destroyed), `guest.failed` (the agent's own words), `exec.not-found`, `exec.failed`, `file.not-found`, `file.failed`.
  */
-export interface GuestAgent extends AsyncDisposable {
+export interface GuestAgent extends AsyncDisposable, WorkspaceCalls {
   /** Resolves when the session is over, with the reason. Never rejects. `protocol` says that the guest broke the rules. */
   readonly closed: Promise<{ reason: string; protocol: boolean }>;
   /** Ends the session: calls under way fail with `guest.unreachable` and this reason. */

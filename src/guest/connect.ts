@@ -24,6 +24,7 @@ import { Phase } from "./gen/banger/agent/v1/agent_pb.js";
 import { shakeHands } from "./handshake.ts";
 import { GuestSession } from "./session.ts";
 import { unary } from "./unary.ts";
+import { workspaceCalls } from "./workspace.ts";
 
 /** Version of the contract that this side speaks. */
 const protocolVersion = 1;
@@ -195,6 +196,7 @@ function guestAgent(session: GuestSession): GuestAgent {
     dial: (target, options) => dial(session, target, options),
     ...fileCalls(session),
     ...inspectCalls(session),
+    ...workspaceCalls(session),
 
     async [Symbol.asyncDispose]() {
       session.close({ reason: "the daemon ended the session", protocol: false });

@@ -34,7 +34,7 @@ export function fileCalls(session: GuestSession): FileCalls {
         session,
         options,
         content,
-        open: { message: { case: "open" as const, value: { path, mode: options.mode ?? 0 } } },
+        open: [{ message: { case: "open" as const, value: { path, mode: options.mode ?? 0 } } }],
         data: (value) => ({ message: { case: "data" as const, value } }),
         start: (requests, call) => fileStreams.write(requests, call),
       });
@@ -44,7 +44,7 @@ export function fileCalls(session: GuestSession): FileCalls {
         session,
         options,
         content: tar,
-        open: { message: { case: "open" as const, value: { directory, keepOwners: options.keepOwners ?? false } } },
+        open: [{ message: { case: "open" as const, value: { directory, keepOwners: options.keepOwners ?? false } } }],
         data: (value) => ({ message: { case: "data" as const, value } }),
         start: (requests, call) => fileStreams.writeTar(requests, call),
       });
@@ -85,20 +85,21 @@ interface Upload<Open, Data, Reply> {
   options: CallOptions;
   /** Read to its end; destroyed when the upload fails. */
   content: Readable;
-  open: Open;
+  /** Sent before the content. */
+  open: Open[];
   data: (bytes: Uint8Array) => Data;
   start: (requests: AsyncIterable<Open | Data>, call: { signal: AbortSignal }) => Promise<Reply>;
 }
 
 /** A content that fails cancels the call, so that the agent keeps nothing of it. */
-async function upload<Open, Data, Reply>(setup: Upload<Open, Data, Reply>): Promise<Reply> {
+export async function upload<Open, Data, Reply>(setup: Upload<Open, Data, Reply>): Promise<Reply> {
   const { session, content, options } = setup;
   const requests = new Requests<Open | Data>();
   const controller = new AbortController();
   const onAbort = () => controller.abort(new ConnectError("cancelled", Code.Canceled));
   options.signal.addEventListener("abort", onAbort, { once: true });
   if (options.signal.aborted) onAbort();
-  void requests.send(setup.open);
+  for (const message of setup.open) void requests.send(message);
   let contentFailure: Error | undefined;
   const source = pump(content, (bytes) => requests.send(setup.data(bytes)));
   source.ended.then(

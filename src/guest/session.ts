@@ -17,6 +17,7 @@ import {
   InspectService,
   PortService,
   ProcessService,
+  WorkspaceService,
 } from "./gen/banger/agent/v1/agent_pb.js";
 
 const maxFrameBytes = 64 * 1024;
@@ -45,6 +46,7 @@ export interface GuestClients {
   processes: Client<typeof ProcessService>;
   ports: Client<typeof PortService>;
   inspect: Client<typeof InspectService>;
+  workspaces: Client<typeof WorkspaceService>;
   inspectStreams: Client<typeof InspectService>;
 }
 
@@ -160,6 +162,7 @@ export class GuestSession {
       processes: createClient(ProcessService, streaming),
       ports: createClient(PortService, streaming),
       inspect: createClient(InspectService, unary),
+      workspaces: createClient(WorkspaceService, unary),
       inspectStreams: createClient(InspectService, streaming),
     };
   }

@@ -116,6 +116,26 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   ],
   "workspace.not-a-repository": ["the path is not in a git repository", "`git init` and `git add` there"],
   "workspace.failed": ["a repository could not be shipped", "the message has the reason"],
+  "workspace.none": [
+    "the VM has no workspace, or one that this cannot be done with",
+    "`banger vm workspace prepare <vm> <path>`",
+  ],
+  "workspace.changed": [
+    "what was changed in the guest would be lost",
+    "`banger vm workspace export` first, or `--force` to lose it",
+  ],
+  "workspace.refused": [
+    "a guest's workspace holds what must not come to the host: odd names, repositories, too much",
+    "the message names it; remove it in the guest",
+  ],
+  "workspace.conflict": [
+    "host and guest changed the same lines; nothing was applied",
+    "`banger vm workspace export <vm> --apply --branch <name>`, and merge it",
+  ],
+  "workspace.tools-missing": [
+    "a repository asks for tools that the VM does not have, and they cannot be fetched",
+    "`--no-bootstrap`, or an image that has them",
+  ],
   "operation.not-found": ["no operation has that id", "`banger operation list`; those older than a day are gone"],
   "operation.interrupted": ["the daemon ended before the operation was done", "run it again"],
   "command.failed": ["a program of the host failed", "the message has its last words"],

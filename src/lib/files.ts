@@ -74,6 +74,18 @@ export async function removeUnfinished(directory: string): Promise<void> {
   for (const name of names) if (/\.(?:new|tmp)$/.test(name)) await removeInside(directory, join(directory, name));
 }
 
+/** Removes what killed processes left of `stagingDirectory`. To be called while nobody stages there. A directory that is missing is fine. */
+export async function removeUnfinishedStaging(root: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(root);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  for (const name of names) if (name.startsWith("staging-")) await removeInside(root, join(root, name));
+}
+
 /** A new, empty 0700 directory below `root` for work that is not published yet; removed on dispose when still there. */
 export async function stagingDirectory(root: string): Promise<{ path: string } & AsyncDisposable> {
   await ensureDirectory(root);

@@ -82,6 +82,17 @@ test("an older schema is brought forward with what is in it, and a copy is kept"
   assert.deepEqual(inspectState(copy), { schema: 1, currentSchema: migrations.length, vms: 1, images: 1, kernels: 1 });
 });
 
+test("of a workspace that an older version recorded the place is kept", () => {
+  makeSchema1();
+  const old = { guestPath: "/root/repo/web", sourcePath: "/home/me/repo/web", preparedAt: 5 };
+  sql(`UPDATE vms SET workspace = '${JSON.stringify(old)}'`);
+  using state = openState(file);
+  const place = { guestPath: old.guestPath, workdir: old.guestPath, sourcePath: old.sourcePath, root: old.sourcePath };
+  const unknown = { branch: null, headCommit: null, startCommit: null, baseTree: null, metaPath: null };
+  const rest = { repoName: "repo", mode: "copy", includeUntracked: false, preparedAt: 5, syncedAt: 5 } as const;
+  assert.deepEqual(state.vms.list()[0]?.workspace, { ...place, ...rest, ...unknown });
+});
+
 test("without a backup no copy is kept", () => {
   makeSchema1();
   openState(file, { backup: false })[Symbol.dispose]();

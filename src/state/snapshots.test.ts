@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import type { StartRecord } from "../api/records.ts";
 import { openState, type State } from "./open.ts";
-import { addParts, exampleSnapshot, exampleVm } from "./testdata/rows.ts";
+import { addParts, exampleSnapshot, exampleVm, exampleWorkspace } from "./testdata/rows.ts";
 
 let dir: string;
 let state: State;
@@ -26,7 +26,7 @@ after(() => {
 
 test("a snapshot comes back as it went in", () => {
   const full = exampleSnapshot({
-    workspace: { guestPath: "/root/repo", sourcePath: "/home/me/repo", preparedAt: 5 },
+    workspace: exampleWorkspace,
     warm: true,
   });
   const bare = exampleSnapshot({ id: "6666", name: null, parentId: "5555", complete: false, fingerprint: null });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { openState, type State } from "./open.ts";
-import { addParts, exampleOperation, exampleVm } from "./testdata/rows.ts";
+import { addParts, exampleOperation, exampleVm, exampleWorkspace } from "./testdata/rows.ts";
 
 let dir: string;
 let state: State;
@@ -26,7 +26,7 @@ after(() => {
 test("a VM comes back as it went in", () => {
   const full = exampleVm({
     autoRemove: true,
-    workspace: { guestPath: "/root/repo", sourcePath: "/home/me/repo", preparedAt: 5 },
+    workspace: exampleWorkspace,
     bootId: "boot",
     startedAt: 7,
     reason: 'it said "no"',

@@ -44,6 +44,7 @@ import { killVm, stopVm } from "./stop.ts";
 import { waitForVm } from "./wait.ts";
 import type { GuestPort, VmStats } from "../api/guest-methods.ts";
 import type { VmEvent, WaitCondition } from "../api/vm-record-methods.ts";
+import type { WorkspaceRecord } from "../api/workspace-record.ts";
 
 export type VmsOptions = Omit<
   VmContext,
@@ -354,7 +355,7 @@ export class Vms {
   }
 
   /** Records where a repository was put: commands start there. */
-  workspacePrepared(reference: string, workspace: { guestPath: string; sourcePath: string; preparedAt: number }): void {
+  workspacePrepared(reference: string, workspace: WorkspaceRecord): void {
     this.#context.state.vms.update(this.#find(reference).id, { workspace });
   }
 

@@ -31,7 +31,7 @@ const packageOwners: Record<string, string[]> = {
   "@connectrpc/connect": ["guest", "network"],
   "@connectrpc/connect-node": ["guest", "network"],
   "@stricli/core": ["cli", "bin"],
-  "smol-toml": ["config"],
+  "smol-toml": ["config", "workspace"],
   valibot: ["api", "config", "daemon", "image", "kernel", "sdk", "state", "vmm"],
 };
 

@@ -14,6 +14,7 @@ import (
 	"banger.dev/banger/internal/life"
 	"banger.dev/banger/internal/ports"
 	"banger.dev/banger/internal/process"
+	"banger.dev/banger/internal/workspace"
 	"connectrpc.com/connect"
 )
 
@@ -44,6 +45,7 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 	service.EndBeforeOthers(processes.StopMain)
 	mux.Handle(agentv1connect.NewProcessServiceHandler(processes, options))
 	mux.Handle(agentv1connect.NewFileServiceHandler(files.NewService(), options))
+	mux.Handle(agentv1connect.NewWorkspaceServiceHandler(workspace.NewService(), options))
 	mux.Handle(agentv1connect.NewPortServiceHandler(ports.NewService(services), options))
 	mux.Handle(agentv1connect.NewInspectServiceHandler(inspect.NewService(), options))
 	return undated(mux)

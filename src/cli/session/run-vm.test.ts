@@ -36,6 +36,7 @@ const replies = {
   "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "sub", files: 3, untracked: 1 }),
   "workspace.prepare": () => prepared,
   "net.workspace": () => ({ policy: null }),
+  "workspace.toolchain.inspect": () => ({ root: "/r", tools: [], shadowed: [], files: [] }),
 };
 const names = (calls: { name: string }[]) =>
   calls.map(({ name }) => name).filter((name) => !["vm.show", "image.show", "net.workspace"].includes(name));
@@ -51,6 +52,7 @@ describe("vm run", () => {
       "vm.create",
       "vm.hold",
       "workspace.prepare",
+      "workspace.toolchain.inspect",
       "vm.exec",
       "vm.delete",
     ]);
@@ -192,10 +194,27 @@ describe("vm exec", () => {
   test("the daemon chooses where it runs, unless told otherwise", async () => {
     assert.equal((await sent(["box", "--", "pwd"]))?.["cwd"], undefined);
     assert.equal((await sent(["--workdir", "/tmp", "box", "pwd"]))?.["cwd"], "/tmp");
-    assert.deepEqual(
-      (await exec(["box", "pwd"])).calls.map(({ name }) => name),
-      ["vm.exec"],
-    );
+    assert.equal((await sent(["--guest-path", "/opt", "box", "pwd"]))?.["cwd"], "/opt");
+    assert.equal((await exec(["--guest-path", "/opt", "--workdir", "/tmp", "box", "pwd"])).code, 2);
+    assert.equal((await sent(["--no-tools", "box", "pwd"]))?.["tools"], false);
+  });
+
+  test("a host that went on is told, whatever the command does; --auto-prepare brings the VM up to date first", async () => {
+    const moved = { moved: true, root: "/r", prepared: "1".repeat(40), now: "2".repeat(40) };
+    const refreshed = { "workspace.moved.inspect": () => moved, "workspace.refresh": () => ({}) };
+    const told = await exec(["box", "pwd"], { replies: refreshed });
+    assert.equal(told.code, 42);
+    assert.match(told.stderr, /\/r is at 222222222222 by now, and box has it as of 111111111111: --auto-prepare/);
+    const still = { ...refreshed, "workspace.moved.inspect": () => ({ ...moved, moved: false }) };
+    assert.equal((await exec(["box", "pwd"], { replies: still })).stderr, "err");
+    const first = await exec(["--auto-prepare", "box", "pwd"], { replies: refreshed });
+    assert.deepEqual(names(first.calls), ["workspace.refresh", "vm.exec"]);
+    const refuse = () => {
+      throw new BangerError("workspace.changed", "the guest has work of its own");
+    };
+    const refused = await exec(["--auto-prepare", "box", "pwd"], { replies: { "workspace.refresh": refuse } });
+    assert.equal(refused.code, 1);
+    assert.deepEqual(names(refused.calls), ["workspace.refresh"]);
   });
 
   test("environment: values, and names that are passed on", async () => {

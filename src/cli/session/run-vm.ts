@@ -1,5 +1,4 @@
 // The steps of "vm run": look at the repository, make the VM, ship the repository, run, and with --rm remove the VM.
-import { resolve } from "node:path";
 import type { ParamsOf } from "../../api/methods.ts";
 import type { ImageRecord, VmRecord } from "../../api/records.ts";
 import { BangerError } from "../../lib/errors.ts";
@@ -9,18 +8,27 @@ import type { CliContext } from "../context.ts";
 import { createVm } from "../create-vm.ts";
 import { operate } from "../operate.ts";
 import { renderError } from "../output/errors.ts";
+import { leftBehind } from "../workspace-flags.ts";
 import type { Timings } from "./timings.ts";
 import { commandOf } from "./image-command.ts";
+import { runInForks } from "./run-forks.ts";
+import { bringTools } from "./run-tools.ts";
 import { networkForRepository } from "./workspace-policy.ts";
 import { isInteractive, runSession, type SessionRequest } from "./session.ts";
 
 export interface RunRequest {
   path: string | undefined;
+  /** What of the repository at the path goes along. */
+  ship: ParamsOf<"workspace.inspect"> | undefined;
   argv: readonly string[];
   /** Replaces the image's entrypoint, and its command too; "" for none. */
   entrypoint?: string | undefined;
   rm: boolean;
   detach: boolean;
+  /** Look for the tools that the repository pins, and install what is missing. */
+  bootstrap: boolean;
+  /** Run in so many forks of the VM. */
+  fork?: number | undefined;
   vm: ParamsOf<"vm.create">;
   session: Omit<SessionRequest, "vm" | "argv" | "onStarted">;
   /** Told what takes how long, and printed at the end. Absent: nobody asked. */
@@ -41,12 +49,25 @@ export function checkRunRequest(request: RunRequest): void {
   if (request.detach && request.argv.length > 0) {
     throw new BangerError("usage", "--detach takes no command: run it later with banger vm exec");
   }
+  const { fork } = request;
+  if (fork === undefined) return;
+  if (fork < 1 || fork > maxForks)
+    throw new BangerError("usage", `--fork ${fork} is not possible: write 1 to ${maxForks}`);
+  if (request.argv.length === 0) throw new BangerError("usage", "--fork needs a command: -- <command>");
+  if (request.detach) throw new BangerError("usage", "--fork and --detach exclude each other");
+  const { tty, interactive } = request.session;
+  if (tty === true || interactive === true) {
+    throw new BangerError("usage", "--fork goes without a terminal and without input: several commands run at once");
+  }
 }
+
+/** Of --fork. */
+const maxForks = 100;
 
 /** Sets the context's exit code to the command's. */
 export async function runVm(context: CliContext, client: Client, request: RunRequest): Promise<void> {
-  const path = request.path === undefined ? undefined : resolve(context.cwd, request.path);
-  const root = path === undefined ? undefined : await inspect(context, client, path);
+  const { ship } = request;
+  const root = ship === undefined ? undefined : await inspect(context, client, ship);
   const network = await networkForRepository(context, client, root, request.vm.network);
   request.timings?.mark("client");
   // The hold lives until this function ends: however this process goes, the daemon sees it and removes the VM.
@@ -59,9 +80,11 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
   );
   request.timings?.mark("create");
   try {
-    const workdir = path === undefined ? undefined : await prepare(context, client, record, path);
-    if (path !== undefined) request.timings?.mark("ship");
+    const workdir = ship === undefined ? undefined : await prepare(context, client, record, ship);
+    if (ship !== undefined) request.timings?.mark("ship");
+    if (ship !== undefined && request.bootstrap) await bringTools(context, client, record, ship.path);
     if (request.detach) await announce(context, client, record);
+    else if (request.fork !== undefined) await forks(context, client, record, request, workdir);
     else await session(context, client, record, request, workdir);
   } finally {
     if (request.rm) {
@@ -73,17 +96,21 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
 }
 
 /** The top of the repository. */
-async function inspect(context: CliContext, client: Client, path: string): Promise<string> {
-  const found = await client.call("workspace.inspect", { path }, { signal: context.interrupts.signal });
-  if (found.untracked > 0) {
-    const files = found.untracked === 1 ? "1 untracked file is" : `${found.untracked} untracked files are`;
-    context.terminal.notice(`${files} not shipped: git add what the VM needs`, "yellow");
-  }
+async function inspect(context: CliContext, client: Client, ship: ParamsOf<"workspace.inspect">): Promise<string> {
+  const found = await client.call("workspace.inspect", ship, { signal: context.interrupts.signal });
+  const left = ship.includeUntracked === true ? undefined : leftBehind(found);
+  if (left !== undefined) context.terminal.notice(left, "yellow");
   return found.root;
 }
 
-async function prepare(context: CliContext, client: Client, record: VmRecord, path: string): Promise<string> {
-  return (await operate(context, client, "workspace.prepare", { vm: record.id, path }, { label: record.name })).workdir;
+async function prepare(
+  context: CliContext,
+  client: Client,
+  record: VmRecord,
+  ship: ParamsOf<"workspace.inspect">,
+): Promise<string> {
+  const params = { vm: record.id, ...ship };
+  return (await operate(context, client, "workspace.prepare", params, { label: record.name })).workdir;
 }
 
 async function announce(context: CliContext, client: Client, record: VmRecord): Promise<void> {
@@ -119,6 +146,20 @@ async function session(
     `${now.name} is still running. Back in: banger vm ssh ${now.name}. Stop: banger vm stop ${now.name}. Remove: banger vm delete ${now.name}.`,
     "dim",
   );
+}
+
+async function forks(
+  context: CliContext,
+  client: Client,
+  record: VmRecord,
+  request: RunRequest,
+  workdir: string | undefined,
+): Promise<void> {
+  const { config } = await client.call("image.show", { image: record.image.id });
+  const { environment = [], cwd = workdir, user, tools } = request.session;
+  const { argv } = mainProcess(config, request);
+  const { fork: count = 1, rm } = request;
+  await runInForks(context, client, record, { count, argv, environment, cwd, user, tools, rm });
 }
 
 /** What is run, and how it is asked to end; a login shell is asked with everything else. */

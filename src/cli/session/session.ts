@@ -21,6 +21,8 @@ export interface SessionRequest {
   interactive?: boolean | undefined;
   /** Signal, by number, that "vm stop" sends it before it asks all other processes. Absent: it is asked with them. */
   stopSignal?: number | undefined;
+  /** false: not through the guest's mise. */
+  tools?: boolean | undefined;
   /** Called once the command runs. */
   onStarted?: (() => void) | undefined;
 }
@@ -93,6 +95,7 @@ function execParams(
     ...(request.user === undefined ? {} : { user: request.user }),
     ...(terminal === undefined ? {} : { terminal }),
     ...(request.stopSignal === undefined ? {} : { stopSignal: request.stopSignal }),
+    ...(request.tools === undefined ? {} : { tools: request.tools }),
   };
 }
 

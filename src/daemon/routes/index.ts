@@ -18,6 +18,8 @@ import { vmGuestRoutes } from "./vm-guest.ts";
 import { vmRecordRoutes } from "./vm-record.ts";
 import { vmSetRoutes } from "./vm-set.ts";
 import { vmFileRoutes } from "./vm-files.ts";
+import { workspaceExportRoutes } from "./workspace-export.ts";
+import { workspaceToolRoutes } from "./workspace-tools.ts";
 import { workspaceRoutes } from "./workspace.ts";
 import { dialRoute } from "./vm-dial.ts";
 import { execRoute } from "./vm-exec.ts";
@@ -38,6 +40,8 @@ export function buildRoutes(context: RouteContext): Routes {
     "vm.exec": execRoute(context),
     "vm.dial": dialRoute(context),
     ...workspaceRoutes(context),
+    ...workspaceExportRoutes(context),
+    ...workspaceToolRoutes(context),
     ...imageRoutes(context),
     ...kernelRoutes(context),
     ...registryRoutes(context),

@@ -19,7 +19,7 @@ async function cwdOf(params: Partial<ParamsOf<"vm.exec">>, guestPath?: string): 
       throw new Error("enough");
     },
   };
-  const workspace = guestPath === undefined ? null : { guestPath, sourcePath: "/r", preparedAt: 0 };
+  const workspace = guestPath === undefined ? null : { guestPath: "/w", workdir: guestPath };
   const vms = { agent: async () => ({ agent, record: { id: "v1", workspace } }), activity: new Activity() };
   const route = execRoute({ services: { vms } } as unknown as RouteContext);
   const call = { signal: new AbortController().signal } as CallContext;

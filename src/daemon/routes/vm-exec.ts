@@ -7,6 +7,7 @@ import { frameType, type Frame } from "../../api/frames.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { ExecHandle, ExecSpec } from "../../guest/agent.ts";
 import type { Handler } from "../handler.ts";
+import { throughMise } from "../../vm/workspace/through-mise.ts";
 import type { RouteContext } from "./context.ts";
 
 const resizeSchema = v.strictObject({ columns: dimension(), rows: dimension() });
@@ -20,7 +21,7 @@ export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec
     const stdin = params.stdin === true ? new PassThrough() : undefined;
     const { argv, environment, user, terminal, stopSignal } = params;
     // Root works where the repository was put; another user may not be able to go there.
-    const cwd = params.cwd ?? (user === undefined ? record.workspace?.guestPath : undefined);
+    const cwd = params.cwd ?? (user === undefined ? record.workspace?.workdir : undefined);
     const spec: ExecSpec = {
       argv,
       ...(environment === undefined ? {} : { environment }),
@@ -35,7 +36,8 @@ export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec
     // A client that ends its side without a word, or breaks the format, ends the command, too.
     const gone = new AbortController();
     const ended = AbortSignal.any([signal, gone.signal]);
-    const handle = await agent.exec(spec, { signal: ended });
+    const command = params.tools === false ? spec : await throughMise(agent, record.workspace, spec, ended);
+    const handle = await agent.exec(command, { signal: ended });
     void socket.send(frameType.started);
     void receive(socket, handle, stdin, ended).then(
       () => gone.abort(new BangerError("cancelled", "the client went away")),

@@ -1,8 +1,26 @@
 // Rows for tests of the state.
 import type { Operation } from "../../api/records.ts";
+import type { WorkspaceRecord } from "../../api/workspace-record.ts";
 import type { State } from "../open.ts";
 import type { SnapshotRow } from "../snapshots.ts";
 import type { VmRow } from "../vms.ts";
+
+export const exampleWorkspace: WorkspaceRecord = {
+  guestPath: "/root/repo",
+  workdir: "/root/repo/web",
+  sourcePath: "/home/me/repo/web",
+  root: "/home/me/repo",
+  repoName: "repo",
+  mode: "shallow",
+  includeUntracked: false,
+  branch: "main",
+  headCommit: "1".repeat(40),
+  startCommit: "1".repeat(40),
+  baseTree: "2".repeat(40),
+  metaPath: "/root/repo/.git/banger",
+  preparedAt: 5,
+  syncedAt: 6,
+};
 
 export function exampleVm(change: Partial<VmRow> = {}): VmRow {
   return {

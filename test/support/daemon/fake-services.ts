@@ -78,10 +78,20 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
     images: emptyStore as unknown as Images,
     kernels: emptyStore as unknown as Kernels,
     workspaces: {
+      ...{
+        inspect: missing,
+        plan: missing,
+        prepare: missing,
+        status: missing,
+        sync: missing,
+        refresh: missing,
+        hostMoved: missing,
+      },
       policy: async () => null,
-      inspect: async (path) => ({ root: path, name: "repo", subdirectory: "", files: 0, untracked: 0 }),
-      prepare: async () => ({ guestPath: "/root/repo", workdir: "/root/repo", root: "/", files: 0, untracked: 0 }),
+      watch: async function* () {},
     },
+    workspaceExports: { export: missing, read: missing, apply: missing, forget: async () => {} },
+    workspaceTools: { inspect: missing, install: missing },
     networks: { show: missing, change: missing, check: missing, log: missing, restart: missing },
     forwards: { add: missing, remove: missing, list: () => [], addressOf: () => undefined },
     snapshots: {

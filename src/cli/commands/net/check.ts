@@ -11,7 +11,7 @@ export default defineCommand<Flags, [string, string]>({
   about: `Says what would become of a connection of a running VM, without one: allowed or denied, by which rule, and what to add. Exits with 0
 when it is allowed, else with 1. A name is judged as a name; with --resolve it is looked up, too, and each of its addresses is judged.`,
   examples: [
-    ["banger net check box registry.npmjs.org:443", "may it?"],
+    ["banger net check box packages.example.com:443", "may it?"],
     ["banger net check box 169.254.169.254:80", "an address"],
     ["banger net check box api.example.com:443 --resolve", "with the addresses that the name has now"],
     ["banger net check box [2001:db8::1]:53/udp", "IPv6, UDP"],

@@ -2799,6 +2799,744 @@ func (x *WriteTarResponse) GetWrittenBytes() uint64 {
 	return 0
 }
 
+type LookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	MetaPath      string                 `protobuf:"bytes,2,opt,name=meta_path,json=metaPath,proto3" json:"meta_path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookRequest) Reset() {
+	*x = LookRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookRequest) ProtoMessage() {}
+
+func (x *LookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookRequest.ProtoReflect.Descriptor instead.
+func (*LookRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *LookRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LookRequest) GetMetaPath() string {
+	if x != nil {
+		return x.MetaPath
+	}
+	return ""
+}
+
+type LookResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False: there is nothing at the path, or an empty directory.
+	Exists bool `protobuf:"varint,1,opt,name=exists,proto3" json:"exists,omitempty"`
+	// False: nothing is recorded of what was shipped; `work` is empty then.
+	Known bool       `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
+	Work  *GuestWork `protobuf:"bytes,3,opt,name=work,proto3" json:"work,omitempty"`
+	// What HEAD names: "refs/heads/main", or an object id. Empty: no repository.
+	Head string `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
+	// Object id that HEAD means; empty when it cannot be told from the files.
+	HeadCommit    string `protobuf:"bytes,5,opt,name=head_commit,json=headCommit,proto3" json:"head_commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookResponse) Reset() {
+	*x = LookResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookResponse) ProtoMessage() {}
+
+func (x *LookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookResponse.ProtoReflect.Descriptor instead.
+func (*LookResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *LookResponse) GetExists() bool {
+	if x != nil {
+		return x.Exists
+	}
+	return false
+}
+
+func (x *LookResponse) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *LookResponse) GetWork() *GuestWork {
+	if x != nil {
+		return x.Work
+	}
+	return nil
+}
+
+func (x *LookResponse) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
+func (x *LookResponse) GetHeadCommit() string {
+	if x != nil {
+		return x.HeadCommit
+	}
+	return ""
+}
+
+// What of a guest's work stands in the way. At most 200 paths; `count` is of all.
+type GuestWork struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Count uint64                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Paths [][]byte               `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
+	// A branch, tag or stash was made, moved or removed.
+	Refs          []string `protobuf:"bytes,3,rep,name=refs,proto3" json:"refs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuestWork) Reset() {
+	*x = GuestWork{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuestWork) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuestWork) ProtoMessage() {}
+
+func (x *GuestWork) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuestWork.ProtoReflect.Descriptor instead.
+func (*GuestWork) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GuestWork) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *GuestWork) GetPaths() [][]byte {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *GuestWork) GetRefs() []string {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+type PlaceOpen struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Of what is there now; empty when that is not known.
+	MetaPath string `protobuf:"bytes,2,opt,name=meta_path,json=metaPath,proto3" json:"meta_path,omitempty"`
+	// The directory ".banger-meta" of the tar goes here. Empty: there is none in it.
+	NewMetaPath   string `protobuf:"bytes,3,opt,name=new_meta_path,json=newMetaPath,proto3" json:"new_meta_path,omitempty"`
+	Force         bool   `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceOpen) Reset() {
+	*x = PlaceOpen{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceOpen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceOpen) ProtoMessage() {}
+
+func (x *PlaceOpen) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceOpen.ProtoReflect.Descriptor instead.
+func (*PlaceOpen) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *PlaceOpen) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PlaceOpen) GetMetaPath() string {
+	if x != nil {
+		return x.MetaPath
+	}
+	return ""
+}
+
+func (x *PlaceOpen) GetNewMetaPath() string {
+	if x != nil {
+		return x.NewMetaPath
+	}
+	return ""
+}
+
+func (x *PlaceOpen) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type PlaceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Message:
+	//
+	//	*PlaceRequest_Open
+	//	*PlaceRequest_Data
+	Message       isPlaceRequest_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceRequest) Reset() {
+	*x = PlaceRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceRequest) ProtoMessage() {}
+
+func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
+func (*PlaceRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *PlaceRequest) GetMessage() isPlaceRequest_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *PlaceRequest) GetOpen() *PlaceOpen {
+	if x != nil {
+		if x, ok := x.Message.(*PlaceRequest_Open); ok {
+			return x.Open
+		}
+	}
+	return nil
+}
+
+func (x *PlaceRequest) GetData() []byte {
+	if x != nil {
+		if x, ok := x.Message.(*PlaceRequest_Data); ok {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+type isPlaceRequest_Message interface {
+	isPlaceRequest_Message()
+}
+
+type PlaceRequest_Open struct {
+	Open *PlaceOpen `protobuf:"bytes,1,opt,name=open,proto3,oneof"`
+}
+
+type PlaceRequest_Data struct {
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3,oneof"`
+}
+
+func (*PlaceRequest_Open) isPlaceRequest_Message() {}
+
+func (*PlaceRequest_Data) isPlaceRequest_Message() {}
+
+type PlaceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Placed        bool                   `protobuf:"varint,1,opt,name=placed,proto3" json:"placed,omitempty"`
+	Work          *GuestWork             `protobuf:"bytes,2,opt,name=work,proto3" json:"work,omitempty"`
+	Entries       uint64                 `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceResponse) Reset() {
+	*x = PlaceResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceResponse) ProtoMessage() {}
+
+func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceResponse.ProtoReflect.Descriptor instead.
+func (*PlaceResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *PlaceResponse) GetPlaced() bool {
+	if x != nil {
+		return x.Placed
+	}
+	return false
+}
+
+func (x *PlaceResponse) GetWork() *GuestWork {
+	if x != nil {
+		return x.Work
+	}
+	return nil
+}
+
+func (x *PlaceResponse) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+type UpdateOpen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	MetaPath      string                 `protobuf:"bytes,2,opt,name=meta_path,json=metaPath,proto3" json:"meta_path,omitempty"`
+	Force         bool                   `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateOpen) Reset() {
+	*x = UpdateOpen{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateOpen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateOpen) ProtoMessage() {}
+
+func (x *UpdateOpen) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateOpen.ProtoReflect.Descriptor instead.
+func (*UpdateOpen) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *UpdateOpen) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *UpdateOpen) GetMetaPath() string {
+	if x != nil {
+		return x.MetaPath
+	}
+	return ""
+}
+
+func (x *UpdateOpen) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+// Modes are git's; 0: there is no such file.
+type FileChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	OldMode       uint32                 `protobuf:"varint,2,opt,name=old_mode,json=oldMode,proto3" json:"old_mode,omitempty"`
+	OldId         []byte                 `protobuf:"bytes,3,opt,name=old_id,json=oldId,proto3" json:"old_id,omitempty"`
+	NewMode       uint32                 `protobuf:"varint,4,opt,name=new_mode,json=newMode,proto3" json:"new_mode,omitempty"`
+	NewId         []byte                 `protobuf:"bytes,5,opt,name=new_id,json=newId,proto3" json:"new_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileChange) Reset() {
+	*x = FileChange{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileChange) ProtoMessage() {}
+
+func (x *FileChange) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileChange.ProtoReflect.Descriptor instead.
+func (*FileChange) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *FileChange) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *FileChange) GetOldMode() uint32 {
+	if x != nil {
+		return x.OldMode
+	}
+	return 0
+}
+
+func (x *FileChange) GetOldId() []byte {
+	if x != nil {
+		return x.OldId
+	}
+	return nil
+}
+
+func (x *FileChange) GetNewMode() uint32 {
+	if x != nil {
+		return x.NewMode
+	}
+	return 0
+}
+
+func (x *FileChange) GetNewId() []byte {
+	if x != nil {
+		return x.NewId
+	}
+	return nil
+}
+
+type FileChanges struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changes       []*FileChange          `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileChanges) Reset() {
+	*x = FileChanges{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileChanges) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileChanges) ProtoMessage() {}
+
+func (x *FileChanges) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileChanges.ProtoReflect.Descriptor instead.
+func (*FileChanges) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *FileChanges) GetChanges() []*FileChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type UpdateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Message:
+	//
+	//	*UpdateRequest_Open
+	//	*UpdateRequest_Changes
+	//	*UpdateRequest_Data
+	Message       isUpdateRequest_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRequest) Reset() {
+	*x = UpdateRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRequest) ProtoMessage() {}
+
+func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRequest.ProtoReflect.Descriptor instead.
+func (*UpdateRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *UpdateRequest) GetMessage() isUpdateRequest_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *UpdateRequest) GetOpen() *UpdateOpen {
+	if x != nil {
+		if x, ok := x.Message.(*UpdateRequest_Open); ok {
+			return x.Open
+		}
+	}
+	return nil
+}
+
+func (x *UpdateRequest) GetChanges() *FileChanges {
+	if x != nil {
+		if x, ok := x.Message.(*UpdateRequest_Changes); ok {
+			return x.Changes
+		}
+	}
+	return nil
+}
+
+func (x *UpdateRequest) GetData() []byte {
+	if x != nil {
+		if x, ok := x.Message.(*UpdateRequest_Data); ok {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+type isUpdateRequest_Message interface {
+	isUpdateRequest_Message()
+}
+
+type UpdateRequest_Open struct {
+	Open *UpdateOpen `protobuf:"bytes,1,opt,name=open,proto3,oneof"`
+}
+
+type UpdateRequest_Changes struct {
+	Changes *FileChanges `protobuf:"bytes,2,opt,name=changes,proto3,oneof"`
+}
+
+type UpdateRequest_Data struct {
+	Data []byte `protobuf:"bytes,3,opt,name=data,proto3,oneof"`
+}
+
+func (*UpdateRequest_Open) isUpdateRequest_Message() {}
+
+func (*UpdateRequest_Changes) isUpdateRequest_Message() {}
+
+func (*UpdateRequest_Data) isUpdateRequest_Message() {}
+
+type UpdateResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Applied bool                   `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
+	// Places in the list of changes.
+	Conflicts     []uint32 `protobuf:"varint,2,rep,packed,name=conflicts,proto3" json:"conflicts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateResponse) Reset() {
+	*x = UpdateResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateResponse) ProtoMessage() {}
+
+func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateResponse.ProtoReflect.Descriptor instead.
+func (*UpdateResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *UpdateResponse) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+func (x *UpdateResponse) GetConflicts() []uint32 {
+	if x != nil {
+		return x.Conflicts
+	}
+	return nil
+}
+
 type DialTarget struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Target:
@@ -2813,7 +3551,7 @@ type DialTarget struct {
 
 func (x *DialTarget) Reset() {
 	*x = DialTarget{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2825,7 +3563,7 @@ func (x *DialTarget) String() string {
 func (*DialTarget) ProtoMessage() {}
 
 func (x *DialTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2838,7 +3576,7 @@ func (x *DialTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialTarget.ProtoReflect.Descriptor instead.
 func (*DialTarget) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{43}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DialTarget) GetTarget() isDialTarget_Target {
@@ -2914,7 +3652,7 @@ type DialRequest struct {
 
 func (x *DialRequest) Reset() {
 	*x = DialRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2926,7 +3664,7 @@ func (x *DialRequest) String() string {
 func (*DialRequest) ProtoMessage() {}
 
 func (x *DialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2939,7 +3677,7 @@ func (x *DialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialRequest.ProtoReflect.Descriptor instead.
 func (*DialRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DialRequest) GetMessage() isDialRequest_Message {
@@ -3012,7 +3750,7 @@ type DialResponse struct {
 
 func (x *DialResponse) Reset() {
 	*x = DialResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3762,7 @@ func (x *DialResponse) String() string {
 func (*DialResponse) ProtoMessage() {}
 
 func (x *DialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3775,7 @@ func (x *DialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialResponse.ProtoReflect.Descriptor instead.
 func (*DialResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{45}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DialResponse) GetMessage() isDialResponse_Message {
@@ -3106,7 +3844,7 @@ type ProcessesRequest struct {
 
 func (x *ProcessesRequest) Reset() {
 	*x = ProcessesRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3118,7 +3856,7 @@ func (x *ProcessesRequest) String() string {
 func (*ProcessesRequest) ProtoMessage() {}
 
 func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3131,7 +3869,7 @@ func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{46}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ProcessesRequest) GetIntervalMs() uint32 {
@@ -3152,7 +3890,7 @@ type ProcessesResponse struct {
 
 func (x *ProcessesResponse) Reset() {
 	*x = ProcessesResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3164,7 +3902,7 @@ func (x *ProcessesResponse) String() string {
 func (*ProcessesResponse) ProtoMessage() {}
 
 func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3177,7 +3915,7 @@ func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ProcessesResponse) GetProcesses() []*ProcessesResponse_Process {
@@ -3203,7 +3941,7 @@ type ListenersRequest struct {
 
 func (x *ListenersRequest) Reset() {
 	*x = ListenersRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3953,7 @@ func (x *ListenersRequest) String() string {
 func (*ListenersRequest) ProtoMessage() {}
 
 func (x *ListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3966,7 @@ func (x *ListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListenersRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{48}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListenersRequest) GetFollow() bool {
@@ -3249,7 +3987,7 @@ type ListenersResponse struct {
 
 func (x *ListenersResponse) Reset() {
 	*x = ListenersResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3999,7 @@ func (x *ListenersResponse) String() string {
 func (*ListenersResponse) ProtoMessage() {}
 
 func (x *ListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,7 +4012,7 @@ func (x *ListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListenersResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{49}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListenersResponse) GetListeners() []*ListenersResponse_Listener {
@@ -3302,7 +4040,7 @@ type ConfigureResponse_Step struct {
 
 func (x *ConfigureResponse_Step) Reset() {
 	*x = ConfigureResponse_Step{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3314,7 +4052,7 @@ func (x *ConfigureResponse_Step) String() string {
 func (*ConfigureResponse_Step) ProtoMessage() {}
 
 func (x *ConfigureResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +4093,7 @@ type StatsResponse_Disk struct {
 
 func (x *StatsResponse_Disk) Reset() {
 	*x = StatsResponse_Disk{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +4105,7 @@ func (x *StatsResponse_Disk) String() string {
 func (*StatsResponse_Disk) ProtoMessage() {}
 
 func (x *StatsResponse_Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +4163,7 @@ type ProcessesResponse_Process struct {
 
 func (x *ProcessesResponse_Process) Reset() {
 	*x = ProcessesResponse_Process{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +4175,7 @@ func (x *ProcessesResponse_Process) String() string {
 func (*ProcessesResponse_Process) ProtoMessage() {}
 
 func (x *ProcessesResponse_Process) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +4188,7 @@ func (x *ProcessesResponse_Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse_Process.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse_Process) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{58, 0}
 }
 
 func (x *ProcessesResponse_Process) GetPid() uint32 {
@@ -3534,7 +4272,7 @@ type ListenersResponse_Listener struct {
 
 func (x *ListenersResponse_Listener) Reset() {
 	*x = ListenersResponse_Listener{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +4284,7 @@ func (x *ListenersResponse_Listener) String() string {
 func (*ListenersResponse_Listener) ProtoMessage() {}
 
 func (x *ListenersResponse_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +4297,7 @@ func (x *ListenersResponse_Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersResponse_Listener.ProtoReflect.Descriptor instead.
 func (*ListenersResponse_Listener) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{49, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{60, 0}
 }
 
 func (x *ListenersResponse_Listener) GetProtocol() string {
@@ -3795,7 +4533,56 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\amessage\"Q\n" +
 	"\x10WriteTarResponse\x12\x18\n" +
 	"\aentries\x18\x01 \x01(\x04R\aentries\x12#\n" +
-	"\rwritten_bytes\x18\x02 \x01(\x04R\fwrittenBytes\"\\\n" +
+	"\rwritten_bytes\x18\x02 \x01(\x04R\fwrittenBytes\">\n" +
+	"\vLookRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
+	"\tmeta_path\x18\x02 \x01(\tR\bmetaPath\"\xa1\x01\n" +
+	"\fLookResponse\x12\x16\n" +
+	"\x06exists\x18\x01 \x01(\bR\x06exists\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\x12.\n" +
+	"\x04work\x18\x03 \x01(\v2\x1a.banger.agent.v1.GuestWorkR\x04work\x12\x12\n" +
+	"\x04head\x18\x04 \x01(\tR\x04head\x12\x1f\n" +
+	"\vhead_commit\x18\x05 \x01(\tR\n" +
+	"headCommit\"K\n" +
+	"\tGuestWork\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x14\n" +
+	"\x05paths\x18\x02 \x03(\fR\x05paths\x12\x12\n" +
+	"\x04refs\x18\x03 \x03(\tR\x04refs\"v\n" +
+	"\tPlaceOpen\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
+	"\tmeta_path\x18\x02 \x01(\tR\bmetaPath\x12\"\n" +
+	"\rnew_meta_path\x18\x03 \x01(\tR\vnewMetaPath\x12\x14\n" +
+	"\x05force\x18\x04 \x01(\bR\x05force\"a\n" +
+	"\fPlaceRequest\x120\n" +
+	"\x04open\x18\x01 \x01(\v2\x1a.banger.agent.v1.PlaceOpenH\x00R\x04open\x12\x14\n" +
+	"\x04data\x18\x02 \x01(\fH\x00R\x04dataB\t\n" +
+	"\amessage\"q\n" +
+	"\rPlaceResponse\x12\x16\n" +
+	"\x06placed\x18\x01 \x01(\bR\x06placed\x12.\n" +
+	"\x04work\x18\x02 \x01(\v2\x1a.banger.agent.v1.GuestWorkR\x04work\x12\x18\n" +
+	"\aentries\x18\x03 \x01(\x04R\aentries\"S\n" +
+	"\n" +
+	"UpdateOpen\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
+	"\tmeta_path\x18\x02 \x01(\tR\bmetaPath\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"\x84\x01\n" +
+	"\n" +
+	"FileChange\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\fR\x04path\x12\x19\n" +
+	"\bold_mode\x18\x02 \x01(\rR\aoldMode\x12\x15\n" +
+	"\x06old_id\x18\x03 \x01(\fR\x05oldId\x12\x19\n" +
+	"\bnew_mode\x18\x04 \x01(\rR\anewMode\x12\x15\n" +
+	"\x06new_id\x18\x05 \x01(\fR\x05newId\"D\n" +
+	"\vFileChanges\x125\n" +
+	"\achanges\x18\x01 \x03(\v2\x1b.banger.agent.v1.FileChangeR\achanges\"\x9d\x01\n" +
+	"\rUpdateRequest\x121\n" +
+	"\x04open\x18\x01 \x01(\v2\x1b.banger.agent.v1.UpdateOpenH\x00R\x04open\x128\n" +
+	"\achanges\x18\x02 \x01(\v2\x1c.banger.agent.v1.FileChangesH\x00R\achanges\x12\x14\n" +
+	"\x04data\x18\x03 \x01(\fH\x00R\x04dataB\t\n" +
+	"\amessage\"H\n" +
+	"\x0eUpdateResponse\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\bR\aapplied\x12\x1c\n" +
+	"\tconflicts\x18\x02 \x03(\rR\tconflicts\"\\\n" +
 	"\n" +
 	"DialTarget\x12\x12\n" +
 	"\x03tcp\x18\x01 \x01(\tH\x00R\x03tcp\x12\x14\n" +
@@ -3869,7 +4656,11 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\x04Read\x12\x1c.banger.agent.v1.ReadRequest\x1a\x1d.banger.agent.v1.ReadResponse0\x01\x12H\n" +
 	"\x05Write\x12\x1d.banger.agent.v1.WriteRequest\x1a\x1e.banger.agent.v1.WriteResponse(\x01\x12N\n" +
 	"\aReadTar\x12\x1f.banger.agent.v1.ReadTarRequest\x1a .banger.agent.v1.ReadTarResponse0\x01\x12Q\n" +
-	"\bWriteTar\x12 .banger.agent.v1.WriteTarRequest\x1a!.banger.agent.v1.WriteTarResponse(\x012V\n" +
+	"\bWriteTar\x12 .banger.agent.v1.WriteTarRequest\x1a!.banger.agent.v1.WriteTarResponse(\x012\xee\x01\n" +
+	"\x10WorkspaceService\x12C\n" +
+	"\x04Look\x12\x1c.banger.agent.v1.LookRequest\x1a\x1d.banger.agent.v1.LookResponse\x12H\n" +
+	"\x05Place\x12\x1d.banger.agent.v1.PlaceRequest\x1a\x1e.banger.agent.v1.PlaceResponse(\x01\x12K\n" +
+	"\x06Update\x12\x1e.banger.agent.v1.UpdateRequest\x1a\x1f.banger.agent.v1.UpdateResponse(\x012V\n" +
 	"\vPortService\x12G\n" +
 	"\x04Dial\x12\x1c.banger.agent.v1.DialRequest\x1a\x1d.banger.agent.v1.DialResponse(\x010\x012\xba\x01\n" +
 	"\x0eInspectService\x12R\n" +
@@ -3889,7 +4680,7 @@ func file_banger_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_banger_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(Phase)(0),                         // 0: banger.agent.v1.Phase
 	(*HelloRequest)(nil),               // 1: banger.agent.v1.HelloRequest
@@ -3935,17 +4726,28 @@ var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(*WriteTarOpen)(nil),               // 41: banger.agent.v1.WriteTarOpen
 	(*WriteTarRequest)(nil),            // 42: banger.agent.v1.WriteTarRequest
 	(*WriteTarResponse)(nil),           // 43: banger.agent.v1.WriteTarResponse
-	(*DialTarget)(nil),                 // 44: banger.agent.v1.DialTarget
-	(*DialRequest)(nil),                // 45: banger.agent.v1.DialRequest
-	(*DialResponse)(nil),               // 46: banger.agent.v1.DialResponse
-	(*ProcessesRequest)(nil),           // 47: banger.agent.v1.ProcessesRequest
-	(*ProcessesResponse)(nil),          // 48: banger.agent.v1.ProcessesResponse
-	(*ListenersRequest)(nil),           // 49: banger.agent.v1.ListenersRequest
-	(*ListenersResponse)(nil),          // 50: banger.agent.v1.ListenersResponse
-	(*ConfigureResponse_Step)(nil),     // 51: banger.agent.v1.ConfigureResponse.Step
-	(*StatsResponse_Disk)(nil),         // 52: banger.agent.v1.StatsResponse.Disk
-	(*ProcessesResponse_Process)(nil),  // 53: banger.agent.v1.ProcessesResponse.Process
-	(*ListenersResponse_Listener)(nil), // 54: banger.agent.v1.ListenersResponse.Listener
+	(*LookRequest)(nil),                // 44: banger.agent.v1.LookRequest
+	(*LookResponse)(nil),               // 45: banger.agent.v1.LookResponse
+	(*GuestWork)(nil),                  // 46: banger.agent.v1.GuestWork
+	(*PlaceOpen)(nil),                  // 47: banger.agent.v1.PlaceOpen
+	(*PlaceRequest)(nil),               // 48: banger.agent.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 49: banger.agent.v1.PlaceResponse
+	(*UpdateOpen)(nil),                 // 50: banger.agent.v1.UpdateOpen
+	(*FileChange)(nil),                 // 51: banger.agent.v1.FileChange
+	(*FileChanges)(nil),                // 52: banger.agent.v1.FileChanges
+	(*UpdateRequest)(nil),              // 53: banger.agent.v1.UpdateRequest
+	(*UpdateResponse)(nil),             // 54: banger.agent.v1.UpdateResponse
+	(*DialTarget)(nil),                 // 55: banger.agent.v1.DialTarget
+	(*DialRequest)(nil),                // 56: banger.agent.v1.DialRequest
+	(*DialResponse)(nil),               // 57: banger.agent.v1.DialResponse
+	(*ProcessesRequest)(nil),           // 58: banger.agent.v1.ProcessesRequest
+	(*ProcessesResponse)(nil),          // 59: banger.agent.v1.ProcessesResponse
+	(*ListenersRequest)(nil),           // 60: banger.agent.v1.ListenersRequest
+	(*ListenersResponse)(nil),          // 61: banger.agent.v1.ListenersResponse
+	(*ConfigureResponse_Step)(nil),     // 62: banger.agent.v1.ConfigureResponse.Step
+	(*StatsResponse_Disk)(nil),         // 63: banger.agent.v1.StatsResponse.Disk
+	(*ProcessesResponse_Process)(nil),  // 64: banger.agent.v1.ProcessesResponse.Process
+	(*ListenersResponse_Listener)(nil), // 65: banger.agent.v1.ListenersResponse.Listener
 }
 var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: banger.agent.v1.HelloResponse.phase:type_name -> banger.agent.v1.Phase
@@ -3953,12 +4755,12 @@ var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	4,  // 2: banger.agent.v1.ConfigureRequest.network:type_name -> banger.agent.v1.NetworkConfig
 	5,  // 3: banger.agent.v1.ConfigureRequest.ssh:type_name -> banger.agent.v1.SshConfig
 	7,  // 4: banger.agent.v1.ConfigureRequest.git_identity:type_name -> banger.agent.v1.GitIdentity
-	51, // 5: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	62, // 5: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
 	5,  // 6: banger.agent.v1.Identity.ssh:type_name -> banger.agent.v1.SshConfig
 	4,  // 7: banger.agent.v1.Identity.network:type_name -> banger.agent.v1.NetworkConfig
 	11, // 8: banger.agent.v1.ThawRequest.identity:type_name -> banger.agent.v1.Identity
-	51, // 9: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
-	52, // 10: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
+	62, // 9: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	63, // 10: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
 	4,  // 11: banger.agent.v1.SetNetworkRequest.network:type_name -> banger.agent.v1.NetworkConfig
 	24, // 12: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
 	25, // 13: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
@@ -3968,52 +4770,64 @@ var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	29, // 17: banger.agent.v1.ListResponse.entries:type_name -> banger.agent.v1.FileInfo
 	36, // 18: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
 	41, // 19: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
-	44, // 20: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
-	53, // 21: banger.agent.v1.ProcessesResponse.processes:type_name -> banger.agent.v1.ProcessesResponse.Process
-	54, // 22: banger.agent.v1.ListenersResponse.listeners:type_name -> banger.agent.v1.ListenersResponse.Listener
-	1,  // 23: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
-	6,  // 24: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
-	9,  // 25: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
-	12, // 26: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
-	14, // 27: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
-	16, // 28: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
-	18, // 29: banger.agent.v1.AgentService.GrowDisks:input_type -> banger.agent.v1.GrowDisksRequest
-	20, // 30: banger.agent.v1.AgentService.SetNetwork:input_type -> banger.agent.v1.SetNetworkRequest
-	22, // 31: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
-	26, // 32: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
-	30, // 33: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
-	32, // 34: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
-	34, // 35: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
-	37, // 36: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
-	39, // 37: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
-	42, // 38: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
-	45, // 39: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
-	47, // 40: banger.agent.v1.InspectService.Processes:input_type -> banger.agent.v1.ProcessesRequest
-	49, // 41: banger.agent.v1.InspectService.Listeners:input_type -> banger.agent.v1.ListenersRequest
-	2,  // 42: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
-	8,  // 43: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
-	10, // 44: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
-	13, // 45: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
-	15, // 46: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
-	17, // 47: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
-	19, // 48: banger.agent.v1.AgentService.GrowDisks:output_type -> banger.agent.v1.GrowDisksResponse
-	21, // 49: banger.agent.v1.AgentService.SetNetwork:output_type -> banger.agent.v1.SetNetworkResponse
-	23, // 50: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
-	28, // 51: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
-	31, // 52: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
-	33, // 53: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
-	35, // 54: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
-	38, // 55: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
-	40, // 56: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
-	43, // 57: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
-	46, // 58: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
-	48, // 59: banger.agent.v1.InspectService.Processes:output_type -> banger.agent.v1.ProcessesResponse
-	50, // 60: banger.agent.v1.InspectService.Listeners:output_type -> banger.agent.v1.ListenersResponse
-	42, // [42:61] is the sub-list for method output_type
-	23, // [23:42] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	46, // 20: banger.agent.v1.LookResponse.work:type_name -> banger.agent.v1.GuestWork
+	47, // 21: banger.agent.v1.PlaceRequest.open:type_name -> banger.agent.v1.PlaceOpen
+	46, // 22: banger.agent.v1.PlaceResponse.work:type_name -> banger.agent.v1.GuestWork
+	51, // 23: banger.agent.v1.FileChanges.changes:type_name -> banger.agent.v1.FileChange
+	50, // 24: banger.agent.v1.UpdateRequest.open:type_name -> banger.agent.v1.UpdateOpen
+	52, // 25: banger.agent.v1.UpdateRequest.changes:type_name -> banger.agent.v1.FileChanges
+	55, // 26: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
+	64, // 27: banger.agent.v1.ProcessesResponse.processes:type_name -> banger.agent.v1.ProcessesResponse.Process
+	65, // 28: banger.agent.v1.ListenersResponse.listeners:type_name -> banger.agent.v1.ListenersResponse.Listener
+	1,  // 29: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
+	6,  // 30: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
+	9,  // 31: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
+	12, // 32: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
+	14, // 33: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
+	16, // 34: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
+	18, // 35: banger.agent.v1.AgentService.GrowDisks:input_type -> banger.agent.v1.GrowDisksRequest
+	20, // 36: banger.agent.v1.AgentService.SetNetwork:input_type -> banger.agent.v1.SetNetworkRequest
+	22, // 37: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
+	26, // 38: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
+	30, // 39: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
+	32, // 40: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
+	34, // 41: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
+	37, // 42: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
+	39, // 43: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
+	42, // 44: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
+	44, // 45: banger.agent.v1.WorkspaceService.Look:input_type -> banger.agent.v1.LookRequest
+	48, // 46: banger.agent.v1.WorkspaceService.Place:input_type -> banger.agent.v1.PlaceRequest
+	53, // 47: banger.agent.v1.WorkspaceService.Update:input_type -> banger.agent.v1.UpdateRequest
+	56, // 48: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
+	58, // 49: banger.agent.v1.InspectService.Processes:input_type -> banger.agent.v1.ProcessesRequest
+	60, // 50: banger.agent.v1.InspectService.Listeners:input_type -> banger.agent.v1.ListenersRequest
+	2,  // 51: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
+	8,  // 52: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
+	10, // 53: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
+	13, // 54: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
+	15, // 55: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
+	17, // 56: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
+	19, // 57: banger.agent.v1.AgentService.GrowDisks:output_type -> banger.agent.v1.GrowDisksResponse
+	21, // 58: banger.agent.v1.AgentService.SetNetwork:output_type -> banger.agent.v1.SetNetworkResponse
+	23, // 59: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
+	28, // 60: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
+	31, // 61: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
+	33, // 62: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
+	35, // 63: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
+	38, // 64: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
+	40, // 65: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
+	43, // 66: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
+	45, // 67: banger.agent.v1.WorkspaceService.Look:output_type -> banger.agent.v1.LookResponse
+	49, // 68: banger.agent.v1.WorkspaceService.Place:output_type -> banger.agent.v1.PlaceResponse
+	54, // 69: banger.agent.v1.WorkspaceService.Update:output_type -> banger.agent.v1.UpdateResponse
+	57, // 70: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
+	59, // 71: banger.agent.v1.InspectService.Processes:output_type -> banger.agent.v1.ProcessesResponse
+	61, // 72: banger.agent.v1.InspectService.Listeners:output_type -> banger.agent.v1.ListenersResponse
+	51, // [51:73] is the sub-list for method output_type
+	29, // [29:51] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_banger_agent_v1_agent_proto_init() }
@@ -4042,17 +4856,26 @@ func file_banger_agent_v1_agent_proto_init() {
 		(*WriteTarRequest_Open)(nil),
 		(*WriteTarRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[43].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[47].OneofWrappers = []any{
+		(*PlaceRequest_Open)(nil),
+		(*PlaceRequest_Data)(nil),
+	}
+	file_banger_agent_v1_agent_proto_msgTypes[52].OneofWrappers = []any{
+		(*UpdateRequest_Open)(nil),
+		(*UpdateRequest_Changes)(nil),
+		(*UpdateRequest_Data)(nil),
+	}
+	file_banger_agent_v1_agent_proto_msgTypes[54].OneofWrappers = []any{
 		(*DialTarget_Tcp)(nil),
 		(*DialTarget_Unix)(nil),
 		(*DialTarget_Service)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[44].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[55].OneofWrappers = []any{
 		(*DialRequest_Target)(nil),
 		(*DialRequest_Data)(nil),
 		(*DialRequest_Eof)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[45].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[56].OneofWrappers = []any{
 		(*DialResponse_Connected)(nil),
 		(*DialResponse_Data)(nil),
 		(*DialResponse_Eof)(nil),
@@ -4063,9 +4886,9 @@ func file_banger_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banger_agent_v1_agent_proto_rawDesc), len(file_banger_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   54,
+			NumMessages:   65,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   6,
 		},
 		GoTypes:           file_banger_agent_v1_agent_proto_goTypes,
 		DependencyIndexes: file_banger_agent_v1_agent_proto_depIdxs,

@@ -1277,6 +1277,327 @@ export declare type WriteTarResponse = Message<"banger.agent.v1.WriteTarResponse
 export declare const WriteTarResponseSchema: GenMessage<WriteTarResponse>;
 
 /**
+ * @generated from message banger.agent.v1.LookRequest
+ */
+export declare type LookRequest = Message<"banger.agent.v1.LookRequest"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string meta_path = 2;
+   */
+  metaPath: string;
+};
+
+/**
+ * Describes the message banger.agent.v1.LookRequest.
+ * Use `create(LookRequestSchema)` to create a new message.
+ */
+export declare const LookRequestSchema: GenMessage<LookRequest>;
+
+/**
+ * @generated from message banger.agent.v1.LookResponse
+ */
+export declare type LookResponse = Message<"banger.agent.v1.LookResponse"> & {
+  /**
+   * False: there is nothing at the path, or an empty directory.
+   *
+   * @generated from field: bool exists = 1;
+   */
+  exists: boolean;
+
+  /**
+   * False: nothing is recorded of what was shipped; `work` is empty then.
+   *
+   * @generated from field: bool known = 2;
+   */
+  known: boolean;
+
+  /**
+   * @generated from field: banger.agent.v1.GuestWork work = 3;
+   */
+  work?: GuestWork | undefined;
+
+  /**
+   * What HEAD names: "refs/heads/main", or an object id. Empty: no repository.
+   *
+   * @generated from field: string head = 4;
+   */
+  head: string;
+
+  /**
+   * Object id that HEAD means; empty when it cannot be told from the files.
+   *
+   * @generated from field: string head_commit = 5;
+   */
+  headCommit: string;
+};
+
+/**
+ * Describes the message banger.agent.v1.LookResponse.
+ * Use `create(LookResponseSchema)` to create a new message.
+ */
+export declare const LookResponseSchema: GenMessage<LookResponse>;
+
+/**
+ * What of a guest's work stands in the way. At most 200 paths; `count` is of all.
+ *
+ * @generated from message banger.agent.v1.GuestWork
+ */
+export declare type GuestWork = Message<"banger.agent.v1.GuestWork"> & {
+  /**
+   * @generated from field: uint64 count = 1;
+   */
+  count: bigint;
+
+  /**
+   * @generated from field: repeated bytes paths = 2;
+   */
+  paths: Uint8Array[];
+
+  /**
+   * A branch, tag or stash was made, moved or removed.
+   *
+   * @generated from field: repeated string refs = 3;
+   */
+  refs: string[];
+};
+
+/**
+ * Describes the message banger.agent.v1.GuestWork.
+ * Use `create(GuestWorkSchema)` to create a new message.
+ */
+export declare const GuestWorkSchema: GenMessage<GuestWork>;
+
+/**
+ * @generated from message banger.agent.v1.PlaceOpen
+ */
+export declare type PlaceOpen = Message<"banger.agent.v1.PlaceOpen"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Of what is there now; empty when that is not known.
+   *
+   * @generated from field: string meta_path = 2;
+   */
+  metaPath: string;
+
+  /**
+   * The directory ".banger-meta" of the tar goes here. Empty: there is none in it.
+   *
+   * @generated from field: string new_meta_path = 3;
+   */
+  newMetaPath: string;
+
+  /**
+   * @generated from field: bool force = 4;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message banger.agent.v1.PlaceOpen.
+ * Use `create(PlaceOpenSchema)` to create a new message.
+ */
+export declare const PlaceOpenSchema: GenMessage<PlaceOpen>;
+
+/**
+ * @generated from message banger.agent.v1.PlaceRequest
+ */
+export declare type PlaceRequest = Message<"banger.agent.v1.PlaceRequest"> & {
+  /**
+   * @generated from oneof banger.agent.v1.PlaceRequest.message
+   */
+  message: {
+    /**
+     * @generated from field: banger.agent.v1.PlaceOpen open = 1;
+     */
+    value: PlaceOpen;
+    case: "open";
+  } | {
+    /**
+     * @generated from field: bytes data = 2;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message banger.agent.v1.PlaceRequest.
+ * Use `create(PlaceRequestSchema)` to create a new message.
+ */
+export declare const PlaceRequestSchema: GenMessage<PlaceRequest>;
+
+/**
+ * @generated from message banger.agent.v1.PlaceResponse
+ */
+export declare type PlaceResponse = Message<"banger.agent.v1.PlaceResponse"> & {
+  /**
+   * @generated from field: bool placed = 1;
+   */
+  placed: boolean;
+
+  /**
+   * @generated from field: banger.agent.v1.GuestWork work = 2;
+   */
+  work?: GuestWork | undefined;
+
+  /**
+   * @generated from field: uint64 entries = 3;
+   */
+  entries: bigint;
+};
+
+/**
+ * Describes the message banger.agent.v1.PlaceResponse.
+ * Use `create(PlaceResponseSchema)` to create a new message.
+ */
+export declare const PlaceResponseSchema: GenMessage<PlaceResponse>;
+
+/**
+ * @generated from message banger.agent.v1.UpdateOpen
+ */
+export declare type UpdateOpen = Message<"banger.agent.v1.UpdateOpen"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string meta_path = 2;
+   */
+  metaPath: string;
+
+  /**
+   * @generated from field: bool force = 3;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message banger.agent.v1.UpdateOpen.
+ * Use `create(UpdateOpenSchema)` to create a new message.
+ */
+export declare const UpdateOpenSchema: GenMessage<UpdateOpen>;
+
+/**
+ * Modes are git's; 0: there is no such file.
+ *
+ * @generated from message banger.agent.v1.FileChange
+ */
+export declare type FileChange = Message<"banger.agent.v1.FileChange"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * @generated from field: uint32 old_mode = 2;
+   */
+  oldMode: number;
+
+  /**
+   * @generated from field: bytes old_id = 3;
+   */
+  oldId: Uint8Array;
+
+  /**
+   * @generated from field: uint32 new_mode = 4;
+   */
+  newMode: number;
+
+  /**
+   * @generated from field: bytes new_id = 5;
+   */
+  newId: Uint8Array;
+};
+
+/**
+ * Describes the message banger.agent.v1.FileChange.
+ * Use `create(FileChangeSchema)` to create a new message.
+ */
+export declare const FileChangeSchema: GenMessage<FileChange>;
+
+/**
+ * @generated from message banger.agent.v1.FileChanges
+ */
+export declare type FileChanges = Message<"banger.agent.v1.FileChanges"> & {
+  /**
+   * @generated from field: repeated banger.agent.v1.FileChange changes = 1;
+   */
+  changes: FileChange[];
+};
+
+/**
+ * Describes the message banger.agent.v1.FileChanges.
+ * Use `create(FileChangesSchema)` to create a new message.
+ */
+export declare const FileChangesSchema: GenMessage<FileChanges>;
+
+/**
+ * @generated from message banger.agent.v1.UpdateRequest
+ */
+export declare type UpdateRequest = Message<"banger.agent.v1.UpdateRequest"> & {
+  /**
+   * @generated from oneof banger.agent.v1.UpdateRequest.message
+   */
+  message: {
+    /**
+     * @generated from field: banger.agent.v1.UpdateOpen open = 1;
+     */
+    value: UpdateOpen;
+    case: "open";
+  } | {
+    /**
+     * @generated from field: banger.agent.v1.FileChanges changes = 2;
+     */
+    value: FileChanges;
+    case: "changes";
+  } | {
+    /**
+     * @generated from field: bytes data = 3;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message banger.agent.v1.UpdateRequest.
+ * Use `create(UpdateRequestSchema)` to create a new message.
+ */
+export declare const UpdateRequestSchema: GenMessage<UpdateRequest>;
+
+/**
+ * @generated from message banger.agent.v1.UpdateResponse
+ */
+export declare type UpdateResponse = Message<"banger.agent.v1.UpdateResponse"> & {
+  /**
+   * @generated from field: bool applied = 1;
+   */
+  applied: boolean;
+
+  /**
+   * Places in the list of changes.
+   *
+   * @generated from field: repeated uint32 conflicts = 2;
+   */
+  conflicts: number[];
+};
+
+/**
+ * Describes the message banger.agent.v1.UpdateResponse.
+ * Use `create(UpdateResponseSchema)` to create a new message.
+ */
+export declare const UpdateResponseSchema: GenMessage<UpdateResponse>;
+
+/**
  * @generated from message banger.agent.v1.DialTarget
  */
 export declare type DialTarget = Message<"banger.agent.v1.DialTarget"> & {
@@ -1823,6 +2144,48 @@ export declare const FileService: GenService<{
     methodKind: "client_streaming";
     input: typeof WriteTarRequestSchema;
     output: typeof WriteTarResponseSchema;
+  },
+}>;
+
+/**
+ * WorkspaceService keeps a directory in step with a repository of the host. What was shipped is recorded in a directory of the
+ * guest, the "meta path": `index` (a git index, version 2 or 3), `changes` (as `git update-index -z --index-info` takes them) and
+ * `state` (object format and refs, one on each line).
+ *
+ * @generated from service banger.agent.v1.WorkspaceService
+ */
+export declare const WorkspaceService: GenService<{
+  /**
+   * Look says which shipped files and refs are not as they were shipped.
+   *
+   * @generated from rpc banger.agent.v1.WorkspaceService.Look
+   */
+  look: {
+    methodKind: "unary";
+    input: typeof LookRequestSchema;
+    output: typeof LookResponseSchema;
+  },
+  /**
+   * Place unpacks a tar beside a directory and then puts it in that directory's place, in one step. What else the directory had is moved
+   * over. Work of the guest that would be lost is told and nothing is changed, unless forced. First message: `open`.
+   *
+   * @generated from rpc banger.agent.v1.WorkspaceService.Place
+   */
+  place: {
+    methodKind: "client_streaming";
+    input: typeof PlaceRequestSchema;
+    output: typeof PlaceResponseSchema;
+  },
+  /**
+   * Update replaces and removes single files once all of them have come. Files that are neither as the host thinks nor as they
+   * shall be are told and nothing is changed, unless forced. First message: `open`; then `changes`, then the tar.
+   *
+   * @generated from rpc banger.agent.v1.WorkspaceService.Update
+   */
+  update: {
+    methodKind: "client_streaming";
+    input: typeof UpdateRequestSchema;
+    output: typeof UpdateResponseSchema;
   },
 }>;
 

@@ -32,6 +32,8 @@ const (
 	ProcessServiceName = "banger.agent.v1.ProcessService"
 	// FileServiceName is the fully-qualified name of the FileService service.
 	FileServiceName = "banger.agent.v1.FileService"
+	// WorkspaceServiceName is the fully-qualified name of the WorkspaceService service.
+	WorkspaceServiceName = "banger.agent.v1.WorkspaceService"
 	// PortServiceName is the fully-qualified name of the PortService service.
 	PortServiceName = "banger.agent.v1.PortService"
 	// InspectServiceName is the fully-qualified name of the InspectService service.
@@ -78,6 +80,12 @@ const (
 	FileServiceReadTarProcedure = "/banger.agent.v1.FileService/ReadTar"
 	// FileServiceWriteTarProcedure is the fully-qualified name of the FileService's WriteTar RPC.
 	FileServiceWriteTarProcedure = "/banger.agent.v1.FileService/WriteTar"
+	// WorkspaceServiceLookProcedure is the fully-qualified name of the WorkspaceService's Look RPC.
+	WorkspaceServiceLookProcedure = "/banger.agent.v1.WorkspaceService/Look"
+	// WorkspaceServicePlaceProcedure is the fully-qualified name of the WorkspaceService's Place RPC.
+	WorkspaceServicePlaceProcedure = "/banger.agent.v1.WorkspaceService/Place"
+	// WorkspaceServiceUpdateProcedure is the fully-qualified name of the WorkspaceService's Update RPC.
+	WorkspaceServiceUpdateProcedure = "/banger.agent.v1.WorkspaceService/Update"
 	// PortServiceDialProcedure is the fully-qualified name of the PortService's Dial RPC.
 	PortServiceDialProcedure = "/banger.agent.v1.PortService/Dial"
 	// InspectServiceProcessesProcedure is the fully-qualified name of the InspectService's Processes
@@ -678,6 +686,138 @@ func (UnimplementedFileServiceHandler) ReadTar(context.Context, *connect.Request
 
 func (UnimplementedFileServiceHandler) WriteTar(context.Context, *connect.ClientStream[v1.WriteTarRequest]) (*connect.Response[v1.WriteTarResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.FileService.WriteTar is not implemented"))
+}
+
+// WorkspaceServiceClient is a client for the banger.agent.v1.WorkspaceService service.
+type WorkspaceServiceClient interface {
+	// Look says which shipped files and refs are not as they were shipped.
+	Look(context.Context, *connect.Request[v1.LookRequest]) (*connect.Response[v1.LookResponse], error)
+	// Place unpacks a tar beside a directory and then puts it in that directory's place, in one step. What else the directory had is moved
+	// over. Work of the guest that would be lost is told and nothing is changed, unless forced. First message: `open`.
+	Place(context.Context) *connect.ClientStreamForClient[v1.PlaceRequest, v1.PlaceResponse]
+	// Update replaces and removes single files once all of them have come. Files that are neither as the host thinks nor as they
+	// shall be are told and nothing is changed, unless forced. First message: `open`; then `changes`, then the tar.
+	Update(context.Context) *connect.ClientStreamForClient[v1.UpdateRequest, v1.UpdateResponse]
+}
+
+// NewWorkspaceServiceClient constructs a client for the banger.agent.v1.WorkspaceService service.
+// By default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped
+// responses, and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
+// connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewWorkspaceServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) WorkspaceServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	workspaceServiceMethods := v1.File_banger_agent_v1_agent_proto.Services().ByName("WorkspaceService").Methods()
+	return &workspaceServiceClient{
+		look: connect.NewClient[v1.LookRequest, v1.LookResponse](
+			httpClient,
+			baseURL+WorkspaceServiceLookProcedure,
+			connect.WithSchema(workspaceServiceMethods.ByName("Look")),
+			connect.WithClientOptions(opts...),
+		),
+		place: connect.NewClient[v1.PlaceRequest, v1.PlaceResponse](
+			httpClient,
+			baseURL+WorkspaceServicePlaceProcedure,
+			connect.WithSchema(workspaceServiceMethods.ByName("Place")),
+			connect.WithClientOptions(opts...),
+		),
+		update: connect.NewClient[v1.UpdateRequest, v1.UpdateResponse](
+			httpClient,
+			baseURL+WorkspaceServiceUpdateProcedure,
+			connect.WithSchema(workspaceServiceMethods.ByName("Update")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// workspaceServiceClient implements WorkspaceServiceClient.
+type workspaceServiceClient struct {
+	look   *connect.Client[v1.LookRequest, v1.LookResponse]
+	place  *connect.Client[v1.PlaceRequest, v1.PlaceResponse]
+	update *connect.Client[v1.UpdateRequest, v1.UpdateResponse]
+}
+
+// Look calls banger.agent.v1.WorkspaceService.Look.
+func (c *workspaceServiceClient) Look(ctx context.Context, req *connect.Request[v1.LookRequest]) (*connect.Response[v1.LookResponse], error) {
+	return c.look.CallUnary(ctx, req)
+}
+
+// Place calls banger.agent.v1.WorkspaceService.Place.
+func (c *workspaceServiceClient) Place(ctx context.Context) *connect.ClientStreamForClient[v1.PlaceRequest, v1.PlaceResponse] {
+	return c.place.CallClientStream(ctx)
+}
+
+// Update calls banger.agent.v1.WorkspaceService.Update.
+func (c *workspaceServiceClient) Update(ctx context.Context) *connect.ClientStreamForClient[v1.UpdateRequest, v1.UpdateResponse] {
+	return c.update.CallClientStream(ctx)
+}
+
+// WorkspaceServiceHandler is an implementation of the banger.agent.v1.WorkspaceService service.
+type WorkspaceServiceHandler interface {
+	// Look says which shipped files and refs are not as they were shipped.
+	Look(context.Context, *connect.Request[v1.LookRequest]) (*connect.Response[v1.LookResponse], error)
+	// Place unpacks a tar beside a directory and then puts it in that directory's place, in one step. What else the directory had is moved
+	// over. Work of the guest that would be lost is told and nothing is changed, unless forced. First message: `open`.
+	Place(context.Context, *connect.ClientStream[v1.PlaceRequest]) (*connect.Response[v1.PlaceResponse], error)
+	// Update replaces and removes single files once all of them have come. Files that are neither as the host thinks nor as they
+	// shall be are told and nothing is changed, unless forced. First message: `open`; then `changes`, then the tar.
+	Update(context.Context, *connect.ClientStream[v1.UpdateRequest]) (*connect.Response[v1.UpdateResponse], error)
+}
+
+// NewWorkspaceServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewWorkspaceServiceHandler(svc WorkspaceServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	workspaceServiceMethods := v1.File_banger_agent_v1_agent_proto.Services().ByName("WorkspaceService").Methods()
+	workspaceServiceLookHandler := connect.NewUnaryHandler(
+		WorkspaceServiceLookProcedure,
+		svc.Look,
+		connect.WithSchema(workspaceServiceMethods.ByName("Look")),
+		connect.WithHandlerOptions(opts...),
+	)
+	workspaceServicePlaceHandler := connect.NewClientStreamHandler(
+		WorkspaceServicePlaceProcedure,
+		svc.Place,
+		connect.WithSchema(workspaceServiceMethods.ByName("Place")),
+		connect.WithHandlerOptions(opts...),
+	)
+	workspaceServiceUpdateHandler := connect.NewClientStreamHandler(
+		WorkspaceServiceUpdateProcedure,
+		svc.Update,
+		connect.WithSchema(workspaceServiceMethods.ByName("Update")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/banger.agent.v1.WorkspaceService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case WorkspaceServiceLookProcedure:
+			workspaceServiceLookHandler.ServeHTTP(w, r)
+		case WorkspaceServicePlaceProcedure:
+			workspaceServicePlaceHandler.ServeHTTP(w, r)
+		case WorkspaceServiceUpdateProcedure:
+			workspaceServiceUpdateHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedWorkspaceServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedWorkspaceServiceHandler struct{}
+
+func (UnimplementedWorkspaceServiceHandler) Look(context.Context, *connect.Request[v1.LookRequest]) (*connect.Response[v1.LookResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.WorkspaceService.Look is not implemented"))
+}
+
+func (UnimplementedWorkspaceServiceHandler) Place(context.Context, *connect.ClientStream[v1.PlaceRequest]) (*connect.Response[v1.PlaceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.WorkspaceService.Place is not implemented"))
+}
+
+func (UnimplementedWorkspaceServiceHandler) Update(context.Context, *connect.ClientStream[v1.UpdateRequest]) (*connect.Response[v1.UpdateResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.WorkspaceService.Update is not implemented"))
 }
 
 // PortServiceClient is a client for the banger.agent.v1.PortService service.

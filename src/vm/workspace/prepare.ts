@@ -1,0 +1,182 @@
+// Puts a repository into a running VM: everything is made ready on the host and sent, and takes the place of the old in one step.
+import { createHash, randomBytes } from "node:crypto";
+import { readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { join as guestJoin } from "node:path/posix";
+import type { ParamsOf, ResultOf } from "../../api/methods.ts";
+import type { VmRecord } from "../../api/records.ts";
+import type { WorkspaceRecord } from "../../api/workspace-record.ts";
+import type { GuestAgent, GuestWork } from "../../guest/agent.ts";
+import { BangerError } from "../../lib/errors.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
+import { ensureDirectory, removeInside } from "../../lib/files.ts";
+import type { Progress } from "../../lib/progress.ts";
+import { lfsPointers } from "../../workspace/plan.ts";
+import { showPath } from "../../workspace/quarantine/show-path.ts";
+import { ship } from "../../workspace/ship.ts";
+import { metaBelowGit } from "../../workspace/staging/dot-git.ts";
+import { makeShipment, type Shipment } from "../../workspace/staging/shipment.ts";
+import { openSource } from "../../workspace/source/source.ts";
+import { Staging } from "../../workspace/staging/staging.ts";
+import { HostSide } from "../../workspace/sync.ts";
+import { wantedShipment } from "./request.ts";
+import { syncWorkspace } from "./sync.ts";
+import type { WorkspaceVms } from "./workspaces.ts";
+
+const defaultGuestPath = "/root/repo";
+
+/** Where the host keeps what it knows of a VM's workspace, below the VM's directory. */
+export const hostDirectory = (record: Pick<VmRecord, "dir">): string => join(record.dir, "workspace");
+
+/** Throws `workspace.changed` when work of the guest would be lost, `workspace.not-a-repository`, `workspace.failed`. */
+export async function prepareWorkspace(
+  vms: WorkspaceVms,
+  { record, agent }: { record: VmRecord; agent: GuestAgent },
+  params: ParamsOf<"workspace.prepare">,
+  progress: Progress,
+): Promise<ResultOf<"workspace.prepare">> {
+  const { signal } = progress;
+  const request = wantedShipment(params);
+  const { force = false } = params;
+  const guestPath = guestJoin("/", params.guestPath ?? defaultGuestPath).replace(/(?<=.)\/$/, "");
+  progress.stage("inspect", params.path);
+  const source = await openSource(params.path, { signal });
+  const metaPath = knownMeta(record, guestPath);
+  if (!force) await refuseToLose(agent, { path: guestPath, metaPath }, record, params.path, signal);
+
+  await removeLeftBehind(record);
+  const directory = `${hostDirectory(record)}-${randomBytes(4).toString("hex")}.new`;
+  await ensureDirectory(directory);
+  try {
+    progress.stage("collect", `${source.name} in mode ${request.mode}`);
+    const shipment = await makeShipment(source, directory, request, { signal });
+    progress.stage("ship", `${shipment.files.length} files of ${source.name} to ${guestPath}`);
+    const newMetaPath = request.mode === "copy" ? separateMeta(guestPath) : "";
+    const { reply, sentBytes } = await ship(
+      {
+        scratch: directory,
+        filesRoot: shipment.filesRoot,
+        files: shipment.files,
+        extra: { root: shipment.extraRoot, name: shipment.extra },
+      },
+      (tar, end) => agent.placeWorkspace({ path: guestPath, metaPath, newMetaPath, force }, tar, { signal: end }),
+      progress,
+    );
+    if (!reply.placed) throw wouldLose(record, reply.work, params.path);
+    crashPoint("workspace.placed");
+    const workspace = recordOf(params.path, guestPath, newMetaPath, shipment, request);
+    const staging = await publish(directory, record, shipment);
+    vms.workspacePrepared(record.id, workspace);
+    await followUp(vms, { record, agent, workspace }, shipment, staging, progress);
+    const { workdir } = workspace;
+    return {
+      workspace: vms.show(record.id).workspace ?? workspace,
+      guestPath,
+      workdir,
+      root: source.root,
+      files: shipment.files.length,
+      untracked: request.includeUntracked ? 0 : (await staging.untracked({ signal })).length,
+      lfsPointers: lfsPointers(source.root, await staging.entries({ signal })),
+      sentBytes,
+    };
+  } finally {
+    await removeInside(record.dir, directory);
+  }
+}
+
+/** Files that changed while they were read are sent again: what the guest got of them is what the host read halfway. */
+async function followUp(
+  vms: WorkspaceVms,
+  where: { record: VmRecord; agent: GuestAgent; workspace: WorkspaceRecord },
+  shipment: Shipment,
+  staging: Staging,
+  progress: Progress,
+): Promise<void> {
+  if (shipment.files.length === 0 || shipment.filesRoot !== shipment.source.root) return;
+  if ((await staging.touched({ signal: progress.signal })).length === 0) return;
+  await syncWorkspace(vms, where, { force: true, progress });
+}
+
+function recordOf(
+  sourcePath: string,
+  guestPath: string,
+  newMetaPath: string,
+  { source, branch, startCommit, baseTree }: Shipment,
+  { mode, includeUntracked }: { mode: WorkspaceRecord["mode"]; includeUntracked: boolean },
+): WorkspaceRecord {
+  const now = Date.now();
+  const copy = mode === "copy";
+  return {
+    guestPath,
+    workdir: mode === "metadata-only" ? guestPath : guestJoin(guestPath, source.subdirectory),
+    sourcePath,
+    root: source.root,
+    repoName: source.name,
+    mode,
+    includeUntracked,
+    branch: copy ? null : branch,
+    headCommit: source.headCommit,
+    startCommit,
+    baseTree,
+    metaPath: copy ? newMetaPath : guestJoin(guestPath, metaBelowGit),
+    preparedAt: now,
+    syncedAt: now,
+  };
+}
+
+/** Of what lies at the path now. A repository of ours carries it along, also when this daemon knows nothing of it. */
+function knownMeta({ workspace }: VmRecord, guestPath: string): string {
+  const known = workspace?.guestPath === guestPath ? workspace.metaPath : null;
+  return known ?? guestJoin(guestPath, metaBelowGit);
+}
+
+function separateMeta(guestPath: string): string {
+  const key = createHash("sha256").update(guestPath).digest("hex").slice(0, 16);
+  return guestJoin("/var/lib/banger/workspaces", key);
+}
+
+/** Before anything is packed. */
+async function refuseToLose(
+  agent: GuestAgent,
+  where: { path: string; metaPath: string },
+  record: VmRecord,
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { work } = await agent.lookAtWorkspace(where, { signal });
+  if (work.count > 0 || work.refs.length > 0) throw wouldLose(record, work, path);
+}
+
+function wouldLose({ name }: VmRecord, { count, paths, refs }: GuestWork, path: string): BangerError {
+  const files = count === 1 ? "1 file was changed" : `${count} files were changed`;
+  const what = [
+    ...(count === 0
+      ? []
+      : [`${files} in the guest (${paths.slice(0, 3).map(showPath).join(", ")}${count > 3 ? ", …" : ""})`]),
+    ...(refs.length === 0 ? [] : [`git in the guest has new or moved ${refs.slice(0, 3).join(", ")}`]),
+  ];
+  return new BangerError("workspace.changed", `VM "${name}" has work that would be lost: ${what.join("; ")}`, {
+    hint: `banger vm workspace export ${name} -o work.patch  # to keep it, then: banger vm workspace prepare ${name} ${path} --force`,
+  });
+}
+
+/** The staging becomes what later syncs compare with. */
+async function publish(directory: string, record: VmRecord, shipment: Shipment): Promise<Staging> {
+  await Promise.all([
+    rm(shipment.extraRoot, { recursive: true, force: true }),
+    HostSide.begin(directory, shipment.source),
+  ]);
+  await removeInside(record.dir, hostDirectory(record));
+  await rename(directory, hostDirectory(record));
+  return Staging.at(hostDirectory(record), shipment.source.root);
+}
+
+/** Of a daemon that was killed. */
+async function removeLeftBehind(record: VmRecord): Promise<void> {
+  const target = hostDirectory(record);
+  for (const name of await readdir(dirname(target))) {
+    if (name.startsWith(`${basename(target)}-`) && name.endsWith(".new")) {
+      await removeInside(record.dir, join(record.dir, name));
+    }
+  }
+}

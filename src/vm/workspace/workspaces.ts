@@ -1,0 +1,128 @@
+// Repositories in VMs: one verb at a time for each VM, never while its lock for starts and stops is held.
+import type { ParamsOf, ResultOf } from "../../api/methods.ts";
+import type { VmRecord } from "../../api/records.ts";
+import type { WorkspaceRecord } from "../../api/workspace-record.ts";
+import { readWorkspacePolicy, workspaceFileName } from "../../config/workspace-file.ts";
+import type { GuestAgent } from "../../guest/agent.ts";
+import { BangerError } from "../../lib/errors.ts";
+import { stagingDirectory } from "../../lib/files.ts";
+import { KeyedMutex } from "../../lib/mutex.ts";
+import { quietProgress, type Progress } from "../../lib/progress.ts";
+import { resolvePolicy } from "../../network/policy.ts";
+import { inspect, plan } from "../../workspace/plan.ts";
+import { headOf, openSource } from "../../workspace/source/source.ts";
+import { prepareWorkspace } from "./prepare.ts";
+import { wantedShipment } from "./request.ts";
+import { statusOfWorkspace } from "./status.ts";
+import { syncWorkspace } from "./sync.ts";
+import { watchWorkspace } from "./watch.ts";
+import type { Vms } from "../vms.ts";
+
+type Call = { signal: AbortSignal };
+
+/** What of the VMs workspaces need. */
+export type WorkspaceVms = Pick<Vms, "agent" | "show" | "workspacePrepared" | "activity">;
+
+export class Workspaces {
+  readonly #vms: WorkspaceVms;
+  readonly #scratch: string;
+  readonly #locks = new KeyedMutex();
+
+  /** `scratch`: a directory for what is looked at without a VM. */
+  constructor(vms: WorkspaceVms, scratch: string) {
+    this.#vms = vms;
+    this.#scratch = scratch;
+  }
+
+  /** What would be shipped. Throws `workspace.not-a-repository`, `workspace.failed`. */
+  async inspect(params: ParamsOf<"workspace.inspect">, options: Call): Promise<ResultOf<"workspace.inspect">> {
+    await using scratch = await stagingDirectory(this.#scratch);
+    const source = await openSource(params.path, options);
+    return await inspect(source, scratch.path, wantedShipment(params), options);
+  }
+
+  /** The same with each file. */
+  async plan(params: ParamsOf<"workspace.plan">, options: Call): Promise<ResultOf<"workspace.plan">> {
+    await using scratch = await stagingDirectory(this.#scratch);
+    const source = await openSource(params.path, options);
+    return await plan(source, scratch.path, wantedShipment(params), options);
+  }
+
+  /** What the banger.toml in a directory says of the network; null: nothing. Throws `config.invalid`, `network.policy-invalid`. */
+  async policy(root: string) {
+    const table = await readWorkspacePolicy(root);
+    if (table === undefined) return null;
+    // Checked as if it had been asked for: what is shown is what would hold.
+    const { mode, ...rules } = table;
+    return resolvePolicy({ use: mode, name: workspaceFileName, ...rules }, { fallback: "none", policies: new Map() });
+  }
+
+  /** Ships the whole repository, also when a subdirectory was named: commands then run in that one. */
+  async prepare(params: ParamsOf<"workspace.prepare">, progress: Progress): Promise<ResultOf<"workspace.prepare">> {
+    const { record, agent } = await this.#vms.agent(params.vm);
+    using _lock = await this.#locks.acquire(record.id, progress.signal);
+    using _activity = this.#vms.activity.begin(record.id);
+    return await prepareWorkspace(this.#vms, { record, agent }, params, progress);
+  }
+
+  /**
+   * Brings a workspace up to date with the host: the changed files alone while the host is on the same commit, else all of it anew.
+   * Throws `workspace.none`, `workspace.changed`.
+   */
+  async refresh(vm: string, progress: Progress): Promise<void> {
+    const { workspace } = this.#workspace(vm);
+    const { signal } = progress;
+    const moved = (await this.hostMoved(vm, { signal })).moved;
+    if (!moved && workspace.mode !== "metadata-only") {
+      await this.sync(vm, { force: false, signal });
+      return;
+    }
+    const { sourcePath: path, mode, includeUntracked, guestPath, branch } = workspace;
+    const ownBranch = branch !== null && branch !== (await openSource(path, { signal })).branch ? { branch } : {};
+    await this.prepare({ vm, path, mode, includeUntracked, guestPath, ...ownBranch }, progress);
+  }
+
+  /** Whether the host's repository is on another commit than when it was shipped. Throws `workspace.none`. */
+  async hostMoved(vm: string, options: Call): Promise<{ moved: boolean; headCommit: string | null }> {
+    const { workspace } = this.#workspace(vm);
+    const headCommit = await headOf(workspace.root, options);
+    return { moved: headCommit !== workspace.headCommit, headCommit };
+  }
+
+  /** Throws `workspace.none`. A VM that does not run is no error: the host's part is told. */
+  async status(vm: string, options: Call): Promise<ResultOf<"workspace.status">> {
+    const { record, workspace } = this.#workspace(vm);
+    using _lock = await this.#locks.acquire(record.id, options.signal);
+    return await statusOfWorkspace(this.#vms, record, workspace, options);
+  }
+
+  /** Throws `workspace.none`. Files that the guest has changed, too, are left alone unless forced. */
+  async sync(vm: string, { force, signal }: Call & { force: boolean }): Promise<ResultOf<"workspace.sync">> {
+    const { record, agent } = await this.#vms.agent(vm);
+    using _lock = await this.#locks.acquire(record.id, signal);
+    using _activity = this.#vms.activity.begin(record.id);
+    return await this.#sync(record.id, agent, force, signal);
+  }
+
+  /** Syncs now and after each change of the host's files, until the signal aborts. One result for each time that something went in. */
+  watch(vm: string, { force, signal }: Call & { force: boolean }): AsyncIterable<ResultOf<"workspace.watch">> {
+    const { record, workspace } = this.#workspace(vm);
+    return watchWorkspace(record, workspace, () => this.sync(record.id, { force, signal }), signal);
+  }
+
+  async #sync(id: string, agent: GuestAgent, force: boolean, signal: AbortSignal) {
+    const { record, workspace } = this.#workspace(id);
+    return await syncWorkspace(this.#vms, { record, agent, workspace }, { force, progress: quietProgress(signal) });
+  }
+
+  #workspace(vm: string): { record: VmRecord; workspace: WorkspaceRecord } {
+    const record = this.#vms.show(vm);
+    const { workspace } = record;
+    if (workspace === null) {
+      throw new BangerError("workspace.none", `no repository was put into VM "${record.name}"`, {
+        hint: `banger vm workspace prepare ${record.name} .`,
+      });
+    }
+    return { record, workspace };
+  }
+}

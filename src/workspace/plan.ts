@@ -1,0 +1,153 @@
+// Says what would be shipped of a repository, and what not, without a VM.
+import { lstatSync, readFileSync, type Stats } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { ResultOf } from "../api/methods.ts";
+import { showPath } from "./quarantine/show-path.ts";
+import { executableMode, linkMode, splitZero, submoduleMode, type IndexEntry } from "./source/git-words.ts";
+import { originUrl } from "./source/origin.ts";
+import type { Source } from "./source/source.ts";
+import type { ShipmentRequest } from "./staging/shipment.ts";
+import { checkSubmodules, collectFiles } from "./staging/shipment.ts";
+import { Staging } from "./staging/staging.ts";
+
+type Call = { signal: AbortSignal };
+type Inspection = ResultOf<"workspace.inspect">;
+type Plan = ResultOf<"workspace.plan">;
+
+/** Of lists that may be long. */
+const maxListed = 500;
+/** From here on a file is told as a large one. */
+const largeBytes = 50 * 1024 * 1024;
+const filesPerTurn = 2000;
+
+/** Cheap: no file of the work tree is read. */
+export async function inspect(
+  source: Source,
+  directory: string,
+  request: ShipmentRequest,
+  options: Call,
+): Promise<Inspection> {
+  const staging = await Staging.create(source, directory);
+  await staging.copySourceIndex(source, options);
+  const [entries, untracked] = await Promise.all([staging.entries(options), staging.untracked(options)]);
+  checkSubmodules(
+    source,
+    request.mode,
+    entries.filter(({ mode }) => mode === submoduleMode),
+  );
+  return { ...summary(source, request), files: entries.length, untracked: untracked.length };
+}
+
+/** Each file with its size; changed files are read. */
+export async function plan(source: Source, directory: string, request: ShipmentRequest, options: Call): Promise<Plan> {
+  const staging = await Staging.create(source, directory);
+  await staging.copySourceIndex(source, options);
+  const before = new Map((await staging.entries(options)).map((entry) => [key(entry.name), entry]));
+  const head =
+    source.headCommit === null ? new Map<string, string>() : await filesOf(staging, source.headCommit, options);
+  const { entries } = await collectFiles(source, staging, request, options);
+  const untracked = await staging.untracked(options);
+  const ignored = await staging.git(
+    ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"],
+    options,
+  );
+  const shipped: Plan["shipped"] = [];
+  const large: Plan["large"] = [];
+  let sizeBytes = 0;
+  const ours = request.mode === "metadata-only" ? [] : entries.filter(({ skipped }) => !skipped);
+  for (const [at, entry] of ours.entries()) {
+    if (at % filesPerTurn === 0) {
+      await nextTurn();
+      options.signal.throwIfAborted();
+    }
+    const size = statusOf(staging.workTree, entry.name)?.size ?? 0;
+    const path = showPath(entry.name);
+    sizeBytes += size;
+    if (size >= largeBytes) large.push({ path, sizeBytes: size });
+    const known = head.get(key(entry.name));
+    const state = !before.has(key(entry.name))
+      ? "untracked"
+      : known === undefined
+        ? "added"
+        : known === `${entry.mode.toString(8).padStart(6, "0")} ${entry.id}`
+          ? "clean"
+          : "changed";
+    shipped.push({ path, kind: kindOf(entry), sizeBytes: size, state });
+  }
+  const names = new Set(entries.map(({ name }) => key(name)));
+  return {
+    ...summary(source, request),
+    files: shipped.length,
+    untracked: untracked.length,
+    sizeBytes,
+    lfsPointers: lfsPointers(staging.workTree, entries),
+    shipped,
+    deleted: [...before.values()].filter(({ name }) => !names.has(key(name))).map(({ name }) => showPath(name)),
+    untrackedPaths: some(untracked),
+    ignored: some(splitZero(ignored)),
+    large,
+  };
+}
+
+function summary(source: Source, { mode, branch }: ShipmentRequest) {
+  const { root, name, subdirectory, headCommit, settings } = source;
+  return {
+    root,
+    name,
+    subdirectory,
+    mode,
+    branch: mode === "copy" ? null : (branch ?? source.branch),
+    headCommit,
+    originUrl: originUrl(settings),
+  };
+}
+
+/** "<mode> <id>" of each file of a commit. */
+async function filesOf(staging: Staging, commit: string, options: Call): Promise<Map<string, string>> {
+  const output = await staging.git(["ls-tree", "-r", "-z", "--full-tree", commit], options);
+  return new Map(
+    splitZero(output).map((line) => {
+      const tab = line.indexOf(0x09);
+      const [mode = "", , id = ""] = line.toString("latin1", 0, tab).split(" ");
+      return [key(line.subarray(tab + 1)), `${mode} ${id}`];
+    }),
+  );
+}
+
+const key = (name: Buffer) => name.toString("latin1");
+
+function some(names: readonly Buffer[]) {
+  return { count: names.length, paths: names.slice(0, maxListed).map(showPath) };
+}
+
+function kindOf({ mode }: IndexEntry): Plan["shipped"][number]["kind"] {
+  if (mode === linkMode) return "link";
+  if (mode === submoduleMode) return "directory";
+  return mode === executableMode ? "executable" : "file";
+}
+
+function statusOf(root: string, name: Buffer): Stats | undefined {
+  return lstatSync(Buffer.concat([Buffer.from(`${root}/`), name]), { throwIfNoEntry: false });
+}
+
+const pointerStart = "version https://git-lfs.github.com/spec/v1\n";
+
+/** How many files are pointers of Git LFS: looked for only where a .gitattributes speaks of it. */
+export function lfsPointers(root: string, entries: readonly IndexEntry[]): number {
+  const content = (name: Buffer) => readFileSync(Buffer.concat([Buffer.from(`${root}/`), name]), "utf8");
+  const isRegular = ({ mode, skipped }: IndexEntry) => !skipped && mode !== linkMode && mode !== submoduleMode;
+  try {
+    const used = entries.some(
+      (entry) =>
+        isRegular(entry) && /(?:^|\/)\.gitattributes$/.test(key(entry.name)) && /filter=lfs/.test(content(entry.name)),
+    );
+    if (!used) return 0;
+    return entries.filter((entry) => {
+      const size = isRegular(entry) ? (statusOf(root, entry.name)?.size ?? 0) : 0;
+      return size > pointerStart.length && size < 300 && content(entry.name).startsWith(pointerStart);
+    }).length;
+  } catch {
+    // A file that cannot be read is told when it is shipped.
+    return 0;
+  }
+}

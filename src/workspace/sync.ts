@@ -1,0 +1,185 @@
+// What changed on the host since a workspace was prepared or synced, and the files that bring a guest's record up to date with it.
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { FileChange } from "../guest/agent.ts";
+import { writeFileAtomic } from "../lib/files.ts";
+import { baseRef } from "./record.ts";
+import { splitZero, submoduleMode } from "./source/git-words.ts";
+import { git } from "./source/safe-git.ts";
+import type { Source } from "./source/source.ts";
+import { Staging } from "./staging/staging.ts";
+
+type Call = { signal: AbortSignal };
+
+/** What is kept beside the staging of a VM. */
+interface Kept {
+  /** Of the user's repository. */
+  indexFile: string;
+  /** State of that file when it was last looked at: another one means that other files may be tracked by now. */
+  indexState: string;
+}
+
+export interface HostChanges {
+  changes: FileChange[];
+  /** Tree of the files as they are now. */
+  tree: string;
+  /** Ids of the objects that the guest lacks. */
+  objects: string[];
+}
+
+export class HostSide {
+  readonly #directory: string;
+  readonly staging: Staging;
+  readonly #next: Staging;
+  readonly #includeUntracked: boolean;
+  #kept: Kept | undefined;
+  #indexState = "";
+
+  /** `directory`: what `makeShipment` was given, or its later name. Nobody else may use it meanwhile. */
+  constructor(directory: string, root: string, options: { includeUntracked: boolean }) {
+    this.#directory = directory;
+    this.staging = Staging.at(directory, root);
+    this.#next = this.staging.withIndex("index.next");
+    this.#includeUntracked = options.includeUntracked;
+  }
+
+  /** A directory for lists and the like. */
+  get scratch(): string {
+    return this.#directory;
+  }
+
+  /** Where the user's repository has its index. */
+  async indexDirectory(): Promise<string> {
+    return dirname((await this.#readKept()).indexFile);
+  }
+
+  /** Remembers which files were tracked when the workspace was prepared. */
+  static async begin(directory: string, source: Source): Promise<void> {
+    const kept: Kept = { indexFile: source.indexFile, indexState: await stateOf(source.indexFile) };
+    await writeFileAtomic(join(directory, "sync.json"), JSON.stringify(kept));
+  }
+
+  /** Looks at the files. What is found becomes the new state with `keep`, else it is found again. */
+  async look(baseTree: string, options: Call): Promise<HostChanges> {
+    this.#kept = await this.#readKept();
+    this.#indexState = await stateOf(this.#kept.indexFile);
+    const [touched, tracked, added] = await Promise.all([
+      this.staging.touched(options),
+      this.#indexState === this.#kept.indexState ? undefined : this.#trackedNow(options),
+      this.#includeUntracked ? this.staging.untracked(options) : [],
+    ]);
+    const others = added.filter((name) => name.at(-1) !== slash);
+    if (touched.length === 0 && tracked === undefined && others.length === 0) {
+      await this.#next.copyIndexOf(this.staging);
+      return { changes: [], tree: baseTree, objects: [] };
+    }
+    await this.#next.copyIndexOf(this.staging);
+    const dropped: Buffer[] = [];
+    if (tracked !== undefined) {
+      const known = await this.staging.entries(options);
+      const before = new Set(known.map(({ name }) => key(name)));
+      const now = new Set(tracked.map(key));
+      others.push(...tracked.filter((name) => !before.has(key(name))));
+      // With untracked files these go only when they are not there any more, which is seen as a change.
+      if (!this.#includeUntracked) dropped.push(...known.map(({ name }) => name).filter((name) => !now.has(key(name))));
+    }
+    await this.#next.takeIn([...touched, ...others], options);
+    if (dropped.length > 0) {
+      const id = "0".repeat(baseTree.length);
+      await this.#next.setEntries(
+        dropped.map((name) => ({ name, id, mode: 0 })),
+        options,
+      );
+    }
+    return await this.#compare(baseTree, options);
+  }
+
+  /** Leaves some files as they were shipped before. */
+  async without(some: readonly FileChange[], baseTree: string, options: Call): Promise<HostChanges> {
+    await this.#next.setEntries(
+      some.map(({ path, oldMode, oldId }) => ({ name: path, mode: oldMode, id: oldId })),
+      options,
+    );
+    return await this.#compare(baseTree, options);
+  }
+
+  /** Makes what was looked at last the state that is known. */
+  async keep(): Promise<void> {
+    await rename(this.#next.indexFile, this.staging.indexFile);
+    if (this.#kept === undefined || this.#kept.indexState === this.#indexState) return;
+    const kept: Kept = { indexFile: this.#kept.indexFile, indexState: this.#indexState };
+    await writeFileAtomic(join(this.#directory, "sync.json"), JSON.stringify(kept));
+  }
+
+  /**
+   * Objects and ref for the guest's repository, below a directory that the next call replaces.
+   * Returns that directory; it has ".git" in it.
+   */
+  async forGuest({ tree, objects }: HostChanges, options: Call): Promise<string> {
+    const out = join(this.#directory, "out");
+    await rm(out, { recursive: true, force: true });
+    await mkdir(join(out, ".git/objects/pack"), { recursive: true, mode: 0o755 });
+    await mkdir(join(out, ".git/refs/banger"), { recursive: true, mode: 0o755 });
+    await writeFile(join(out, ".git", baseRef), `${tree}\n`);
+    if (objects.length > 0) {
+      await this.#next.git(
+        ["-c", "pack.compression=1", "pack-objects", "--quiet", "--window=0", join(out, ".git/objects/pack/pack")],
+        { input: `${objects.join("\n")}\n`, timeoutMs: 60 * 60 * 1000, ...options },
+      );
+    }
+    return out;
+  }
+
+  async #readKept(): Promise<Kept> {
+    return JSON.parse(await readFile(join(this.#directory, "sync.json"), "utf8")) as Kept;
+  }
+
+  async #trackedNow(options: Call): Promise<Buffer[]> {
+    const env = { ...this.staging.environment, GIT_INDEX_FILE: this.#kept?.indexFile ?? "" };
+    const { stdout } = await git(["ls-files", "-z"], env, { cwd: this.staging.workTree, ...options });
+    return splitZero(stdout);
+  }
+
+  async #compare(baseTree: string, options: Call): Promise<HostChanges> {
+    const tree = await this.#next.writeTree(options);
+    if (tree === baseTree) return { changes: [], tree, objects: [] };
+    const output = await this.#next.git(
+      ["diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", "--no-abbrev", baseTree, tree],
+      options,
+    );
+    const changes: FileChange[] = [];
+    const objects = new Set([tree]);
+    const pieces = splitZero(output);
+    for (let at = 0; at + 1 < pieces.length; at += 2) {
+      const [oldMode = "", newMode = "", oldId = "", newId = ""] = (pieces[at]?.toString("latin1") ?? "")
+        .slice(1)
+        .split(" ");
+      const modes = { oldMode: Number.parseInt(oldMode, 8), newMode: Number.parseInt(newMode, 8) };
+      if (modes.oldMode === submoduleMode || modes.newMode === submoduleMode) continue;
+      if (modes.newMode !== 0) objects.add(newId);
+      const isFile = (mode: number) => mode !== 0 && mode !== directoryMode;
+      if (!isFile(modes.oldMode) && !isFile(modes.newMode)) continue;
+      changes.push({
+        path: pieces[at + 1] ?? Buffer.alloc(0),
+        oldMode: isFile(modes.oldMode) ? modes.oldMode : 0,
+        newMode: isFile(modes.newMode) ? modes.newMode : 0,
+        oldId,
+        newId,
+      });
+    }
+    return { changes, tree, objects: [...objects] };
+  }
+}
+
+const directoryMode = 0o040000;
+const slash = 0x2f;
+const key = (name: Buffer) => name.toString("latin1");
+
+async function stateOf(file: string): Promise<string> {
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
+    return `${ino}:${size}:${mtimeNs}:${ctimeNs}`;
+  } catch {
+    return "";
+  }
+}

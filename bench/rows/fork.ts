@@ -44,10 +44,10 @@ async function speed(
     forked: () => forkToExec(client, source.id),
     run: () => banger.time("vm", "run", "--memory", `${shape.memoryMib}M`, "--rm", "--", "true"),
     processes: async () => {
-      const name = `bench-${process.pid}-${forks++}`;
-      const forkMs = await banger.time("vm", "fork", source.id, "--name", name);
-      const execMs = await banger.time("vm", "exec", name, "--", "true");
-      await client.operate("vm.delete", { vm: name });
+      const copy = `bench-${process.pid}-${forks++}`;
+      const forkMs = await banger.time("vm", "fork", source.id, "--name", copy);
+      const execMs = await banger.time("vm", "exec", copy, "--", "true");
+      await client.operate("vm.delete", { vm: copy });
       return forkMs + execMs;
     },
   });

@@ -17,15 +17,24 @@ export const fork: Row = {
   async measure({ banger, client, rounds }) {
     await client.operate("template.warm", shape);
     return [
-      ...(await speed(banger, client, rounds)),
+      ...(await speed(banger, client, rounds, "fork to first exec against warm create", ["true"])),
+      ...(await speed(banger, client, rounds, "same, of a VM that has run nothing yet")),
       await pause(client, rounds, "source's pause while forked, 512 MiB VM"),
       await pause(client, rounds, `same, with ${filledMib} MiB of it filled by a process`, fill),
     ];
   },
 };
 
-async function speed(banger: Banger, client: Client, rounds: number): Promise<Measure[]> {
+/** `before`: what the source has run; its pages are in its memory then, and so in the fork's. */
+async function speed(
+  banger: Banger,
+  client: Client,
+  rounds: number,
+  name: string,
+  before?: string[],
+): Promise<Measure[]> {
   await using source = await createVm(client, shape);
+  if (before !== undefined) await execIn(client, source.id, before);
   const { fresh, forked, run, processes } = await interleave(rounds, {
     fresh: async () => {
       const { totalMs, vm } = await firstExec(client, shape);
@@ -35,17 +44,17 @@ async function speed(banger: Banger, client: Client, rounds: number): Promise<Me
     forked: () => forkToExec(client, source.id),
     run: () => banger.time("vm", "run", "--memory", `${shape.memoryMib}M`, "--rm", "--", "true"),
     processes: async () => {
-      const name = `bench-${process.pid}-${forks++}`;
-      const forkMs = await banger.time("vm", "fork", source.id, "--name", name);
-      const execMs = await banger.time("vm", "exec", name, "--", "true");
-      await client.operate("vm.delete", { vm: name });
+      const copy = `bench-${process.pid}-${forks++}`;
+      const forkMs = await banger.time("vm", "fork", source.id, "--name", copy);
+      const execMs = await banger.time("vm", "exec", copy, "--", "true");
+      await client.operate("vm.delete", { vm: copy });
       return forkMs + execMs;
     },
   });
   const total = summarise(forked.map(({ totalMs }) => totalMs));
   return [
     {
-      name: "fork to first exec against warm create",
+      name,
       value: total.median / summarise(fresh).median,
       unit: "x",
       target: 1,
@@ -77,12 +86,12 @@ async function forkToExec(client: Client, source: string) {
 
 type Forked = Awaited<ReturnType<typeof forkToExec>>;
 
-/** What is not the start of the fork is before and after it; the start begins while the source stands still. */
+/** What is not the start of the fork is before and after it; the start begins when the source is captured. */
 function parts({ totalMs, forkMs, vm }: Forked): [string, number][] {
   const phases = vm.lastStart?.phases ?? [];
   const startMs = phases.reduce((sum, { ms }) => sum + ms, 0);
   return [
-    ["  request, source until its disks are frozen, answer", forkMs - startMs],
+    ["  request, source until it is captured, answer", forkMs - startMs],
     ...phases.map(({ name, ms }): [string, number] => [`  fork: ${name}`, ms]),
     ["  exec", totalMs - forkMs],
   ];

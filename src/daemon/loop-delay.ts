@@ -9,6 +9,8 @@ export interface LoopDelay extends Disposable {
   longestMs(): number;
   /** The same without the time in which the thread could run and had no processor: what a quiet host would show at most. */
   longestOwnMs(): number;
+  /** Most time that the thread had a processor between two turns of a timer: what a quiet host would show at least. */
+  longestBusyMs(): number;
 }
 
 /** Measures until it is disposed. Undefined without BANGER_DEBUG_LOOP: it costs 200 wake-ups a second. */
@@ -16,18 +18,21 @@ export function measureLoopDelay(env: NodeJS.ProcessEnv = process.env): LoopDela
   if ((env["BANGER_DEBUG_LOOP"] ?? "") === "") return undefined;
   const file = openSync(`/proc/self/task/${process.pid}/schedstat`, "r");
   const buffer = Buffer.alloc(128);
-  const waitedMs = () => {
+  const schedule = () => {
     const length = readSync(file, buffer, 0, buffer.length, 0);
-    return Number(buffer.toString("latin1", 0, length).split(" ")[1]) / 1e6;
+    const [ran = 0, waited = 0] = buffer.toString("latin1", 0, length).split(" ").map(Number);
+    return { at: performance.now(), ran: ran / 1e6, waited: waited / 1e6 };
   };
   let longest = 0;
   let longestOwn = 0;
-  let before = { at: performance.now(), waited: waitedMs() };
+  let longestBusy = 0;
+  let before = schedule();
   const look = () => {
-    const now = { at: performance.now(), waited: waitedMs() };
+    const now = schedule();
     const late = now.at - before.at - tickMs;
     longest = Math.max(longest, late);
     longestOwn = Math.max(longestOwn, late - (now.waited - before.waited));
+    longestBusy = Math.max(longestBusy, now.ran - before.ran);
     before = now;
   };
   const timer = setInterval(look, tickMs).unref();
@@ -35,6 +40,7 @@ export function measureLoopDelay(env: NodeJS.ProcessEnv = process.env): LoopDela
   return {
     longestMs: () => (look(), rounded(longest)),
     longestOwnMs: () => rounded(longestOwn),
+    longestBusyMs: () => rounded(longestBusy),
     [Symbol.dispose]: () => {
       clearInterval(timer);
       closeSync(file);

@@ -89,7 +89,13 @@ export class Operations {
     let outcome: Partial<Operation>;
     using delay = measureLoopDelay();
     const measured = () =>
-      delay === undefined ? {} : { loopDelayMs: delay.longestMs(), loopDelayOwnMs: delay.longestOwnMs() };
+      delay === undefined
+        ? {}
+        : {
+            loopDelayMs: delay.longestMs(),
+            loopDelayOwnMs: delay.longestOwnMs(),
+            loopBusyMs: delay.longestBusyMs(),
+          };
     try {
       const result = await body({
         signal: entry.controller.signal,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { createPrivateKey, randomUUID, sign, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, request as httpRequest } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -15,6 +15,7 @@ import { storedCredentials } from "./credentials.ts";
 import { digestOf } from "./digest.ts";
 import { login } from "./login.ts";
 import { parseReference } from "./reference.ts";
+import { SharedCount } from "../lib/shared-count.ts";
 import { openRepository, type RepositoryOptions } from "./repository.ts";
 import { makeCertificate } from "./testdata/certificate.ts";
 import { startRegistry } from "./testdata/docker-registry.ts";
@@ -75,7 +76,7 @@ interface Document {
   layers?: { mediaType: string; digest: string; size: number }[];
 }
 
-/** Pulls index, the first manifest, and its blobs, each from `offset`; checks them. */
+/** Pulls index, the first manifest, and its blobs, each from `offset` here and as a whole in the other thread; checks them. */
 async function pull(name: string, options: Partial<RepositoryOptions> = {}, offset = 0): Promise<string[]> {
   const reference = parseReference(name);
   using repository = openRepository(reference, { signal: never, ...options });
@@ -97,6 +98,10 @@ async function pull(name: string, options: Partial<RepositoryOptions> = {}, offs
       const stream = await repository.open({ ...descriptor, sizeBytes }, { offset, signal: never });
       for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
       assert.ok(Buffer.concat(chunks).equals(layers[index]?.subarray(offset) ?? Buffer.alloc(0)), `layer ${index}`);
+      await using file = await open(join(dir, `saved-${index}`), "w+");
+      const request = { fd: file.fd, haveBytes: 0, label: "a layer", count: new SharedCount(), onGrowth() {} };
+      const saved = await repository.save({ ...descriptor, sizeBytes }, { ...request, signal: never });
+      assert.equal(`sha256:${saved}`, descriptor.digest);
     }),
   );
   return types;

@@ -1,6 +1,6 @@
 // Gives the thread that builds the image a layer: an open file and how much of it may be read, or a stream's bytes as fast as
 // it takes them.
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import type { BlobFile } from "./blob-file.ts";
@@ -63,8 +63,8 @@ export class LayerFeed {
   async #send(): Promise<void> {
     try {
       const opened = await this.#source.open(AbortSignal.any([this.#progress.signal, this.#closed.signal]));
-      if ("fd" in opened) await this.#sendFile(opened);
-      else await this.#sendStream(opened);
+      if (opened instanceof Readable) await this.#sendStream(opened);
+      else await this.#sendFile(opened);
     } catch (error) {
       this.#fail(error);
     }

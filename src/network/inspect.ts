@@ -51,10 +51,10 @@ export async function checkConnection(
 /** Ends with the past unless `follow`; when the process ends, it throws `network.failed`. */
 export async function* readLog(
   client: NetdClient,
-  { follow, signal }: { follow: boolean; signal: AbortSignal },
+  { after, follow, signal }: { after: number; follow: boolean; signal: AbortSignal },
 ): AsyncGenerator<NetworkRecord> {
   try {
-    for await (const { records, missed } of client.watchLog({ follow }, { signal })) {
+    for await (const { records, missed } of client.watchLog({ follow, afterSequence: BigInt(after) }, { signal })) {
       const [first] = records;
       if (missed > 0n) yield missedRecord(missed, first);
       for (const record of records) yield recordOf(record);
@@ -67,6 +67,7 @@ export async function* readLog(
 
 function recordOf(record: NetdRecord): NetworkRecord {
   return {
+    sequence: Number(record.sequence),
     at: Number(record.timeUnixNanos / 1_000_000n),
     event: events[record.event] ?? "denied",
     protocol: protocolNames[record.protocol] ?? "tcp",
@@ -89,7 +90,7 @@ function recordOf(record: NetdRecord): NetworkRecord {
 /** Stands for records that were dropped before they could be read. */
 function missedRecord(missed: bigint, next: NetdRecord | undefined): NetworkRecord {
   const empty = { name: "", nameSource: "", address: "", port: 0, question: "", answers: [] };
-  const numbers = { flow: 0, bytesUp: 0, bytesDown: 0, durationMs: 0, repeated: 1 };
+  const numbers = { sequence: 0, flow: 0, bytesUp: 0, bytesDown: 0, durationMs: 0, repeated: 1 };
   const at = next === undefined ? Date.now() : Number(next.timeUnixNanos / 1_000_000n);
   return {
     at,

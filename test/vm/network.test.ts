@@ -50,7 +50,7 @@ describe("the network of a VM", { concurrency: false }, () => {
     const { id } = (await home.vms()).find(({ name }) => name === vm) ?? { id: "none" };
     await until(`the network of ${vm} to go`, () => (netds().some(({ vmId }) => vmId === id) ? undefined : true));
     const files = readdirSync(join(home.path, "state/vms", id)).filter(
-      (name) => /^netd/.test(name) && name !== "netd.log",
+      (name) => name.startsWith("netd") && name !== "netd.log",
     );
     assert.deepEqual(files, []);
   };

@@ -33,7 +33,7 @@ export class WorldHome extends Home {
     const home = new WorldHome();
     writeFileSync(join(home.path, "config.toml"), `[network]\nresolvers = ["${gatewayAddress}"]\n${network}`);
     home.#host = await home.#hold("unshare", ["--net", "sh", "-ec", "ip link set lo up; echo ready; exec cat"]);
-    const servers = join(import.meta.dirname, "servers.ts");
+    const servers = join(import.meta.dirname, "fake-servers.ts");
     const wire = [
       "ip link set lo up",
       `ip link add near netns ${home.#host} type veth peer name far`,

@@ -1,5 +1,5 @@
 // The servers of the "internet" of world.ts, as a program: names on UDP port 53, and on port 80 of every address a page that says which
-// host was asked for and at which address. Ends with its stdin. usage: node servers.ts '{"name": "address"}'
+// host was asked for and at which address. Ends with its stdin. usage: node fake-servers.ts '{"name": "address"}'
 import { createSocket } from "node:dgram";
 import { createServer } from "node:http";
 
@@ -33,4 +33,8 @@ const web = createServer((request, response) => {
   response.end(`${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`);
 });
 names.bind(53, "0.0.0.0", () => web.listen(80, "0.0.0.0", () => process.stdout.write("ready\n")));
-process.stdin.resume().on("end", () => process.exit(0));
+process.stdin.resume().on("end", () => {
+  names.close();
+  web.close();
+  web.closeAllConnections();
+});

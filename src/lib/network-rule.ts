@@ -38,7 +38,7 @@ export function parseNetworkRule(text: string, option: string): NetworkRule {
   if (option === "--allow" && isLoopback(target)) {
     throw new BangerError(
       "network.policy-invalid",
-      `--allow "${text}" cannot be: this host's loopback is opened port by port, and is reached as host.vm`,
+      `--allow "${text}" cannot be: this host's loopback is opened port by port, by --allow-host ${ports ?? "PORT"}`,
       { hint: `--allow-host ${ports ?? "PORT"}` },
     );
   }

@@ -1,4 +1,5 @@
 // What one banger-netd says of the past and of what would be, in the words of the daemon's own contract.
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { NetworkRecord, NetworkVerdict } from "../api/network-records.ts";
 import { ask, failure, type NetdClient } from "./client.ts";
 import { type Record as NetdRecord, Protocol, Record_Event, type Verdict } from "./gen/banger/netd/v1/netd_pb.js";
@@ -48,7 +49,7 @@ export async function checkConnection(
   };
 }
 
-/** Ends with the past unless `follow`; when the process ends, it throws `network.failed`. */
+/** Ends with the past, with `follow` when the network does. Throws `network.failed`. */
 export async function* readLog(
   client: NetdClient,
   { after, follow, signal }: { after: number; follow: boolean; signal: AbortSignal },
@@ -60,9 +61,14 @@ export async function* readLog(
       for (const record of records) yield recordOf(record);
     }
   } catch (error) {
-    if (signal.aborted) return;
+    // Who follows to the end of a VM has seen all there is.
+    if (signal.aborted || (follow && isOver(error))) return;
     throw failure("log", error);
   }
+}
+
+function isOver(error: unknown): boolean {
+  return [Code.Aborted, Code.Canceled, Code.Unavailable].includes(ConnectError.from(error).code);
 }
 
 function recordOf(record: NetdRecord): NetworkRecord {

@@ -95,6 +95,23 @@ describe("what a VM reaches", { concurrency: false }, () => {
     const ran = await home.ok(["vm", "run", "--rm", ...smallVm, "--network", "ci", ...get]);
     assert.equal(ran.stdout, `api.site.example at ${sites["api.site.example"]}\n`);
     const unknown = await home.run(["vm", "run", "--rm", ...smallVm, "--network", "cj", ...get]);
+    const failed = await home.run([
+      "vm",
+      "run",
+      "--rm",
+      ...smallVm,
+      "--network",
+      "ci",
+      "--",
+      "curl",
+      "-sS",
+      "http://other.example/",
+    ]);
+    assert.equal(failed.code, noSuchName);
+    assert.match(
+      failed.stderr,
+      /its network policy denied what these options would allow:\n +--allow other\.example\n/,
+    );
     assert.match(unknown.stderr, /"cj" is no network mode .*policies of config\.toml: ci \(network\.policy-invalid\)/);
   });
 

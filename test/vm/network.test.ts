@@ -142,7 +142,9 @@ describe("the network of a VM", { concurrency: false }, () => {
     exec.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
     await until("the connection", () => (said.includes("hello") ? true : undefined));
     const refused = await home.run(["net", "policy", "box", "--allow", "127.0.0.1:80"]);
-    assert.match(refused.stderr, /loopback.*\(network\.policy-invalid\)/);
+    assert.match(refused.stderr, /by --allow-host 80 \(usage\)/);
+    const never = await home.run(["net", "policy", "box", "--allow", "224.0.0.1"]);
+    assert.match(never.stderr, /"224\.0\.0\.1": multicast addresses cannot be opened \(network\.policy-invalid\)/);
     assert.equal((await policy("box")).hostPorts.length, 1);
     const changed = await home.ok(["net", "policy", "box", "--remove", `host.vm:${port}`]);
     assert.match(changed.stderr, /1 open connection was cut/);

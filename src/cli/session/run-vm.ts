@@ -10,6 +10,7 @@ import { createVm } from "../create-vm.ts";
 import { operate } from "../operate.ts";
 import { renderError } from "../output/errors.ts";
 import type { Timings } from "./timings.ts";
+import { noticeDenied } from "./denied-notice.ts";
 import { commandOf } from "./image-command.ts";
 import { networkForRepository } from "./workspace-policy.ts";
 import { isInteractive, runSession, type SessionRequest } from "./session.ts";
@@ -112,6 +113,7 @@ async function session(
     onStarted: () => timings?.mark("exec"),
   });
   timings?.mark("command");
+  if (context.exitCode !== 0 && record.network.mode !== "none") await noticeDenied(context, client, record.id);
   if (request.rm || argv.length > 0 || !isInteractive(context, { tty: request.session.tty })) return;
   const now = await client.call("vm.show", { vm: record.id });
   if (now.state !== "running") return;

@@ -85,6 +85,7 @@ func TestBrokenHellosAreRefused(t *testing.T) {
 	reached := make(chan []byte, 16)
 	w.Serve("93.184.216.34:443", func(conn net.Conn) {
 		got, _ := io.ReadAll(conn)
+		conn.Close()
 		reached <- got
 	})
 	_, guest := w.Start(`{"mode":"MODE_LOCKED","rules":[{"action":"ACTION_ALLOW","target":"good.example"}]}`)
@@ -109,4 +110,53 @@ func TestBrokenHellosAreRefused(t *testing.T) {
 			t.Errorf("%x: the server got %x", beginning[:min(9, len(beginning))], got)
 		}
 	}
+}
+
+// A server that asks for a second hello takes the name in that.
+func TestSecondHelloIsChecked(t *testing.T) {
+	w := netdtest.NewWorld(t)
+	w.Name("good.example", "93.184.216.34")
+	reached := make(chan []byte, 16)
+	w.Serve("93.184.216.34:443", func(conn net.Conn) {
+		got, _ := io.ReadAll(conn)
+		conn.Close()
+		reached <- got
+	})
+	_, guest := w.Start(`{"mode":"MODE_LOCKED","rules":[{"action":"ACTION_ALLOW","target":"good.example"}]}`)
+	guest.Ask(t, "good.example", dnsmessage.TypeA)
+	good, evil := helloOf("good.example"), helloOf("evil.example")
+	change := []byte{20, 3, 3, 0, 1, 1}
+	finished := append([]byte{22, 3, 3, 0, 40, 1, 7}, make([]byte, 38)...)
+	encrypted := []byte{23, 3, 3, 0, 2, 1, 1}
+	for _, c := range []struct {
+		after   [][]byte
+		allowed bool
+	}{
+		{[][]byte{good, encrypted}, true}, {[][]byte{change, good, encrypted}, true}, {[][]byte{evil}, false}, {[][]byte{change, evil}, false}, {[][]byte{change, change, evil}, false},
+		{[][]byte{encrypted, evil}, true}, {[][]byte{change, finished, encrypted}, true}, {[][]byte{{22, 3, 3, 0, 4, 16, 0, 0, 0}, change, finished}, true}, {nil, true},
+	} {
+		conn, err := guest.TCP(netdtest.Context(t), at("93.184.216.34:443"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := append(slices.Clone(good), slices.Concat(c.after...)...)
+		conn.Write(good)
+		chunked{conn}.Write(whole[len(good):])
+		conn.CloseWrite()
+		io.ReadAll(conn)
+		conn.Close()
+		if got := <-reached; bytes.Equal(got, whole) != c.allowed || bytes.Contains(got, []byte("evil")) && !c.allowed {
+			t.Errorf("%x: the server got %d of %d bytes", c.after, len(got), len(whole))
+		}
+	}
+}
+
+// helloOf is a ClientHello with nothing but a name.
+func helloOf(name string) []byte {
+	list := append([]byte{0, 0, byte(len(name))}, name...)
+	extension := append([]byte{0, 0, 0, byte(len(list) + 2), 0, byte(len(list))}, list...)
+	body := append(make([]byte, 34), 0, 0, 2, 0x13, 1, 1, 0, 0, byte(len(extension)))
+	body = append(body, extension...)
+	message := append([]byte{1, 0, 0, byte(len(body))}, body...)
+	return append([]byte{22, 3, 1, 0, byte(len(message))}, message...)
 }

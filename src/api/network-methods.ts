@@ -39,7 +39,13 @@ export const networkMethods = {
   "net.log": method({
     kind: "events",
     summary: "Connections and names of a running VM, oldest first; with follow it goes on.",
-    params: v.strictObject({ vm: reference, follow: v.optional(v.boolean()) }),
+    params: v.strictObject({
+      vm: reference,
+      follow: v.optional(v.boolean()),
+      after: v.optional(
+        v.pipe(v.number(), v.integer(), v.minValue(0), v.description("only lines behind the one with this sequence")),
+      ),
+    }),
     result: networkRecord,
   }),
   "net.workspace": method({

@@ -77,6 +77,10 @@ export type NetworkVerdict = v.InferOutput<typeof networkVerdict>;
 
 /** One line of `net.log`. */
 export const networkRecord = v.object({
+  sequence: v.pipe(
+    v.number(),
+    v.description("1 for the first line of this network; grows; 0 of lines that were missed"),
+  ),
   at: v.pipe(v.number(), v.description("milliseconds since 1970")),
   event: v.pipe(
     v.picklist(["denied", "opened", "closed", "resolved", "failed", "missed"]),

@@ -27,6 +27,7 @@ export const vmEvent = v.object({
       "labels",
       "lifetime",
       "forwards",
+      "network",
       "spec",
       "disks",
       "deleted",

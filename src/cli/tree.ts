@@ -94,6 +94,7 @@ denied is refused at once, never dropped, and "net log" shows it with the rule t
     log: leaf("connections and names of a VM, allowed and denied", () => import("./commands/net/log.ts")),
     policy: leaf("print or change what a VM may reach", () => import("./commands/net/policy.ts")),
     check: leaf("would a connection be allowed", () => import("./commands/net/check.ts")),
+    learn: leaf("find the rules that a command needs", () => import("./commands/net/learn.ts")),
     restart: leaf("give a VM its network back when it failed", () => import("./commands/net/restart.ts")),
   },
 );

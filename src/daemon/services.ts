@@ -103,7 +103,7 @@ export interface Networks {
     question: Omit<ParamsOf<"net.check">, "vm">,
     options: SignalOptions,
   ): Promise<ResultOf<"net.check">>;
-  log(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<NetworkRecord>;
+  log(ref: string, options: SignalOptions & { after: number; follow: boolean }): AsyncIterable<NetworkRecord>;
   restart(ref: string, options: SignalOptions): Promise<NetworkState>;
 }
 

@@ -16,7 +16,6 @@ test("names, addresses and ranges, with ports and protocols", () => {
     ["*.example.com:8000-8999", "*.example.com 8000 8999 any"],
     ["*", "* 0 0 any"],
     ["*:443", "* 443 0 any"],
-    ["localhost:80", "localhost 80 0 any"],
     ["_dns.resolver.arpa", "_dns.resolver.arpa 0 0 any"],
     ["203.0.113.7", "203.0.113.7 0 0 any"],
     ["203.0.113.7:53/udp", "203.0.113.7 53 0 udp"],
@@ -59,6 +58,9 @@ test("what is no rule is refused with the reason", () => {
     ["fe80::1%eth0", "no zone"],
     ["10.0.0.1+private", "+private is for names"],
     ["203.0.113.7:80/icmp", "ICMP has no ports"],
+    ["127.0.0.1:80", "is opened port by port"],
+    ["localhost:80", "is opened port by port"],
+    ["[::1]:80", "is opened port by port"],
     ["a b", "no name, address or range"],
     ["a".repeat(400), "longer than 300"],
   ] as const) {

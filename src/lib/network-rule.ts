@@ -35,6 +35,13 @@ export function parseNetworkRule(text: string, option: string): NetworkRule {
   const target = written.endsWith(".") && written.length > 1 ? written.slice(0, -1) : written;
   const problem = problemOf(target);
   if (problem !== undefined) throw invalid(problem);
+  if (option === "--allow" && isLoopback(target)) {
+    throw new BangerError(
+      "network.policy-invalid",
+      `--allow "${text}" cannot be: this host's loopback is opened port by port, by --allow-host ${ports ?? "PORT"}`,
+      { hint: `--allow-host ${ports ?? "PORT"}` },
+    );
+  }
   if (privateAddresses && isAddressOrRange(target)) throw invalid("+private is for names: an address says what it is");
   const [firstPort, lastPort] = ports === undefined ? [0, 0] : parsePorts(ports);
   if (firstPort === undefined || lastPort === undefined) throw invalid(`"${ports}" is no port or range of ports`);
@@ -62,6 +69,12 @@ function parsePorts(text: string): [number | undefined, number | undefined] {
 
 function isAddressOrRange(target: string): boolean {
   return isIP(target.split("/")[0] ?? "") !== 0;
+}
+
+function isLoopback(target: string): boolean {
+  return (
+    target === "::1" || target === "localhost" || (isIPv4(target.split("/")[0] ?? "") && target.startsWith("127."))
+  );
 }
 
 function problemOf(target: string): string | undefined {

@@ -1,4 +1,5 @@
 // Calls on one banger-netd over its control socket, with bounded replies and errors in our own words.
+import { Agent } from "node:http";
 import { join } from "node:path";
 import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
@@ -23,7 +24,8 @@ export function netdClient(dir: string): NetdClient & Disposable {
     createConnectTransport({
       httpVersion: "1.1",
       baseUrl: "http://netd",
-      nodeOptions: { socketPath: socket.address },
+      // A connection that is kept open could lead to a process that has lost its socket to another one.
+      nodeOptions: { socketPath: socket.address, agent: new Agent({ keepAlive: false }) },
       readMaxBytes: maxReplyBytes,
     }),
   );

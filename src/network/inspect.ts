@@ -1,4 +1,5 @@
 // What one banger-netd says of the past and of what would be, in the words of the daemon's own contract.
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { NetworkRecord, NetworkVerdict } from "../api/network-records.ts";
 import { ask, failure, type NetdClient } from "./client.ts";
 import { type Record as NetdRecord, Protocol, Record_Event, type Verdict } from "./gen/banger/netd/v1/netd_pb.js";
@@ -48,25 +49,31 @@ export async function checkConnection(
   };
 }
 
-/** Ends with the past unless `follow`; when the process ends, it throws `network.failed`. */
+/** Ends with the past, with `follow` when the network does. Throws `network.failed`. */
 export async function* readLog(
   client: NetdClient,
-  { follow, signal }: { follow: boolean; signal: AbortSignal },
+  { after, follow, signal }: { after: number; follow: boolean; signal: AbortSignal },
 ): AsyncGenerator<NetworkRecord> {
   try {
-    for await (const { records, missed } of client.watchLog({ follow }, { signal })) {
+    for await (const { records, missed } of client.watchLog({ follow, afterSequence: BigInt(after) }, { signal })) {
       const [first] = records;
       if (missed > 0n) yield missedRecord(missed, first);
       for (const record of records) yield recordOf(record);
     }
   } catch (error) {
-    if (signal.aborted) return;
+    // Who follows to the end of a VM has seen all there is.
+    if (signal.aborted || (follow && isOver(error))) return;
     throw failure("log", error);
   }
 }
 
+function isOver(error: unknown): boolean {
+  return [Code.Aborted, Code.Canceled, Code.Unavailable].includes(ConnectError.from(error).code);
+}
+
 function recordOf(record: NetdRecord): NetworkRecord {
   return {
+    sequence: Number(record.sequence),
     at: Number(record.timeUnixNanos / 1_000_000n),
     event: events[record.event] ?? "denied",
     protocol: protocolNames[record.protocol] ?? "tcp",
@@ -89,7 +96,7 @@ function recordOf(record: NetdRecord): NetworkRecord {
 /** Stands for records that were dropped before they could be read. */
 function missedRecord(missed: bigint, next: NetdRecord | undefined): NetworkRecord {
   const empty = { name: "", nameSource: "", address: "", port: 0, question: "", answers: [] };
-  const numbers = { flow: 0, bytesUp: 0, bytesDown: 0, durationMs: 0, repeated: 1 };
+  const numbers = { sequence: 0, flow: 0, bytesUp: 0, bytesDown: 0, durationMs: 0, repeated: 1 };
   const at = next === undefined ? Date.now() : Number(next.timeUnixNanos / 1_000_000n);
   return {
     at,

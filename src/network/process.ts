@@ -75,13 +75,19 @@ export async function startNetd(start: NetdStart): Promise<{
     // Read once, at the start; it may hold secrets.
     await removeConfigs(dir);
     if (line === "ready") return;
-    throw new BangerError("network.failed", `the network of the VM did not start${await lastWords(dir)}`, {
-      hint: "banger doctor",
-    });
+    throw startFailure(await lastWords(dir));
   });
   // It may fail before anybody waits for it.
   ready.catch(() => {});
   return { process, exited, ready };
+}
+
+/** Of a netd that said these words at its end: it judges the rules once more, with what it knows of addresses. */
+function startFailure(words: string): BangerError {
+  const rule = /: (rule for ".*)$/.exec(words)?.[1];
+  return rule === undefined
+    ? new BangerError("network.failed", `the network of the VM did not start${words}`, { hint: "banger doctor" })
+    : new BangerError("network.policy-invalid", rule, { hint: "banger net policy <vm> --remove RULE" });
 }
 
 /** ": " and the last line that the last netd of this VM printed; empty when it said nothing. */

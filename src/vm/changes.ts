@@ -109,6 +109,7 @@ function kindsOf(before: VmRow | undefined, now: VmRow | undefined): Kind[] {
     ["labels", same("labels")],
     ["lifetime", same("lifetime")],
     ["forwards", same("forwards")],
+    ["network", same("network")],
     ["spec", same("spec")],
     ["disks", same("baseSnapshotId", "diskEpoch")],
     ["state", same("state", "reason")],

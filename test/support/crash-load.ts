@@ -11,6 +11,8 @@ import { type CrashHome, isInterruption, smallSpec } from "./crash-home.ts";
 /** What may answer a verb that comes at a wrong time; all else is a bug. */
 const refusals =
   /^(?:vm\.(?:wrong-state|not-found|name-taken|ambiguous|broken)|snapshot\.(?:not-found|name-taken|incompatible)|cancelled|port\.in-use|daemon\.shutting-down)$/;
+/** What the VMs may reach, by turns. */
+const networks = ["none", "locked", "balanced"] as const;
 const maxVms = 6;
 const maxSnapshots = 8;
 const longestRoundMs = 1600;
@@ -110,6 +112,7 @@ export class CrashLoad {
       { weight: 4, run: (client, vm) => client.operate("vm.resume", { vm }) },
       { weight: 3, run: (client, vm) => client.operate("snapshot.create", { vm }) },
       { weight: full ? 0 : 3, run: (client, vm) => this.#fork(client, vm) },
+      { weight: 3, run: (client, vm) => this.#setNetwork(client, vm) },
       { weight: 1, run: grow },
       { weight: 1, run: (client, vm) => client.call("vm.rename", { vm, name: `vm-${this.#random(1_000_000)}` }) },
       { weight: 1, run: (client, vm) => client.call("vm.forward", { vm, add: [{ target: "80" }] }) },
@@ -119,12 +122,17 @@ export class CrashLoad {
   }
 
   async #create(client: Client, atRest: boolean): Promise<void> {
-    const vm = await client.operate("vm.create", { ...smallSpec, start: !atRest });
+    const network = { use: pick(this.#random, networks) };
+    const vm = await client.operate("vm.create", { ...smallSpec, start: !atRest, network });
     this.#acknowledged.set(vm.id, false);
     this.#made++;
     if (atRest) return;
     await this.#home.mark(vm, client);
     this.#acknowledged.set(vm.id, true);
+  }
+
+  async #setNetwork(client: Client, vm: string): Promise<void> {
+    await client.call("net.set", { vm, change: { use: pick(this.#random, networks) } });
   }
 
   async #fork(client: Client, source: string): Promise<void> {

@@ -27,7 +27,7 @@ describe("the QEMU driver", { concurrency: false }, () => {
     const spec = bench.spec("wait", { vcpus: 2 });
     const machine = await bench.driver.launch(spec, { signal });
     await using _ = machine;
-    assert.deepEqual(runtimeFiles(spec.dir).toSorted(), ["agent.sock", "qmp.sock", "vmm.json"]);
+    assert.deepEqual(runtimeFiles(spec.dir).toSorted(), ["agent.sock", "net.sock", "qmp.sock", "vmm.json"]);
     for (const name of readdirSync(spec.dir)) {
       assert.equal(statSync(join(spec.dir, name)).mode & 0o077, 0, `${name} is open to others`);
     }

@@ -1,4 +1,4 @@
-// banger-netd is the network of one VM, in user space: proto/banger/netd/v1/netd.proto says how it is called and spoken with.
+// Command banger-netd is the network of one VM, in user space: proto/banger/netd/v1/netd.proto says how it is called and spoken with.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"banger.dev/banger/internal/netd"
 	"banger.dev/banger/internal/netd/control"
 	"banger.dev/banger/internal/netd/settings"
+	"gvisor.dev/gvisor/pkg/log"
 )
 
 // version is set by scripts/build-go.sh.
@@ -57,6 +58,8 @@ func main() {
 	}
 	// A leader of its own session lives on when its parent's terminal or session ends. It fails for one that is a leader already.
 	syscall.Setsid()
+	// What the stack would say of strange packets is the guest's doing.
+	log.SetLevel(log.Warning)
 	switch err := run(&o); {
 	case errors.Is(err, errNobody):
 		fmt.Fprintln(os.Stderr, "banger-netd:", err)

@@ -107,6 +107,7 @@ func TestNameRulesHoldAgainstForgedNames(t *testing.T) {
 		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "you asked"},
 		{"CONNECT evil.example:443 HTTP/1.1\r\nHost: good.example\r\n\r\n", "403", "200"},
 		{"hello there\r\n", "", "you asked"},
+		{"GET /u HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\nGET /z HTTP/1.1\r\nHost: good.example\r\nConnection: close\r\n\r\n", "upgrade: []", "upgrade: [h2c]"},
 	} {
 		got := speak("93.184.216.34:80", c.say)
 		if !strings.Contains(got, c.want) || c.not != "" && strings.Contains(got, c.not) {

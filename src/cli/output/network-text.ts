@@ -34,6 +34,7 @@ export function recordLine(record: NetworkRecord, vm: string): string {
     case "opened":
       return `${time}  opened    ${targetOf(record)}  by ${record.verdict.rule}`;
     case "closed":
+    default:
       return `${time}  closed    ${targetOf(record)}  ${formatBytes(record.bytesUp)} up, ${formatBytes(record.bytesDown)} down, ${record.durationMs} ms`;
   }
 }

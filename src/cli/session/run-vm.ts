@@ -10,6 +10,7 @@ import { operate } from "../operate.ts";
 import { renderError } from "../output/errors.ts";
 import { leftBehind } from "../workspace-flags.ts";
 import type { Timings } from "./timings.ts";
+import { noticeDenied } from "./denied-notice.ts";
 import { commandOf } from "./image-command.ts";
 import { runInForks } from "./run-forks.ts";
 import { bringTools } from "./run-tools.ts";
@@ -139,6 +140,7 @@ async function session(
     onStarted: () => timings?.mark("exec"),
   });
   timings?.mark("command");
+  if (context.exitCode !== 0 && record.network.mode !== "none") await noticeDenied(context, client, record.id);
   if (request.rm || argv.length > 0 || !isInteractive(context, { tty: request.session.tty })) return;
   const now = await client.call("vm.show", { vm: record.id });
   if (now.state !== "running") return;

@@ -34,8 +34,8 @@ export async function networkForRepository(
   }
   if (policy.mode === "none") return undefined;
   const { terminal } = context;
-  const lines = policyLines(policy).map((line) => `  ${line}`);
-  terminal.notice(`${fileName} of the repository wants a network:\n${lines.join("\n")}`, "yellow");
+  terminal.notice(`${fileName} of the repository wants a network:`, "yellow");
+  for (const line of policyLines({ ...policy, name: null })) terminal.notice(`  ${line}`);
   if (!named && !(await isConfirmed(context))) {
     terminal.notice(`not used; with --network ${workspaceWord} it is`, "dim");
     return undefined;

@@ -12,6 +12,7 @@ import { guestAgent } from "./guest-agent.ts";
 import { qemu } from "./qemu.ts";
 import { stateReadable } from "./state-readable.ts";
 import { subordinateIds } from "./subordinate-ids.ts";
+import { vmNetwork } from "./vm-network.ts";
 import { e2fsprogs, git, mmdebstrap, qemuImg, sshClient } from "./tools.ts";
 
 /** In the order in which they are shown. */
@@ -22,6 +23,7 @@ const checks: readonly DoctorCheck[] = [
   qemu,
   accelerator,
   guestAgent,
+  vmNetwork,
   e2fsprogs,
   qemuImg,
   mmdebstrap,

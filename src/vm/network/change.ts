@@ -85,14 +85,18 @@ export async function giveNetwork(
 ): Promise<void> {
   const { networks } = context;
   const start = { vmmSocket: networkSocketName, policy };
-  using limit = guestDeadline(options.signal);
+  const ended = new AbortController();
+  const wasEnded = new BangerError("vm.wrong-state", `VM "${row.name}" ended meanwhile`);
+  void session.machine.exited.then(() => ended.abort(wasEnded));
+  using limit = guestDeadline(AbortSignal.any([options.signal, ended.signal]));
+  const { signal } = limit;
   try {
-    const guest = await networks.ensure(row.id, start, options);
-    const agent = await orAborted(session.agent, limit.signal);
-    await Promise.all([networks.attached(row.id, start, options), agent.setNetwork(guest, { signal: limit.signal })]);
+    const guest = await networks.ensure(row.id, start, { signal });
+    const agent = await orAborted(session.agent, signal);
+    await Promise.all([networks.attached(row.id, start, { signal }), agent.setNetwork(guest, { signal })]);
   } catch (error) {
     await networks.end(row.id);
-    throw error;
+    throw ended.signal.aborted || session.ending ? wasEnded : error;
   }
 }
 

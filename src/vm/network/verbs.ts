@@ -55,7 +55,10 @@ export class NetworkVerbs {
   }
 
   /** What went through the network of a running VM, and with `follow` what goes. */
-  log(reference: string, options: { follow: boolean; signal: AbortSignal }): AsyncGenerator<NetworkRecord> {
+  log(
+    reference: string,
+    options: { after: number; follow: boolean; signal: AbortSignal },
+  ): AsyncGenerator<NetworkRecord> {
     return readLog(this.#client(reference), options);
   }
 

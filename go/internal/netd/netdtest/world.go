@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -134,7 +135,7 @@ func (w *World) HTTP(public string) {
 	}
 	w.Way(public, listener.Addr())
 	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Write([]byte("you asked " + r.Host + " for " + r.URL.Path))
+		fmt.Fprintf(rw, "you asked %s for %s, upgrade: %v", r.Host, r.URL.Path, r.Header["Upgrade"])
 	})}
 	go server.Serve(listener)
 	w.t.Cleanup(func() { server.Close() })

@@ -31,7 +31,11 @@ func (s *session) copyChecked() error {
 	}
 	switch kind {
 	case sniff.TLS:
-		err = s.checkTLS(&beginning)
+		size, err := s.checkTLS(beginning)
+		if err != nil {
+			return err
+		}
+		return s.copyAfterHello(beginning, size)
 	case sniff.HTTP:
 		if s.pauseDown() {
 			return s.proxyHTTP(beginning)
@@ -47,11 +51,16 @@ func (s *session) copyChecked() error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.upstream.Write(beginning); err != nil {
+	if err := s.passOn(beginning); err != nil {
 		return err
 	}
-	s.flow.Up.Add(uint64(len(beginning)))
 	return copyUp(s.upstream, s.guest, &s.flow.Up)
+}
+
+func (s *session) passOn(bytes []byte) error {
+	_, err := s.upstream.Write(bytes)
+	s.flow.Up.Add(uint64(len(bytes)))
+	return err
 }
 
 func sharedPort(port uint16) bool { return port == 80 || port == 443 }
@@ -85,8 +94,45 @@ func (s *session) readBeginning() ([]byte, sniff.Kind, error) {
 	}
 }
 
-func (s *session) checkTLS(beginning *[]byte) error {
-	hello, err := sniff.ParseHello(*beginning)
+// copyAfterHello passes a hello on that was checked, and looks out for a second one: its name must be allowed as well.
+func (s *session) copyAfterHello(beginning []byte, size int) error {
+	if err := s.passOn(beginning[:size]); err != nil {
+		return err
+	}
+	held := beginning[size:]
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	for {
+		at, found, unsure := sniff.Retry(held)
+		if found {
+			_, unsure = sniff.ParseHello(held[at:])
+		}
+		if !errors.Is(unsure, sniff.ErrMore) || len(held) > sniff.MaxHello+64 {
+			if found {
+				if _, err := s.checkTLS(held[at:]); err != nil {
+					return err
+				}
+			}
+			if err := s.passOn(held); err != nil {
+				return err
+			}
+			return copyUp(s.upstream, s.guest, &s.flow.Up)
+		}
+		s.guest.WaitReadable()
+		n, err := s.guest.Read((*buffer)[:4<<10])
+		held = append(held, (*buffer)[:n]...)
+		if err != nil {
+			if endOf(err) == nil {
+				return s.passOn(held)
+			}
+			return err
+		}
+	}
+}
+
+// checkTLS judges a hello, and says how long it is.
+func (s *session) checkTLS(beginning []byte) (int, error) {
+	hello, err := sniff.ParseHello(beginning)
 	verdict := s.to.verdict
 	switch {
 	case err != nil:
@@ -98,10 +144,10 @@ func (s *session) checkTLS(beginning *[]byte) error {
 		verdict = policy.Verdict{Rule: verdict.Rule, Reason: "no-server-name"}
 	}
 	if verdict.Allowed {
-		return nil
+		return hello.Size, nil
 	}
 	s.guest.Write(alertAccessDenied)
-	return s.refuse(verdict)
+	return 0, s.refuse(verdict)
 }
 
 func (s *session) decideName(name string) policy.Verdict {

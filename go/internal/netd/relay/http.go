@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,6 +75,7 @@ func (s *session) serveHTTP(w http.ResponseWriter, r *http.Request, proxy http.H
 	}
 	if verdict.Allowed {
 		s.flow.Say(normal, "http", verdict)
+		dropHidingUpgrades(r.Header)
 		proxy.ServeHTTP(w, r)
 		return
 	}
@@ -84,6 +86,17 @@ func (s *session) serveHTTP(w http.ResponseWriter, r *http.Request, proxy http.H
 	w.WriteHeader(http.StatusForbidden)
 	io.WriteString(w, refusal(host, verdict))
 	s.relay.Flows.Note(s.flow, verdict)
+}
+
+// dropHidingUpgrades keeps a connection from becoming one whose requests cannot be read: HTTP/2 and TLS in the middle of HTTP/1.
+func dropHidingUpgrades(header http.Header) {
+	for _, value := range header["Upgrade"] {
+		if word := strings.ToLower(value); strings.Contains(word, "h2") || strings.Contains(word, "tls") || strings.Contains(word, "http") {
+			header.Del("Upgrade")
+			header.Del("Http2-Settings")
+			return
+		}
+	}
 }
 
 // dialOnce gives the connection that is there already, then new ones to the same address: a server may close between requests.

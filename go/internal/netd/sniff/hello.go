@@ -27,6 +27,8 @@ type Hello struct {
 	Protocols []string
 	// Encrypted: it carries an encrypted inner hello (or what looks like one), and Name may be of a stand-in.
 	Encrypted bool
+	// Size of its records in the stream.
+	Size int
 }
 
 // LooksLikeTLS says whether a stream begins like a TLS handshake. Four bytes at most are needed.
@@ -36,49 +38,53 @@ func LooksLikeTLS(b []byte) bool {
 
 // ParseHello reads a ClientHello from the beginning of a stream, in however many TLS records it comes. ErrMore: not complete yet.
 func ParseHello(stream []byte) (Hello, error) {
-	message, err := handshakeMessage(stream)
+	message, size, err := handshakeMessage(stream)
 	if err != nil {
 		return Hello{}, err
 	}
-	return parseClientHello(message)
+	hello, err := parseClientHello(message)
+	hello.Size = size
+	return hello, err
 }
 
-// handshakeMessage joins the records of the first handshake message, and returns its body.
-func handshakeMessage(stream []byte) ([]byte, error) {
+// handshakeMessage joins the records of the first handshake message, and returns its body, and the size of the records.
+func handshakeMessage(stream []byte) ([]byte, int, error) {
 	var joined []byte
+	taken := 0
 	for {
 		if len(stream) > 0 && !LooksLikeTLS(stream) {
-			return nil, errHello
+			return nil, 0, errHello
 		}
 		if len(stream) < 5 {
-			return nil, ErrMore
+			return nil, 0, ErrMore
 		}
 		size := int(binary.BigEndian.Uint16(stream[3:]))
 		if size == 0 || size > 16<<10 {
-			return nil, errHello
+			return nil, 0, errHello
 		}
 		part := stream[5:min(len(stream), 5+size)]
 		joined = append(joined, part...)
 		if len(joined) > 0 && joined[0] != 1 {
-			return nil, errHello
+			return nil, 0, errHello
 		}
 		if len(joined) >= 4 {
 			whole := 4 + int(joined[1])<<16 + int(joined[2])<<8 + int(joined[3])
 			if whole > MaxHello {
-				return nil, errHello
+				return nil, 0, errHello
 			}
 			if len(joined) >= whole {
 				if len(joined) > whole {
 					// Nothing may follow a ClientHello in its record.
-					return nil, errHello
+					return nil, 0, errHello
 				}
-				return joined[4:], nil
+				return joined[4:], taken + 5 + size, nil
 			}
 		}
 		if len(part) < size {
-			return nil, ErrMore
+			return nil, 0, ErrMore
 		}
 		stream = stream[5+size:]
+		taken += 5 + size
 	}
 }
 

@@ -53,9 +53,10 @@ git.corp.example:443+private does. What is denied wins over what is allowed; the
     await using client = await context.connect();
     const { terminal } = context;
     if (Object.keys(change).length === 0) return show(await client.call("net.policy", { vm }));
-    const { network, cut } = await client.call("net.set", { vm, change });
+    const changed = await client.call("net.set", { vm, change });
+    const { cut } = changed;
     if (cut > 0) terminal.notice(`${cut} open connection${cut === 1 ? " was" : "s were"} cut`, "yellow");
-    show(network);
+    show(changed.network);
 
     function show(network: ResultOf<"net.policy">): void {
       if (terminal.json) return terminal.printJson(network);

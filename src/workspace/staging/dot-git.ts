@@ -141,10 +141,7 @@ function guestConfig(source: Source, branch: string | null, refs: Refs): string 
     ],
     [["extensions"], { objectformat: objectFormat === "sha256" ? "sha256" : undefined }],
     [["remote", "origin"], { url, fetch: url === undefined ? undefined : "+refs/heads/*:refs/remotes/origin/*" }],
-    [
-      ["branch", branch ?? ""],
-      !isFollowed ? {} : { remote: "origin", merge: `refs/heads/${branch}` },
-    ],
+    [["branch", branch ?? ""], !isFollowed ? {} : { remote: "origin", merge: `refs/heads/${branch}` }],
     [["user"], { name: settings.get("user.name"), email: settings.get("user.email") }],
   ]);
 }

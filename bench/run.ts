@@ -20,6 +20,7 @@ import { startUp } from "./rows/start-up.ts";
 import { templateMaking } from "./rows/template-making.ts";
 import { warmRun } from "./rows/warm-run.ts";
 import { workspaceExport } from "./rows/workspace-export.ts";
+import { workspacePrepare } from "./rows/workspace-prepare.ts";
 import { runningQemu } from "./running-qemu.ts";
 import { createVm } from "./vms.ts";
 
@@ -27,6 +28,7 @@ import { createVm } from "./vms.ts";
 const rows: readonly Row[] = [
   ...[startUp, exec, daemonMemory, warmRun, firstExecRow, fork, atOnce, hostMemory, coldRun, imagePull],
   workspaceExport,
+  workspacePrepare,
   templateMaking,
 ];
 

@@ -1,10 +1,9 @@
 // What changed on the host since a workspace was prepared or synced, and the files that bring a guest's record up to date with it.
 import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { FileChange } from "../guest/agent.ts";
 import { writeFileAtomic } from "../lib/files.ts";
 import { baseRef } from "./record.ts";
-import { splitZero, submoduleMode } from "./source/git-words.ts";
+import { splitZero, submoduleMode, type FileChange } from "./source/git-words.ts";
 import { git } from "./source/safe-git.ts";
 import type { Source } from "./source/source.ts";
 import { Staging } from "./staging/staging.ts";

@@ -171,7 +171,7 @@ describe("workspaces", { concurrency: false }, () => {
     assert.match(conflict.stdout, /^1 written, 0 removed$/m);
     assert.match(conflict.stderr, /changed on both sides, the guest keeps its own: kept/);
     assert.equal(
-      await inRepo("box", "cat kept; git diff --stat refs/banger/base | cat"),
+      await inRepo("box", "cat kept; git diff --stat refs/banger/base -- kept | cat"),
       "theirs\n kept | 2 +-\n 1 file changed, 1 insertion(+), 1 deletion(-)",
     );
     const now = await status("box");

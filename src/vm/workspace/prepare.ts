@@ -19,14 +19,12 @@ import { makeShipment, type Shipment } from "../../workspace/staging/shipment.ts
 import { openSource } from "../../workspace/source/source.ts";
 import { Staging } from "../../workspace/staging/staging.ts";
 import { HostSide } from "../../workspace/sync.ts";
+import { hostDirectory } from "./host-directory.ts";
 import { wantedShipment } from "./request.ts";
 import { syncWorkspace } from "./sync.ts";
 import type { WorkspaceVms } from "./workspaces.ts";
 
 const defaultGuestPath = "/root/repo";
-
-/** Where the host keeps what it knows of a VM's workspace, below the VM's directory. */
-export const hostDirectory = (record: Pick<VmRecord, "dir">): string => join(record.dir, "workspace");
 
 /** Throws `workspace.changed` when work of the guest would be lost, `workspace.not-a-repository`, `workspace.failed`. */
 export async function prepareWorkspace(

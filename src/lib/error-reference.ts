@@ -106,7 +106,10 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   ],
   "workspace.not-a-repository": ["the path is not in a git repository", "`git init` and `git add` there"],
   "workspace.failed": ["a repository could not be shipped", "the message has the reason"],
-  "workspace.none": ["the VM has no workspace, or one that this cannot be done with", "`banger vm workspace prepare <vm> <path>`"],
+  "workspace.none": [
+    "the VM has no workspace, or one that this cannot be done with",
+    "`banger vm workspace prepare <vm> <path>`",
+  ],
   "workspace.changed": [
     "what was changed in the guest would be lost",
     "`banger vm workspace export` first, or `--force` to lose it",

@@ -76,6 +76,8 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     new WorkspaceExports({ vms, paths, maxBytes: config.workspace.maxExportBytes.value, log }),
   );
   await workspaceExports.recover();
+  const workspaces = new Workspaces(vms, join(paths.cacheDir, "workspaces"));
+  await workspaces.recover();
   const parts = undo.move();
   return {
     vms,
@@ -86,7 +88,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     snapshots: vms.snapshots,
     forwards: vms.forwards,
     startStats: () => vms.startStats(),
-    workspaces: new Workspaces(vms, join(paths.cacheDir, "workspaces")),
+    workspaces,
     workspaceExports,
     workspaceTools: new WorkspaceTools(vms),
     operationStore: state.operations,

@@ -43,7 +43,7 @@ afterEach(() => rmSync(directory, { recursive: true }));
 async function begun(includeUntracked = false) {
   const source = await openSource(repository, { signal });
   const { baseTree } = await makeShipment(source, kept, { mode: "shallow", includeUntracked }, { signal });
-  await HostSide.begin(kept, source);
+  await HostSide.begin(kept, source, baseTree);
   let tree = baseTree;
   const look = async () => {
     const host = new HostSide(kept, repository, { includeUntracked });
@@ -112,6 +112,20 @@ test("every kind of change is found, until it is kept", async () => {
     ["mode", "moved"],
   );
   assert.equal(git("ls-files", "--", "edited"), "");
+});
+
+test("after the VM went back, the files are compared with what it has", async () => {
+  const look = await begun();
+  write("edited", "now");
+  const first = await look();
+  await first.keep();
+  const again = new HostSide(kept, repository, { includeUntracked: false });
+  const back = await again.look(git("rev-parse", "HEAD^{tree}").trim(), { signal });
+  assert.deepEqual(
+    back.changes.map(({ path }) => path.toString()),
+    ["edited"],
+  );
+  await assert.rejects(again.look("1".repeat(40), { signal }), { code: "workspace.none" });
 });
 
 test("a file that only got another time is no change", async () => {

@@ -138,8 +138,8 @@ async function make(
   };
 }
 
-/** The commit that the guest begins on. */
-async function startOf(
+/** The commit that the guest begins on. Throws `usage` for what is no name of a branch, `workspace.failed` for an unknown commit. */
+export async function startOf(
   source: Source,
   staging: Staging,
   { branch, from }: ShipmentRequest,

@@ -19,12 +19,16 @@ import { imagePull } from "./rows/image-pull.ts";
 import { startUp } from "./rows/start-up.ts";
 import { templateMaking } from "./rows/template-making.ts";
 import { warmRun } from "./rows/warm-run.ts";
+import { workspaceExport } from "./rows/workspace-export.ts";
+import { workspacePrepare } from "./rows/workspace-prepare.ts";
 import { runningQemu } from "./running-qemu.ts";
 import { createVm } from "./vms.ts";
 
 /** The last one removes the templates that the others use. */
 const rows: readonly Row[] = [
   ...[startUp, exec, daemonMemory, warmRun, firstExecRow, fork, atOnce, hostMemory, coldRun, imagePull],
+  workspaceExport,
+  workspacePrepare,
   templateMaking,
 ];
 

@@ -6,7 +6,7 @@ import type { Client } from "../sdk/client.ts";
 import { flag, option } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { printPlan } from "./output/workspace-plan.ts";
-import { toolTable } from "./workspace/tool-lines.ts";
+import { toolTable } from "./workspaces/tool-lines.ts";
 
 export type ShipFlags = {
   readonly mode?: "shallow" | "full" | "metadata-only" | "copy" | undefined;

@@ -88,6 +88,8 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     new WorkspaceExports({ vms, paths, maxBytes: config.workspace.maxExportBytes.value, log }),
   );
   await workspaceExports.recover();
+  const workspaces = new Workspaces(vms, join(paths.cacheDir, "workspaces"));
+  await workspaces.recover();
   const parts = undo.move();
   return {
     vms,
@@ -99,7 +101,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     forwards: vms.forwards,
     networks: vms.networks,
     startStats: () => vms.startStats(),
-    workspaces: new Workspaces(vms, join(paths.cacheDir, "workspaces")),
+    workspaces,
     workspaceExports,
     workspaceTools: new WorkspaceTools(vms),
     operationStore: state.operations,

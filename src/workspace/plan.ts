@@ -7,7 +7,7 @@ import { executableMode, linkMode, splitZero, submoduleMode, type IndexEntry } f
 import { originUrl } from "./source/origin.ts";
 import type { Source } from "./source/source.ts";
 import type { ShipmentRequest } from "./staging/shipment.ts";
-import { checkSubmodules, collectFiles } from "./staging/shipment.ts";
+import { checkSubmodules, collectFiles, startOf } from "./staging/shipment.ts";
 import { Staging } from "./staging/staging.ts";
 
 type Call = { signal: AbortSignal };
@@ -41,6 +41,9 @@ export async function inspect(
 /** Each file with its size; changed files are read. */
 export async function plan(source: Source, directory: string, request: ShipmentRequest, options: Call): Promise<Plan> {
   const staging = await Staging.create(source, directory);
+  const start = await startOf(source, staging, request, options);
+  if (start !== null && start !== source.headCommit)
+    return await planOfCommit(source, staging, start, request, options);
   await staging.copySourceIndex(source, options);
   const before = new Map((await staging.entries(options)).map((entry) => [key(entry.name), entry]));
   const head =
@@ -82,10 +85,47 @@ export async function plan(source: Source, directory: string, request: ShipmentR
     sizeBytes,
     lfsPointers: lfsPointers(staging.workTree, entries),
     shipped,
-    deleted: [...before.values()].filter(({ name }) => !names.has(key(name))).map(({ name }) => showPath(name)),
+    deleted: [...before.values()]
+      .filter(({ name, mode }) => mode !== submoduleMode && !names.has(key(name)))
+      .map(({ name }) => showPath(name)),
     untrackedPaths: some(untracked),
     ignored: some(splitZero(ignored)),
     large,
+  };
+}
+
+/** With --from: the files are those of a commit, whatever lies in the work tree. */
+async function planOfCommit(
+  source: Source,
+  staging: Staging,
+  commit: string,
+  request: ShipmentRequest,
+  options: Call,
+): Promise<Plan> {
+  const shipped: Plan["shipped"] = [];
+  const output = await staging.git(["ls-tree", "-r", "-l", "-z", "--full-tree", commit], options);
+  for (const line of request.mode === "metadata-only" ? [] : splitZero(output)) {
+    const tab = line.indexOf(0x09);
+    const [mode = "", , id = "", size = ""] = line.toString("latin1", 0, tab).split(/ +/);
+    const entry = { mode: Number.parseInt(mode, 8), id, name: line.subarray(tab + 1), skipped: false };
+    checkSubmodules(source, request.mode, entry.mode === submoduleMode ? [entry] : []);
+    const path = showPath(entry.name);
+    shipped.push({ path, kind: kindOf(entry), sizeBytes: Number(size) || 0, state: "clean" });
+  }
+  return {
+    ...summary(source, request),
+    headCommit: commit,
+    files: shipped.length,
+    untracked: 0,
+    sizeBytes: shipped.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    lfsPointers: 0,
+    shipped,
+    deleted: [],
+    untrackedPaths: some([]),
+    ignored: some([]),
+    large: shipped
+      .filter(({ sizeBytes }) => sizeBytes >= largeBytes)
+      .map(({ path, sizeBytes }) => ({ path, sizeBytes })),
   };
 }
 

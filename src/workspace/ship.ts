@@ -36,6 +36,8 @@ export async function ship<Reply>(
       callback(null, chunk);
     },
   });
+  // It may be destroyed before anybody reads it; the failure is told by what waits for both sides.
+  tar.on("error", () => {});
   const packing = pack(cargo, tar, signal).catch((error: unknown) => {
     tar.destroy(error as Error);
     throw new BangerError("workspace.failed", `the files of "${cargo.filesRoot}" could not be read`, { cause: error });

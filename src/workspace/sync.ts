@@ -1,10 +1,10 @@
 // What changed on the host since a workspace was prepared or synced, and the files that bring a guest's record up to date with it.
 import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { FileChange } from "../guest/agent.ts";
+import { BangerError } from "../lib/errors.ts";
 import { writeFileAtomic } from "../lib/files.ts";
 import { baseRef } from "./record.ts";
-import { splitZero, submoduleMode } from "./source/git-words.ts";
+import { splitZero, submoduleMode, type FileChange } from "./source/git-words.ts";
 import { git } from "./source/safe-git.ts";
 import type { Source } from "./source/source.ts";
 import { Staging } from "./staging/staging.ts";
@@ -17,6 +17,8 @@ interface Kept {
   indexFile: string;
   /** State of that file when it was last looked at: another one means that other files may be tracked by now. */
   indexState: string;
+  /** The tree of our index. */
+  tree: string;
 }
 
 export interface HostChanges {
@@ -34,6 +36,7 @@ export class HostSide {
   readonly #includeUntracked: boolean;
   #kept: Kept | undefined;
   #indexState = "";
+  #tree = "";
 
   /** `directory`: what `makeShipment` was given, or its later name. Nobody else may use it meanwhile. */
   constructor(directory: string, root: string, options: { includeUntracked: boolean }) {
@@ -54,12 +57,15 @@ export class HostSide {
   }
 
   /** Remembers which files were tracked when the workspace was prepared. */
-  static async begin(directory: string, source: Source): Promise<void> {
-    const kept: Kept = { indexFile: source.indexFile, indexState: await stateOf(source.indexFile) };
+  static async begin(directory: string, source: Source, tree: string): Promise<void> {
+    const kept: Kept = { indexFile: source.indexFile, indexState: await stateOf(source.indexFile), tree };
     await writeFileAtomic(join(directory, "sync.json"), JSON.stringify(kept));
   }
 
-  /** Looks at the files. What is found becomes the new state with `keep`, else it is found again. */
+  /**
+   * Looks at the files, and compares them with a tree that was shipped once: after a VM went back to a snapshot it is not the last one.
+   * What is found becomes the new state with `keep`, else it is found again. Throws `workspace.none` when the tree is not known any more.
+   */
   async look(baseTree: string, options: Call): Promise<HostChanges> {
     this.#kept = await this.#readKept();
     this.#indexState = await stateOf(this.#kept.indexFile);
@@ -69,11 +75,12 @@ export class HostSide {
       this.#includeUntracked ? this.staging.untracked(options) : [],
     ]);
     const others = added.filter((name) => name.at(-1) !== slash);
-    if (touched.length === 0 && tracked === undefined && others.length === 0) {
-      await this.#next.copyIndexOf(this.staging);
+    await this.#next.copyIndexOf(this.staging);
+    this.#tree = this.#kept.tree;
+    if (touched.length === 0 && tracked === undefined && others.length === 0 && this.#tree === baseTree) {
       return { changes: [], tree: baseTree, objects: [] };
     }
-    await this.#next.copyIndexOf(this.staging);
+    if (this.#tree !== baseTree) await this.#checkKnown(baseTree, options);
     const dropped: Buffer[] = [];
     if (tracked !== undefined) {
       const known = await this.staging.entries(options);
@@ -105,10 +112,13 @@ export class HostSide {
 
   /** Makes what was looked at last the state that is known. */
   async keep(): Promise<void> {
+    const before = this.#kept;
+    if (before !== undefined && (before.indexState !== this.#indexState || before.tree !== this.#tree)) {
+      const kept: Kept = { indexFile: before.indexFile, indexState: this.#indexState, tree: this.#tree };
+      // Before the index: a tree that is not the one of the record makes the next look compare everything.
+      await writeFileAtomic(join(this.#directory, "sync.json"), JSON.stringify(kept));
+    }
     await rename(this.#next.indexFile, this.staging.indexFile);
-    if (this.#kept === undefined || this.#kept.indexState === this.#indexState) return;
-    const kept: Kept = { indexFile: this.#kept.indexFile, indexState: this.#indexState };
-    await writeFileAtomic(join(this.#directory, "sync.json"), JSON.stringify(kept));
   }
 
   /**
@@ -130,6 +140,22 @@ export class HostSide {
     return out;
   }
 
+  async #checkKnown(tree: string, options: Call): Promise<void> {
+    try {
+      await this.staging.git(["cat-file", "-e", `${tree}^{tree}`], options);
+    } catch (error) {
+      options.signal.throwIfAborted();
+      throw new BangerError(
+        "workspace.none",
+        "what was shipped into the VM before it went back is not known any more",
+        {
+          cause: error,
+          hint: "banger vm workspace prepare <vm> <path>",
+        },
+      );
+    }
+  }
+
   async #readKept(): Promise<Kept> {
     return JSON.parse(await readFile(join(this.#directory, "sync.json"), "utf8")) as Kept;
   }
@@ -142,6 +168,7 @@ export class HostSide {
 
   async #compare(baseTree: string, options: Call): Promise<HostChanges> {
     const tree = await this.#next.writeTree(options);
+    this.#tree = tree;
     if (tree === baseTree) return { changes: [], tree, objects: [] };
     const output = await this.#next.git(
       ["diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", "--no-abbrev", baseTree, tree],

@@ -14,7 +14,10 @@ export class WorkTreeWatch implements Disposable {
   #changed = false;
   #failure: Error | undefined;
 
-  /** `directories`: absolute. Those that are not watched any more are let go of; one that is missing is passed over. */
+  /**
+   * `directories`: absolute. Those that are not among them are let go of; one that is missing is passed over. What happened in a
+   * new one before is not known: that counts as a change.
+   */
   follow(directories: ReadonlySet<string>): void {
     if (directories.size > maxDirectories) {
       throw new BangerError("workspace.failed", `the files lie in ${directories.size} directories: too many to watch`, {
@@ -26,7 +29,15 @@ export class WorkTreeWatch implements Disposable {
       watcher.close();
       this.#watchers.delete(path);
     }
-    for (const path of directories) if (!this.#watchers.has(path)) this.#add(path);
+    for (const path of directories) {
+      if (this.#watchers.has(path) || !this.#add(path)) continue;
+      this.#changed = true;
+    }
+  }
+
+  /** What has changed until now is known. */
+  forget(): void {
+    this.#changed = false;
   }
 
   /** Resolves after something changed; at once when it did since the last time. Throws the signal's reason. */
@@ -53,7 +64,8 @@ export class WorkTreeWatch implements Disposable {
     this.#watchers.clear();
   }
 
-  #add(path: string): void {
+  /** False: it is not there. */
+  #add(path: string): boolean {
     try {
       const watcher = watch(path, { persistent: false }, () => this.#notice());
       watcher.on("error", () => {
@@ -63,9 +75,10 @@ export class WorkTreeWatch implements Disposable {
         this.#notice();
       });
       this.#watchers.set(path, watcher);
+      return true;
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT" || code === "ENOTDIR" || code === "EACCES") return;
+      if (code === "ENOENT" || code === "ENOTDIR" || code === "EACCES") return false;
       throw new BangerError("workspace.failed", `"${path}" cannot be watched: ${message}`, {
         cause: error,
         hint: "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024",

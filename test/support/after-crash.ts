@@ -91,7 +91,7 @@ function mounts(home: CrashHome): string[] {
 /** Names that only what is being made has. */
 function unfinishedFiles(home: CrashHome): string[] {
   return readdirSync(home.path, { recursive: true, encoding: "utf8" })
-    .filter((path) => /staging-|\.tmp$|\.new$|paused\.used|\.pruned-/.test(path))
+    .filter((path) => /staging-|applies\/|\.tmp$|\.new$|paused\.used|\.pruned-/.test(path))
     .map((path) => `file ${path}`);
 }
 
@@ -109,6 +109,7 @@ function strangeVmFiles(home: CrashHome, records: readonly VmRecord[]): string[]
     const strange = names.filter((name) => {
       if (always.test(name) || disk.test(name)) return false;
       if (name === "netd.sock") return vm.network.pid === null;
+      if (name === "workspace") return vm.workspace === null;
       return ofMachines.test(name) ? vm.pid === null : !(name === "paused" && vm.state === "paused");
     });
     if (new Set(disks).size !== disks.length) strange.push(...names.filter((name) => disk.test(name)));

@@ -5,6 +5,7 @@ import { makeImage, writeLayoutFiles } from "../../src/image/oci/testdata/layout
 import { mib } from "../../src/lib/units.ts";
 import type { Client } from "../../src/sdk/client.ts";
 import { type CrashHome, smallSpec } from "./crash-home.ts";
+import { workspaceScenarios } from "./crash-workspace.ts";
 
 export interface CrashScenario {
   name: string;
@@ -361,6 +362,7 @@ export function crashScenarios(directory: string): CrashScenario[] {
       prepare: async () => {},
       verb: (client) => client.operate("template.warm", { memoryMib: 128, vcpus: 1 }),
     },
+    ...workspaceScenarios(directory),
   ];
 }
 

@@ -2,6 +2,7 @@ package files
 
 import (
 	"archive/tar"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -25,8 +27,12 @@ type unpacker struct {
 	// parent is the directory that was used last, kept because entries come directory by directory.
 	parent     *os.File
 	parentName string
+	// parentGivesGroup: what is made in it gets its group (setgid).
+	parentGivesGroup bool
+	umask            uint32
 
 	directories  []pendingDirectory
+	buffer       []byte
 	entries      uint64
 	writtenBytes uint64
 }
@@ -46,7 +52,7 @@ func openUnpacker(directory string, owners ownership) (*unpacker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &unpacker{root: root, owners: owners}, nil
+	return &unpacker{root: root, owners: owners, umask: umask()}, nil
 }
 
 func (u *unpacker) close() {
@@ -126,38 +132,119 @@ func (u *unpacker) addDirectory(at int, base, name string) error {
 	return u.replace(at, base, func() error { return unix.Mkdirat(at, base, 0o700) })
 }
 
+// addRegular makes no os.File: a repository has tens of thousands of files, and each would cost a buffer and further system calls.
 func (u *unpacker) addRegular(at int, base string, header *tar.Header, content io.Reader) error {
-	var file *os.File
-	err := u.replace(at, base, func() error {
-		fd, err := unix.Openat(at, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-		if err == nil {
-			file = os.NewFile(uintptr(fd), base)
-		}
+	var fd int
+	err := u.replace(at, base, func() (err error) {
+		fd, err = unix.Openat(at, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, u.firstMode(header))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	written, err := io.Copy(file, content)
-	u.writtenBytes += uint64(written)
-	if err != nil {
-		return err
+	if err := u.fill(fd, header, content); err != nil {
+		return errors.Join(err, unix.Close(fd))
 	}
-	if uid, gid, change := u.owners.of(header); change {
-		if err := file.Chown(uid, gid); err != nil {
+	if err := setTime(at, base, header.ModTime); err != nil {
+		return errors.Join(err, unix.Close(fd))
+	}
+	return unix.Close(fd)
+}
+
+// firstMode is what a file is made with. Nobody but its owner is let in before it has its owner; where that is root from the start, the
+// mode can be what it is to be.
+func (u *unpacker) firstMode(header *tar.Header) uint32 {
+	if mode := uint32(header.Mode) & 0o7777; u.bornRight(header) && mode&^(0o777&^u.umask) == 0 {
+		return mode
+	}
+	return 0o600
+}
+
+// bornRight says whether a file that is made belongs to whom it should.
+func (u *unpacker) bornRight(header *tar.Header) bool {
+	uid, gid, change := u.owners.of(header)
+	return !change || uid == 0 && gid == 0 && !u.parentGivesGroup
+}
+
+func (u *unpacker) fill(fd int, header *tar.Header, content io.Reader) error {
+	if u.buffer == nil {
+		u.buffer = make([]byte, copyBytes)
+	}
+	// What has no bytes in the archive has none on the disk.
+	sparse := header.Size >= sparseBytes
+	for at := int64(0); ; {
+		count, err := content.Read(u.buffer)
+		if count > 0 {
+			if data := u.buffer[:count]; sparse && isZero(data) {
+				_, seekErr := unix.Seek(fd, int64(count), io.SeekCurrent)
+				err = errors.Join(err, seekErr)
+			} else if writeErr := writeAll(fd, data); writeErr != nil {
+				return writeErr
+			}
+			at += int64(count)
+			u.writtenBytes += uint64(count)
+		}
+		if err == io.EOF {
+			if sparse {
+				if err := unix.Ftruncate(fd, at); err != nil {
+					return err
+				}
+			}
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !u.bornRight(header) {
+		uid, gid, _ := u.owners.of(header)
+		if err := unix.Fchown(fd, uid, gid); err != nil {
 			return err
 		}
 	}
 	// After the owner: a change of owner takes set-id bits and capabilities away.
-	if err := file.Chmod(modeOf(uint32(header.Mode))); err != nil {
-		return err
+	if mode := uint32(header.Mode) & 0o7777; mode != u.firstMode(header) {
+		if err := unix.Fchmod(fd, mode); err != nil {
+			return err
+		}
 	}
-	writeXattrs(file, header.PAXRecords)
-	if err := setTime(at, base, header.ModTime); err != nil {
-		return err
+	writeXattrs(fd, header.PAXRecords)
+	return nil
+}
+
+const (
+	copyBytes = 64 << 10
+	// sparseBytes is the size from which on zeroes are looked for.
+	sparseBytes = 1 << 20
+)
+
+func isZero(data []byte) bool {
+	for len(data) >= 8 {
+		if binary.NativeEndian.Uint64(data) != 0 {
+			return false
+		}
+		data = data[8:]
 	}
-	return file.Close()
+	for _, one := range data {
+		if one != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func writeAll(fd int, data []byte) error {
+	for len(data) > 0 {
+		count, err := unix.Write(fd, data)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		data = data[count:]
+	}
+	return nil
 }
 
 func (u *unpacker) addHardLink(at int, base string, header *tar.Header) error {
@@ -216,8 +303,21 @@ func (u *unpacker) openDirectory(name string, header *tar.Header) (*os.File, err
 	if u.parent != nil {
 		u.parent.Close()
 	}
-	u.parent, u.parentName = directory, name
+	status, err := directory.Stat()
+	u.parent, u.parentName, u.parentGivesGroup = directory, name, err != nil || status.Mode()&fs.ModeSetgid != 0
 	return directory, nil
+}
+
+// umask of this process; all bits when it cannot be told.
+func umask() uint32 {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, rest, _ := strings.Cut(string(status), "\nUmask:\t")
+	text, _, _ := strings.Cut(rest, "\n")
+	mask, err := strconv.ParseUint(text, 8, 32)
+	if err != nil {
+		return 0o777
+	}
+	return uint32(mask)
 }
 
 func (u *unpacker) chown(at int, base string, header *tar.Header) error {

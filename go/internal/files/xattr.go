@@ -39,10 +39,10 @@ func readXattrs(file *os.File) map[string]string {
 }
 
 // writeXattrs sets the attributes that PAX records hold; a filesystem that takes none is no error.
-func writeXattrs(file *os.File, records map[string]string) {
+func writeXattrs(fd int, records map[string]string) {
 	for record, value := range records {
 		if name, ok := strings.CutPrefix(record, xattrPrefix); ok && isPortableXattr(name) {
-			_ = unix.Fsetxattr(int(file.Fd()), name, []byte(value), 0)
+			_ = unix.Fsetxattr(fd, name, []byte(value), 0)
 		}
 	}
 }

@@ -65,11 +65,29 @@ func readShipped(metaPath string) (*shipped, error) {
 	if result.files, err = parseIndex(index, result.idBytes); err != nil {
 		return nil, fmt.Errorf("the record of what was shipped: %w", err)
 	}
+	if err := result.doubtYoung(filepath.Join(metaPath, "index")); err != nil {
+		return nil, err
+	}
 	changes, err := readRecord(filepath.Join(metaPath, "changes"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return result, result.apply(changes)
+}
+
+// doubtYoung has files read that are not older than the record: they may have been written again in the same second.
+func (s *shipped) doubtYoung(index string) error {
+	info, err := os.Stat(index)
+	if err != nil {
+		return err
+	}
+	for name, file := range s.files {
+		if file.seconds >= uint32(info.ModTime().Unix()) {
+			file.exact = false
+			s.files[name] = file
+		}
+	}
+	return nil
 }
 
 func readRecord(name string) ([]byte, error) {

@@ -5,7 +5,7 @@ import { BangerError } from "../../lib/errors.ts";
 import type { Client } from "../../sdk/client.ts";
 import type { CliContext } from "../context.ts";
 import { operate } from "../operate.ts";
-import { pinText } from "../workspace/tool-lines.ts";
+import { pinText } from "../workspaces/tool-lines.ts";
 
 /** Files that are written for mise: who has one means those versions and no others. */
 const strict = new Set(["mise.toml", ".mise.toml", ".tool-versions"]);

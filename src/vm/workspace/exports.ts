@@ -5,7 +5,6 @@ import { PassThrough, type Readable } from "node:stream";
 import type { VmRecord } from "../../api/records.ts";
 import type { ParamsOf, ResultOf } from "../../api/methods.ts";
 import type { WorkspaceExport } from "../../api/workspace-export-methods.ts";
-import type { WorkspaceRecord } from "../../api/workspace-record.ts";
 import type { GuestAgent } from "../../guest/agent.ts";
 import { deadline } from "../../lib/abort.ts";
 import { BangerError } from "../../lib/errors.ts";
@@ -24,7 +23,7 @@ import { fileStats, type FileStat } from "../../workspace/export/stat.ts";
 import { worthALook } from "../../workspace/export/worth-a-look.ts";
 import { Quarantine } from "../../workspace/quarantine/quarantine.ts";
 import { showPath } from "../../workspace/quarantine/show-path.ts";
-import { hostDirectory } from "./prepare.ts";
+import { hostDirectory } from "./host-directory.ts";
 import type { Activity } from "../activity.ts";
 
 export interface WorkspaceExportsOptions {
@@ -99,7 +98,9 @@ export class WorkspaceExports implements AsyncDisposable {
       progress.stage("pack", record.name);
       using _activity = this.#options.vms.activity.begin(record.id);
       const base = against === undefined ? baseCommit : undefined;
-      return fetchGuestState(runIn(agent), { vm: record.name, workspace, base, maxBytes }, quarantine, { signal });
+      return await fetchGuestState(runIn(agent), { vm: record.name, workspace, base, maxBytes }, quarantine, {
+        signal,
+      });
     };
     let state = await fetch(one);
     if (other !== undefined) {
@@ -211,7 +212,7 @@ export class WorkspaceExports implements AsyncDisposable {
         hint: `banger vm workspace prepare ${record.name} <path>`,
       });
     }
-    return { record, agent, workspace: workspace as WorkspaceRecord };
+    return { record, agent, workspace };
   }
 
   #find(id: string): Kept {

@@ -1,7 +1,6 @@
 // Puts a repository into a running VM: everything is made ready on the host and sent, and takes the place of the old in one step.
 import { createHash, randomBytes } from "node:crypto";
-import { readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { rename, rm } from "node:fs/promises";
 import { join as guestJoin } from "node:path/posix";
 import type { ParamsOf, ResultOf } from "../../api/methods.ts";
 import type { VmRecord } from "../../api/records.ts";
@@ -19,14 +18,12 @@ import { makeShipment, type Shipment } from "../../workspace/staging/shipment.ts
 import { openSource } from "../../workspace/source/source.ts";
 import { Staging } from "../../workspace/staging/staging.ts";
 import { HostSide } from "../../workspace/sync.ts";
+import { hostDirectory, removeUnfinished, unfinishedDirectory } from "./host-directory.ts";
 import { wantedShipment } from "./request.ts";
 import { syncWorkspace } from "./sync.ts";
 import type { WorkspaceVms } from "./workspaces.ts";
 
 const defaultGuestPath = "/root/repo";
-
-/** Where the host keeps what it knows of a VM's workspace, below the VM's directory. */
-export const hostDirectory = (record: Pick<VmRecord, "dir">): string => join(record.dir, "workspace");
 
 /** Throws `workspace.changed` when work of the guest would be lost, `workspace.not-a-repository`, `workspace.failed`. */
 export async function prepareWorkspace(
@@ -44,8 +41,8 @@ export async function prepareWorkspace(
   const metaPath = knownMeta(record, guestPath);
   if (!force) await refuseToLose(agent, { path: guestPath, metaPath }, record, params.path, signal);
 
-  await removeLeftBehind(record);
-  const directory = `${hostDirectory(record)}-${randomBytes(4).toString("hex")}.new`;
+  await removeUnfinished(record);
+  const directory = unfinishedDirectory(record, randomBytes(4).toString("hex"));
   await ensureDirectory(directory);
   try {
     progress.stage("collect", `${source.name} in mode ${request.mode}`);
@@ -164,19 +161,9 @@ function wouldLose({ name }: VmRecord, { count, paths, refs }: GuestWork, path: 
 async function publish(directory: string, record: VmRecord, shipment: Shipment): Promise<Staging> {
   await Promise.all([
     rm(shipment.extraRoot, { recursive: true, force: true }),
-    HostSide.begin(directory, shipment.source),
+    HostSide.begin(directory, shipment.source, shipment.baseTree),
   ]);
   await removeInside(record.dir, hostDirectory(record));
   await rename(directory, hostDirectory(record));
   return Staging.at(hostDirectory(record), shipment.source.root);
-}
-
-/** Of a daemon that was killed. */
-async function removeLeftBehind(record: VmRecord): Promise<void> {
-  const target = hostDirectory(record);
-  for (const name of await readdir(dirname(target))) {
-    if (name.startsWith(`${basename(target)}-`) && name.endsWith(".new")) {
-      await removeInside(record.dir, join(record.dir, name));
-    }
-  }
 }

@@ -9,6 +9,12 @@ export function wantedShipment(params: Omit<ParamsOf<"workspace.inspect">, "path
   if (from !== undefined && branch === undefined) {
     throw new BangerError("usage", "--from says where a new branch begins: it needs --branch");
   }
+  if (from !== undefined && includeUntracked) {
+    throw new BangerError(
+      "usage",
+      "--from and --include-untracked exclude each other: the files are those of the commit",
+    );
+  }
   if (branch !== undefined && mode === "copy") {
     throw new BangerError("usage", "--branch and --mode copy exclude each other: a copy has no git");
   }

@@ -3,14 +3,15 @@ import { stat } from "node:fs/promises";
 import type { ResultOf } from "../../api/methods.ts";
 import type { VmRecord } from "../../api/records.ts";
 import type { WorkspaceRecord } from "../../api/workspace-record.ts";
-import type { FileChange, GuestAgent } from "../../guest/agent.ts";
+import type { GuestAgent } from "../../guest/agent.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { showPath } from "../../workspace/quarantine/show-path.ts";
 import { ship } from "../../workspace/ship.ts";
+import type { FileChange } from "../../workspace/source/git-words.ts";
 import { headOf } from "../../workspace/source/source.ts";
 import { HostSide, type HostChanges } from "../../workspace/sync.ts";
-import { hostDirectory } from "./prepare.ts";
+import { hostDirectory } from "./host-directory.ts";
 import type { WorkspaceVms } from "./workspaces.ts";
 
 const maxListed = 200;

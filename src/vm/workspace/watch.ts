@@ -17,14 +17,16 @@ export async function* watchWorkspace(
   const host = await openHostSide(record, workspace);
   using watch = new WorkTreeWatch();
   let told = "";
+  watch.follow(await directories(host, workspace.root, signal));
   for (let first = true; ; first = false) {
-    watch.follow(await directories(host, workspace.root, signal));
+    watch.forget();
     const { written, removed, conflicts, headMoved } = await sync();
     const words = JSON.stringify({ conflicts, headMoved });
     if (first || written > 0 || removed > 0 || words !== told) {
       yield { at: Date.now(), written, removed, conflicts, headMoved };
     }
     told = words;
+    watch.follow(await directories(host, workspace.root, signal));
     await watch.changed(signal);
   }
 }

@@ -1,16 +1,18 @@
 // Repositories in VMs: one verb at a time for each VM, never while its lock for starts and stops is held.
+import { dirname } from "node:path";
 import type { ParamsOf, ResultOf } from "../../api/methods.ts";
 import type { VmRecord } from "../../api/records.ts";
 import type { WorkspaceRecord } from "../../api/workspace-record.ts";
 import { readWorkspacePolicy, workspaceFileName } from "../../config/workspace-file.ts";
 import type { GuestAgent } from "../../guest/agent.ts";
 import { BangerError } from "../../lib/errors.ts";
-import { stagingDirectory } from "../../lib/files.ts";
+import { removeInside, stagingDirectory } from "../../lib/files.ts";
 import { KeyedMutex } from "../../lib/mutex.ts";
 import { quietProgress, type Progress } from "../../lib/progress.ts";
 import { resolvePolicy } from "../../network/policy.ts";
 import { inspect, plan } from "../../workspace/plan.ts";
 import { headOf, openSource } from "../../workspace/source/source.ts";
+import { removeUnfinished } from "./host-directory.ts";
 import { prepareWorkspace } from "./prepare.ts";
 import { wantedShipment } from "./request.ts";
 import { statusOfWorkspace } from "./status.ts";
@@ -21,7 +23,7 @@ import type { Vms } from "../vms.ts";
 type Call = { signal: AbortSignal };
 
 /** What of the VMs workspaces need. */
-export type WorkspaceVms = Pick<Vms, "agent" | "show" | "workspacePrepared" | "activity">;
+export type WorkspaceVms = Pick<Vms, "agent" | "list" | "show" | "workspacePrepared" | "activity">;
 
 export class Workspaces {
   readonly #vms: WorkspaceVms;
@@ -32,6 +34,12 @@ export class Workspaces {
   constructor(vms: WorkspaceVms, scratch: string) {
     this.#vms = vms;
     this.#scratch = scratch;
+  }
+
+  /** Removes what a daemon that was killed was making. Before the first call. */
+  async recover(): Promise<void> {
+    for (const record of this.#vms.list()) await removeUnfinished(record);
+    await removeInside(dirname(this.#scratch), this.#scratch);
   }
 
   /** What would be shipped. Throws `workspace.not-a-repository`, `workspace.failed`. */

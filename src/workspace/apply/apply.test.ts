@@ -148,6 +148,7 @@ test("files become directories and directories files", async () => {
   assert.equal(readFileSync(host("gone/now/a"), "utf8"), "directory");
   assert.equal(readFileSync(host("dir"), "utf8"), "now a file");
   assert.equal(readlinkSync(host("tool")), "text");
+  assert.deepEqual(await apply(), { changed: 0, unchanged: 5, conflicts: [] }, "again: all is as the guest has it");
   nothingLeft();
 });
 

@@ -51,6 +51,8 @@ export async function planApply(
 async function lookThrough(host: HostTree, change: Change, changes: ReadonlyMap<string, Change>): Promise<HostEntry> {
   const found = await host.look(change.path);
   if (found.kind === "blocked" && found.why === "not-a-directory") {
+    // A file that goes is gone when the host has a file in place of its directory.
+    if (change.after === undefined) return { kind: "absent" };
     const blocking = changes.get(found.by.toString("latin1"));
     return blocking !== undefined && blocking.after === undefined ? { kind: "absent" } : found;
   }

@@ -5,17 +5,19 @@ import { BangerError } from "../../lib/errors.ts";
 import { emptyTree, type Quarantine } from "../quarantine/quarantine.ts";
 import type { GuestState } from "./guest-state.ts";
 
-const patchFlags = ["-r", "-p", "-M", "--no-ext-diff", "--no-textconv", "--no-color"];
+const patchFlags = ["-r", "-p", "--no-ext-diff", "--no-textconv", "--no-color"];
 
 /** A patch that `git apply` takes, binary files included. */
 export async function writePatch(
   { git }: Quarantine,
-  { baseTree, tree }: Pick<GuestState, "baseTree" | "tree">,
+  { baseTree, tree, changes }: Pick<GuestState, "baseTree" | "tree" | "changes">,
   output: Writable,
   signal: AbortSignal,
 ): Promise<void> {
-  const prefixes = ["--src-prefix=a/", "--dst-prefix=b/"];
-  await git(["diff-tree", ...patchFlags, "--binary", "--full-index", ...prefixes, baseTree, tree], { output, signal });
+  // git apply (2.39) takes the name of a link that was renamed for one that is still there.
+  const links = changes.some(({ before, after }) => before?.mode === "120000" || after?.mode === "120000");
+  const flags = ["--binary", "--full-index", "--src-prefix=a/", "--dst-prefix=b/", links ? "--no-renames" : "-M"];
+  await git(["diff-tree", ...patchFlags, ...flags, baseTree, tree], { output, signal });
 }
 
 /** A diff to read: binary files are only named. */
@@ -25,7 +27,7 @@ export async function writeDiff(
   output: Writable,
   signal: AbortSignal,
 ): Promise<void> {
-  await git(["diff-tree", ...patchFlags, baseTree, tree], { output, signal });
+  await git(["diff-tree", ...patchFlags, "-M", baseTree, tree], { output, signal });
 }
 
 export interface CommitRequest {

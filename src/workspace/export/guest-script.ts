@@ -29,7 +29,8 @@ export function guestScript(request: GuestScriptRequest): string[] {
 }
 
 // The index is copied with its time: git tells by it which files it has to read again. It must lie in the git directory, for what it
-// refers to there, and as /tmp may be too small. Objects go to a directory of their own, with the repository's behind it.
+// refers to there, and as /tmp may be too small. Objects go to a directory of their own, with the repository's behind it. With a
+// threshold of one byte "add" streams all content into one pack: that costs less than a file for each, and no memory.
 const script = `set -eu
 directory=$1 base=$2 bare=$3
 shift 3
@@ -83,7 +84,7 @@ $found
 END
 case $head in *missing) head= ;; esac
 case $from in *missing) exit ${guestExit.noBase} ;; esac
-git add -A
+git -c core.bigFileThreshold=1 add -A
 tree=$(git write-tree)
 export GIT_AUTHOR_NAME=banger GIT_AUTHOR_EMAIL=banger@localhost GIT_COMMITTER_NAME=banger GIT_COMMITTER_EMAIL=banger@localhost
 snapshot=$(git commit-tree -m export \${head:+-p "$head"} "$tree")

@@ -1,7 +1,7 @@
 // git's list of differences: what passes and what does not, whatever git itself would have said.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BangerError } from "../../lib/errors.ts";
+import type { BangerError } from "../../lib/errors.ts";
 import { parseChanges } from "./changes.ts";
 
 const id = "a".repeat(40);

@@ -9,7 +9,7 @@ const maxNameBytes = 255;
 const neverLinks = new Set([".gitmodules", ".gitattributes", ".gitignore", ".mailmap"]);
 
 /** Characters that HFS+ leaves out when it compares names. */
-const ignoredByHfs = /[\u200c\u200d\u200e\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g;
+const ignoredByHfs = /\u200d|[\u200c\u200e\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g;
 
 /** Why a path of a tree is refused; undefined when it is harmless. `path` has no NUL. */
 export function whyUnsafe(path: Buffer): string | undefined {

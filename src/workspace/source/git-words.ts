@@ -28,6 +28,15 @@ export interface IndexEntry {
   skipped: boolean;
 }
 
+/** A file that is another one than before. Modes are git's, 0 for no such file; ids are hex. */
+export interface FileChange {
+  path: Buffer;
+  oldMode: number;
+  oldId: string;
+  newMode: number;
+  newId: string;
+}
+
 export const linkMode = 0o120000;
 export const executableMode = 0o100755;
 export const submoduleMode = 0o160000;

@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { WorkspaceMode } from "../../api/workspace-record.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
-import { executableMode, submoduleMode, type IndexEntry } from "../source/git-words.ts";
+import { submoduleMode, type IndexEntry } from "../source/git-words.ts";
 import { resolveName, type Source } from "../source/source.ts";
 import { writeDotGit } from "./dot-git.ts";
 import { cutHistory, shallowFile } from "./history.ts";
@@ -138,8 +138,8 @@ async function make(
   };
 }
 
-/** The commit that the guest begins on. */
-async function startOf(
+/** The commit that the guest begins on. Throws `usage` for what is no name of a branch, `workspace.failed` for an unknown commit. */
+export async function startOf(
   source: Source,
   staging: Staging,
   { branch, from }: ShipmentRequest,
@@ -192,9 +192,4 @@ function explained(error: unknown, source: Source): BangerError {
           : `git -C ${source.root} fsck`,
     },
   );
-}
-
-/** For lists: what a file is. */
-export function isExecutable({ mode }: IndexEntry): boolean {
-  return mode === executableMode;
 }

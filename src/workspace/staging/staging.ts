@@ -1,6 +1,6 @@
 // A git directory of ours beside a repository of the user: it borrows the objects and has an index that says what was shipped. Git runs
 // with its configuration alone, so that no hook, filter, file system monitor or helper that the user's names is ever run.
-import { constants } from "node:fs";
+import { constants, lstatSync } from "node:fs";
 import { copyFile, mkdir, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { configFile } from "../source/config-file.ts";
@@ -150,9 +150,16 @@ export class Staging {
 
   /** Makes the index say what the files are now; those that are not there leave it. */
   async takeIn(names: readonly Buffer[], options: Call): Promise<void> {
-    if (names.length === 0) return;
+    // What is below a link lies elsewhere on this host, and is none of the repository's: for git it is not there.
+    const isInside = insideOf(this.workTree);
+    const inside = names.filter(isInside);
+    const elsewhere = names.filter((name) => !isInside(name));
+    if (elsewhere.length > 0) {
+      await this.git(["update-index", "--force-remove", "-z", "--stdin"], { input: joinZero(elsewhere), ...options });
+    }
+    if (inside.length === 0) return;
     await this.git(["update-index", "--add", "--remove", "--replace", "-z", "--stdin"], {
-      input: joinZero(names),
+      input: joinZero(inside),
       timeoutMs: 60 * 60 * 1000,
       ...options,
     });
@@ -177,6 +184,32 @@ export class Staging {
   async writeTree(options: Call): Promise<string> {
     return (await this.git(["write-tree"], options)).toString().trim();
   }
+}
+
+function isLink(path: Buffer): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
+}
+
+/** Says of names whether all above them are directories, or not there. */
+function insideOf(root: string): (name: Buffer) => boolean {
+  const known = new Map<string, boolean>([["", true]]);
+  const isDirectory = (path: string): boolean => {
+    const before = known.get(path);
+    if (before !== undefined) return before;
+    const above = isDirectory(path.slice(0, Math.max(0, path.lastIndexOf("/"))));
+    const bytes = Buffer.concat([Buffer.from(`${root}/`), Buffer.from(path, "latin1")]);
+    const here = above && !isLink(bytes);
+    known.set(path, here);
+    return here;
+  };
+  return (name) => {
+    const path = name.toString("latin1");
+    return isDirectory(path.slice(0, Math.max(0, path.lastIndexOf("/"))));
+  };
 }
 
 /** Keeps the second of its time: files that are not older may have changed without that it shows, and git looks at them. */

@@ -3,7 +3,7 @@ import { BangerError } from "../../../lib/errors.ts";
 import { environmentOption, guestDirectoryOption, oneReference } from "../../arguments.ts";
 import { defineCommand, flag, option } from "../../command.ts";
 import { isInteractive, runSession } from "../../session/session.ts";
-import { beforeCommand } from "../../workspace/moved.ts";
+import { beforeCommand } from "../../workspaces/moved.ts";
 
 type Flags = {
   readonly interactive?: boolean;

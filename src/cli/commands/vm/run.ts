@@ -26,7 +26,8 @@ type Flags = VmFlags &
 export default defineCommand<Flags, [string?]>({
   about: `Makes a VM, starts it, and runs a command in it or opens a shell. Exits with the command's exit code.
 
-  path        a directory in a git repository: its tracked files are put into /root/repo first, and the command runs there
+  path        a directory in a git repository: its tracked files, with what is not committed, and its recent history are put into
+              /root/repo first, and the command runs there ("vm workspace --help" says how to get the work back)
   -- command  what to run, with its arguments; no shell looks at them (for pipes or && write: -- sh -c '...')
   neither     what the image runs by itself; a shell when that is a shell, or nothing
 
@@ -53,6 +54,8 @@ the variable BANGER_FORK. What they print has their names before each line; at t
   examples: [
     ["banger vm run --rm -- uname -a", "one command in a fresh VM that is removed afterwards"],
     ["banger vm run ./repo -- make test", "run a repository's tests; the VM stays for a look"],
+    ["banger vm run ./repo --dry-run", "what of a repository would go, and what would not"],
+    ["banger vm run ./repo --branch try --detach --name box", "a repository on a branch of its own, to work in later"],
     ["banger vm run --name sandbox --memory 4G --vcpu 4", "a shell in a larger VM with a name"],
     [
       "banger vm run --rm --warm-from toolchain-ready ./repo -- make test",

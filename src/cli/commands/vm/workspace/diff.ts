@@ -2,8 +2,8 @@
 import { reference } from "../../../arguments.ts";
 import { defineCommand, flag, option } from "../../../command.ts";
 import { BangerError } from "../../../../lib/errors.ts";
-import { printDiff } from "../../../workspace/diff-text.ts";
-import { fetchExport, noticeNotes, statLines } from "../../../workspace/export-view.ts";
+import { printDiff } from "../../../workspaces/diff-text.ts";
+import { fetchExport, noticeNotes, statLines } from "../../../workspaces/export-view.ts";
 
 type Flags = { readonly stat?: boolean; readonly baseCommit?: string };
 

@@ -7,9 +7,9 @@ import { BangerError } from "../../../../lib/errors.ts";
 import { reference, sizeOption } from "../../../arguments.ts";
 import { defineCommand, flag, option } from "../../../command.ts";
 import type { CliContext } from "../../../context.ts";
-import { printDiff } from "../../../workspace/diff-text.ts";
-import { applyExport } from "../../../workspace/apply.ts";
-import { fetchExport, noticeNotes, statLines } from "../../../workspace/export-view.ts";
+import { printDiff } from "../../../workspaces/diff-text.ts";
+import { applyExport } from "../../../workspaces/apply.ts";
+import { fetchExport, noticeNotes, statLines } from "../../../workspaces/export-view.ts";
 
 type Flags = {
   readonly output?: string;

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { pathOperand } from "../../../arguments.ts";
 import { defineCommand } from "../../../command.ts";
-import { toolTable } from "../../../workspace/tool-lines.ts";
+import { toolTable } from "../../../workspaces/tool-lines.ts";
 
 export default defineCommand<NonNullable<unknown>, [string?]>({
   about: `Shows which tools the repository of a directory (default: this one) pins, in which version and by which file. It is read on this host,

@@ -1,0 +1,145 @@
+// What of the host's changes a sync finds, and that it finds them again until they are in.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { openSource } from "./source/source.ts";
+import { makeShipment } from "./staging/shipment.ts";
+import { HostSide } from "./sync.ts";
+
+const signal = new AbortController().signal;
+let directory: string;
+let repository: string;
+let kept: string;
+const git = (...args: string[]) =>
+  execFileSync("git", ["-C", repository, ...args], { stdio: "pipe", encoding: "utf8" });
+const write = (name: string, content: string) => writeFileSync(join(repository, name), content);
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "banger-sync-"));
+  repository = join(directory, "repo");
+  kept = join(directory, "kept");
+  mkdirSync(kept);
+  mkdirSync(join(repository, "dir"), { recursive: true });
+  git("init", "-q");
+  write(".gitignore", "*.log\n");
+  for (const name of ["edited", "gone", "mode", "becomes-link", "dir/becomes-file", "becomes-dir"]) write(name, name);
+  git("add", "-A");
+  git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x");
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+async function begun(includeUntracked = false) {
+  const source = await openSource(repository, { signal });
+  const { baseTree } = await makeShipment(source, kept, { mode: "shallow", includeUntracked }, { signal });
+  await HostSide.begin(kept, source, baseTree);
+  let tree = baseTree;
+  const look = async () => {
+    const host = new HostSide(kept, repository, { includeUntracked });
+    const found = await host.look(tree, { signal });
+    const text = found.changes.map(
+      ({ path, oldMode, newMode }) => `${path.toString()} ${oldMode.toString(8)} ${newMode.toString(8)}`,
+    );
+    return {
+      text: text.toSorted(),
+      found,
+      host,
+      async keep() {
+        await host.keep();
+        tree = found.tree;
+      },
+    };
+  };
+  return look;
+}
+
+test("every kind of change is found, until it is kept", async () => {
+  const look = await begun();
+  assert.deepEqual((await look()).text, []);
+  write("edited", "now");
+  rmSync(join(repository, "gone"));
+  chmodSync(join(repository, "mode"), 0o755);
+  rmSync(join(repository, "becomes-link"));
+  symlinkSync("edited", join(repository, "becomes-link"));
+  rmSync(join(repository, "dir"), { recursive: true });
+  write("dir", "a file");
+  git("add", "dir");
+  rmSync(join(repository, "becomes-dir"));
+  mkdirSync(join(repository, "becomes-dir"));
+  write("becomes-dir/new", "deep");
+  write("untracked", "stays here");
+  write("noise.log", "never");
+  git("add", "becomes-dir/new");
+  const expected = [
+    "becomes-dir 100644 0",
+    "becomes-dir/new 0 100644",
+    "becomes-link 100644 120000",
+    "dir 0 100644",
+    "dir/becomes-file 100644 0",
+    "edited 100644 100644",
+    "gone 100644 0",
+    "mode 100644 100755",
+  ];
+  assert.deepEqual((await look()).text, expected);
+  const second = await look();
+  assert.deepEqual(second.text, expected);
+  const out = await second.host.forGuest(second.found, { signal });
+  assert.equal(readdirSync(join(out, ".git/objects/pack")).filter((name) => name.endsWith(".pack")).length, 1);
+  await second.keep();
+  assert.deepEqual((await look()).text, []);
+  // A rename that git is told of, and one file less that it knows.
+  renameSync(join(repository, "edited"), join(repository, "moved"));
+  git("add", "-A", "edited", "moved");
+  git("rm", "-q", "--cached", "mode");
+  const third = await look();
+  assert.deepEqual(third.text, ["edited 100644 0", "mode 100755 0", "moved 0 100644"]);
+  // What the guest has changed itself stays as it was shipped.
+  const changes = third.found.changes.filter(({ path }) => path.toString() === "edited");
+  const rest = await third.host.without(changes, second.found.tree, { signal });
+  assert.deepEqual(
+    rest.changes.map(({ path }) => path.toString()),
+    ["mode", "moved"],
+  );
+  assert.equal(git("ls-files", "--", "edited"), "");
+});
+
+test("after the VM went back, the files are compared with what it has", async () => {
+  const look = await begun();
+  write("edited", "now");
+  const first = await look();
+  await first.keep();
+  const again = new HostSide(kept, repository, { includeUntracked: false });
+  const back = await again.look(git("rev-parse", "HEAD^{tree}").trim(), { signal });
+  assert.deepEqual(
+    back.changes.map(({ path }) => path.toString()),
+    ["edited"],
+  );
+  await assert.rejects(again.look("1".repeat(40), { signal }), { code: "workspace.none" });
+});
+
+test("a file that only got another time is no change", async () => {
+  const look = await begun();
+  write("edited", "edited");
+  assert.deepEqual((await look()).text, []);
+});
+
+test("untracked files count where they were shipped, ignored ones never", async () => {
+  write("first", "1");
+  const look = await begun(true);
+  assert.deepEqual((await look()).text, []);
+  write("second", "2");
+  rmSync(join(repository, "first"));
+  write("noise.log", "never");
+  assert.deepEqual((await look()).text, ["first 100644 0", "second 0 100644"]);
+});

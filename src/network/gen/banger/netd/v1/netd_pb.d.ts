@@ -908,13 +908,6 @@ export declare type Record = Message<"banger.netd.v1.Record"> & {
    * @generated from field: uint32 repeated = 16;
    */
   repeated: number;
-
-  /**
-   * Names of secrets whose values went along.
-   *
-   * @generated from field: repeated string secrets = 17;
-   */
-  secrets: string[];
 };
 
 /**

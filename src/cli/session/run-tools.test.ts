@@ -27,6 +27,7 @@ const replies = {
   "image.show": () => ({ config: { entrypoint: [], command: ["/bin/sh"], stopSignal: "" } }),
   "vm.exec": session(0, "out\n"),
   "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "", files: 3, untracked: 0, lfsPointers: 0 }),
+  "net.workspace": () => ({ policy: null }),
   "workspace.prepare": () => ({ guestPath: "/root/repo", workdir: "/root/repo", root: "/r", files: 3, untracked: 0 }),
   "workspace.toolchain.inspect": () => planned(),
 };

@@ -127,7 +127,7 @@ test("untracked files go when they are asked for, and git does not know them the
 
 test("history: recent by default, all of it in mode full, none of the files in mode metadata-only, no git in mode copy", async () => {
   for (let at = 0; at < 15; at++) commitEmpty(`c${at}`);
-  git("tag", "-a", "-m", "t", "v1", "HEAD~12");
+  git("-c", "user.name=t", "-c", "user.email=t@t", "tag", "-a", "-m", "t", "v1", "HEAD~12");
   git("branch", "side", "HEAD~3");
   await shipped();
   assert.equal(inGuest("rev-list", "--count", "HEAD"), "10");

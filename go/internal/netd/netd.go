@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	netdv1 "banger.dev/banger/internal/gen/banger/netd/v1"
@@ -22,6 +23,7 @@ import (
 	"banger.dev/banger/internal/netd/ping"
 	"banger.dev/banger/internal/netd/policy"
 	"banger.dev/banger/internal/netd/relay"
+	"banger.dev/banger/internal/netd/secrets"
 	"banger.dev/banger/internal/netd/settings"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
@@ -45,6 +47,7 @@ type Network struct {
 	attached bool
 	ctx      context.Context
 	stop     context.CancelFunc
+	secrets  atomic.Pointer[secrets.Set]
 }
 
 // New makes the network, with the first policy in force and nobody attached. Host nil: the real one.
@@ -55,6 +58,9 @@ func New(s *settings.Settings, host *hostnet.Host) (*Network, error) {
 	}
 	n := &Network{Settings: s, Started: time.Now(), words: s.Words}
 	n.ctx, n.stop = context.WithCancel(context.Background())
+	if err := n.SetSecrets(s.Secrets); err != nil {
+		return nil, err
+	}
 	n.Journal = journal.New(s.Limits.LogRecords)
 	n.Bindings = bindings.New(s.Limits.DNSNames)
 	own := &addresses.OwnAddresses{}
@@ -71,6 +77,7 @@ func New(s *settings.Settings, host *hostnet.Host) (*Network, error) {
 	tcpRelay := &relay.Relay{
 		Judge: n.Judge, Flows: n.Flows, Journal: n.Journal, Host: host,
 		Names:   func(ctx context.Context, conn *link.Conn) { n.Names.ServeStream(ctx, conn) },
+		Secrets: n.secrets.Load, Roots: host.Roots,
 		MaxOpen: s.Limits.TCPConnections, MaxConnecting: s.Limits.TCPConnecting,
 	}
 	carrier := &datagram.Carrier{
@@ -130,6 +137,16 @@ func (n *Network) SetPolicy(words *netdv1.Policy) (generation uint64, cut int, e
 	generation = n.Judge.Replace(p)
 	n.words = words
 	return generation, n.Flows.Sweep(), nil
+}
+
+// SetSecrets replaces all secrets.
+func (n *Network) SetSecrets(words *netdv1.Secrets) error {
+	set, err := secrets.Parse(words)
+	if err != nil {
+		return err
+	}
+	n.secrets.Store(set)
+	return nil
 }
 
 // Policy in force, in the words that it was given in.

@@ -2,6 +2,8 @@
 package flows
 
 import (
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,7 +11,6 @@ import (
 	"banger.dev/banger/internal/netd/journal"
 	"banger.dev/banger/internal/netd/judge"
 	"banger.dev/banger/internal/netd/policy"
-	"net/netip"
 )
 
 // Flow is one connection, from when it was allowed.
@@ -27,6 +28,7 @@ type Flow struct {
 	verdict policy.Verdict
 	said    string
 	source  string
+	secrets []string
 }
 
 // Verdict that holds for the flow.
@@ -43,6 +45,23 @@ func (f *Flow) Say(name, source string, verdict policy.Verdict) {
 	f.said, f.source, f.verdict = name, source, verdict
 }
 
+// Use notes the names of secrets that went along.
+func (f *Flow) Use(names []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range names {
+		if !slices.Contains(f.secrets, name) {
+			f.secrets = append(slices.Clip(f.secrets), name)
+		}
+	}
+}
+
+func (f *Flow) used() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.secrets
+}
+
 func (f *Flow) name() (name, source string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,7 +75,7 @@ func (f *Flow) record(event journal.Event) journal.Record {
 	name, source := f.name()
 	return journal.Record{
 		Event: event, Protocol: f.Question.Protocol, Flow: f.ID, Name: name, NameSource: source, Target: f.Target,
-		Verdict: f.Verdict(), Up: f.Up.Load(), Down: f.Down.Load(), Duration: time.Since(f.opened),
+		Verdict: f.Verdict(), Up: f.Up.Load(), Down: f.Down.Load(), Duration: time.Since(f.opened), Secrets: f.used(),
 	}
 }
 

@@ -3,6 +3,7 @@ package relay
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"banger.dev/banger/internal/netd/link"
 	"banger.dev/banger/internal/netd/plan"
 	"banger.dev/banger/internal/netd/policy"
+	"banger.dev/banger/internal/netd/secrets"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
@@ -25,6 +27,10 @@ type Relay struct {
 	Host    *hostnet.Host
 	// Names serves the name server's TCP port.
 	Names func(context.Context, *link.Conn)
+	// Secrets in force; nil: none.
+	Secrets func() *secrets.Set
+	// Roots that hosts of secrets prove themselves with. Nil: those of the system.
+	Roots *x509.CertPool
 	// Limits of open connections, and of those in the making.
 	MaxOpen, MaxConnecting int
 

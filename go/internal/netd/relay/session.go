@@ -102,6 +102,9 @@ func (s *session) copyUp() error {
 	if s.to.verdict.ByName || p.NamesMatter() {
 		return s.copyChecked()
 	}
+	if set := s.relay.Secrets(); set != nil {
+		return s.copyForSecrets(set)
+	}
 	return s.copyNoted()
 }
 

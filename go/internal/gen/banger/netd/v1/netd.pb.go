@@ -1742,7 +1742,9 @@ type Record struct {
 	BytesDown  uint64   `protobuf:"varint,14,opt,name=bytes_down,json=bytesDown,proto3" json:"bytes_down,omitempty"`
 	DurationMs uint64   `protobuf:"varint,15,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"`
 	// Equal denials within a second become one record: how many. 0 means one.
-	Repeated      uint32 `protobuf:"varint,16,opt,name=repeated,proto3" json:"repeated,omitempty"`
+	Repeated uint32 `protobuf:"varint,16,opt,name=repeated,proto3" json:"repeated,omitempty"`
+	// Names of secrets whose values went along.
+	Secrets       []string `protobuf:"bytes,17,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1887,6 +1889,13 @@ func (x *Record) GetRepeated() uint32 {
 		return x.Repeated
 	}
 	return 0
+}
+
+func (x *Record) GetSecrets() []string {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
 }
 
 type SetSecretsRequest struct {
@@ -2170,7 +2179,7 @@ const file_banger_netd_v1_netd_proto_rawDesc = "" +
 	"\x10WatchLogResponse\x120\n" +
 	"\arecords\x18\x01 \x03(\v2\x16.banger.netd.v1.RecordR\arecords\x12\x16\n" +
 	"\x06missed\x18\x02 \x01(\x04R\x06missed\x12\x1b\n" +
-	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\"\x89\x05\n" +
+	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\"\xa3\x05\n" +
 	"\x06Record\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12&\n" +
 	"\x0ftime_unix_nanos\x18\x02 \x01(\x03R\rtimeUnixNanos\x122\n" +
@@ -2191,7 +2200,8 @@ const file_banger_netd_v1_netd_proto_rawDesc = "" +
 	"bytes_down\x18\x0e \x01(\x04R\tbytesDown\x12\x1f\n" +
 	"\vduration_ms\x18\x0f \x01(\x04R\n" +
 	"durationMs\x12\x1a\n" +
-	"\brepeated\x18\x10 \x01(\rR\brepeated\"z\n" +
+	"\brepeated\x18\x10 \x01(\rR\brepeated\x12\x18\n" +
+	"\asecrets\x18\x11 \x03(\tR\asecrets\"z\n" +
 	"\x05Event\x12\x15\n" +
 	"\x11EVENT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fEVENT_DENIED\x10\x01\x12\x10\n" +

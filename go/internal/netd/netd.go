@@ -20,6 +20,8 @@ import (
 	"banger.dev/banger/internal/netd/journal"
 	"banger.dev/banger/internal/netd/judge"
 	"banger.dev/banger/internal/netd/link"
+	"banger.dev/banger/internal/netd/peering"
+	"banger.dev/banger/internal/netd/peers"
 	"banger.dev/banger/internal/netd/ping"
 	"banger.dev/banger/internal/netd/policy"
 	"banger.dev/banger/internal/netd/relay"
@@ -48,6 +50,7 @@ type Network struct {
 	ctx      context.Context
 	stop     context.CancelFunc
 	secrets  atomic.Pointer[secrets.Set]
+	peering  *peering.Server
 }
 
 // New makes the network, with the first policy in force and nobody attached. Host nil: the real one.
@@ -85,6 +88,7 @@ func New(s *settings.Settings, host *hostnet.Host) (*Network, error) {
 		Answer: func(ctx context.Context, question []byte) []byte { return n.Names.Answer(ctx, question, false) },
 	}
 	pinger := &ping.Pinger{Judge: n.Judge, Flows: n.Flows, Journal: n.Journal, Send: send}
+	n.peering = &peering.Server{Judge: n.Judge, Flows: n.Flows}
 	n.Link, err = link.New(link.Handlers{
 		TCP:     func(request *tcp.ForwarderRequest) { tcpRelay.Handle(n.ctx, request) },
 		UDP:     func(from, to netip.AddrPort, payload []byte) { carrier.Handle(n.ctx, from, to, payload) },
@@ -93,6 +97,11 @@ func New(s *settings.Settings, host *hostnet.Host) (*Network, error) {
 	}, attempts)
 	if err != nil {
 		return nil, fmt.Errorf("make the link: %w", err)
+	}
+	n.peering.Link = n.Link
+	if _, err := n.SetPeers(s.Peers); err != nil {
+		n.Close()
+		return nil, err
 	}
 	return n, nil
 }
@@ -149,6 +158,25 @@ func (n *Network) SetSecrets(words *netdv1.Secrets) error {
 	return nil
 }
 
+// SetPeers puts the VM into a network with others, and cuts connections with those that are not in it.
+func (n *Network) SetPeers(words *netdv1.Peers) (cut int, err error) {
+	network, err := peers.Parse(words)
+	if err != nil {
+		return 0, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	path := ""
+	if network != nil {
+		path = network.Self.Socket
+	}
+	if err := n.peering.Listen(path); err != nil {
+		return 0, fmt.Errorf("listen for the other VMs: %w", err)
+	}
+	n.Judge.SetPeers(network)
+	return n.Flows.Sweep(), nil
+}
+
 // Policy in force, in the words that it was given in.
 func (n *Network) Policy() (*netdv1.Policy, uint64) {
 	n.mu.Lock()
@@ -173,5 +201,6 @@ func (n *Network) Check(protocol policy.Protocol, name string, target netip.Addr
 // Close ends all connections.
 func (n *Network) Close() {
 	n.stop()
+	n.peering.Listen("")
 	n.Link.Close()
 }

@@ -91,6 +91,14 @@ func (s *service) SetSecrets(_ context.Context, r *connect.Request[netdv1.SetSec
 	return connect.NewResponse(&netdv1.SetSecretsResponse{}), nil
 }
 
+func (s *service) SetPeers(_ context.Context, r *connect.Request[netdv1.SetPeersRequest]) (*connect.Response[netdv1.SetPeersResponse], error) {
+	cut, err := s.network.SetPeers(r.Msg.Peers)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return connect.NewResponse(&netdv1.SetPeersResponse{Cut: uint32(cut)}), nil
+}
+
 func (s *service) Check(ctx context.Context, r *connect.Request[netdv1.CheckRequest]) (*connect.Response[netdv1.CheckResponse], error) {
 	response, err := s.check(ctx, r.Msg)
 	if err != nil {

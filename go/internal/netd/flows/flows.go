@@ -20,9 +20,10 @@ type Flow struct {
 	Target   netip.AddrPort
 	Up, Down atomic.Uint64
 
-	opened time.Time
-	cut    func()
-	isCut  atomic.Bool
+	inbound bool
+	opened  time.Time
+	cut     func()
+	isCut   atomic.Bool
 
 	mu      sync.Mutex
 	verdict policy.Verdict
@@ -75,7 +76,7 @@ func (f *Flow) record(event journal.Event) journal.Record {
 	name, source := f.name()
 	return journal.Record{
 		Event: event, Protocol: f.Question.Protocol, Flow: f.ID, Name: name, NameSource: source, Target: f.Target,
-		Verdict: f.Verdict(), Up: f.Up.Load(), Down: f.Down.Load(), Duration: time.Since(f.opened), Secrets: f.used(),
+		Verdict: f.Verdict(), Up: f.Up.Load(), Down: f.Down.Load(), Duration: time.Since(f.opened), Secrets: f.used(), Inbound: f.inbound,
 	}
 }
 
@@ -99,13 +100,21 @@ func New(j *judge.Judge, log *journal.Journal) *Registry {
 // Open adds a flow and tells the log. Cut must end it at once; it is called at most once, perhaps before Open returns: a policy
 // may have come in since the verdict. The caller closes the flow in any case.
 func (r *Registry) Open(q policy.Question, target netip.AddrPort, verdict policy.Verdict, cut func()) *Flow {
-	f := &Flow{Question: q, Target: target, verdict: verdict, cut: cut, opened: time.Now()}
+	return r.add(&Flow{Question: q, Target: target, verdict: verdict, cut: cut, opened: time.Now()})
+}
+
+// OpenInbound is Open for a flow that another VM began.
+func (r *Registry) OpenInbound(q policy.Question, target netip.AddrPort, verdict policy.Verdict, cut func()) *Flow {
+	return r.add(&Flow{Question: q, Target: target, verdict: verdict, cut: cut, opened: time.Now(), inbound: true})
+}
+
+func (r *Registry) add(f *Flow) *Flow {
 	r.mu.Lock()
 	r.next++
 	f.ID = r.next
 	r.open[f.ID] = f
-	r.count[q.Protocol]++
-	r.total[q.Protocol]++
+	r.count[f.Question.Protocol]++
+	r.total[f.Question.Protocol]++
 	r.mu.Unlock()
 	r.journal.Add(f.record(journal.Opened))
 	r.judgeAgain(f)

@@ -38,6 +38,7 @@ type Record struct {
 	Duration   time.Duration
 	Repeated   uint32
 	Secrets    []string
+	Inbound    bool
 }
 
 const (

@@ -111,7 +111,7 @@ func (s *session) dialOnce() func(context.Context, string, string) (net.Conn, er
 			used = true
 			return s.upstream, nil
 		}
-		return s.relay.Host.TCP(ctx, s.to.dial)
+		return s.relay.connect(ctx, s.to)
 	}
 }
 

@@ -117,3 +117,20 @@ func reportMemory(b *testing.B, w *worlds) {
 	m := status.Msg.Memory
 	b.Logf("resident %d KiB, heap %d KiB, %d goroutines, %d descriptors", m.ResidentBytes>>10, m.HeapBytes>>10, m.Goroutines, m.Descriptors)
 }
+
+// BenchmarkDenied is from a connection attempt to its refusal.
+func BenchmarkDenied(b *testing.B) {
+	w := newWorlds(b, `{"mode":"MODE_BALANCED"}`)
+	for b.Loop() {
+		err := w.guest.Do(func() error {
+			conn, err := net.Dial("tcp", "10.0.0.1:80")
+			if err == nil {
+				conn.Close()
+			}
+			return err
+		})
+		if err == nil {
+			b.Fatal("a private address was reached")
+		}
+	}
+}

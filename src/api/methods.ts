@@ -9,6 +9,7 @@ import { imageMethods } from "./image-methods.ts";
 import { networkMethods } from "./network-methods.ts";
 import { networkRequest } from "./network-records.ts";
 import { registryMethods } from "./registry-methods.ts";
+import { secretMethods } from "./secret-methods.ts";
 import { setMethods } from "./set-methods.ts";
 import { systemMethods } from "./system-methods.ts";
 import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
@@ -401,6 +402,7 @@ export const methods = {
   }),
 
   ...networkMethods,
+  ...secretMethods,
   ...imageMethods,
   "image.warm": method({
     kind: "operation",

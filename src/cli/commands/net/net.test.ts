@@ -5,7 +5,7 @@ import type { NetworkRecord, NetworkState } from "../../../api/network-records.t
 import { fakeVm, type FakeOptions, runFake } from "../../testing/run-fake.ts";
 
 const up: NetworkState = {
-  ...{ mode: "locked", name: null, allow: ["a.example:443"], deny: ["b.example"], hostPorts: [5432] },
+  ...{ mode: "locked", name: null, allow: ["a.example:443"], deny: ["b.example"], hostPorts: [5432], secrets: [] },
   ...{ state: "up", reason: "", pid: 7 },
 };
 const record = (changes: Partial<NetworkRecord>): NetworkRecord => ({
@@ -19,7 +19,17 @@ const record = (changes: Partial<NetworkRecord>): NetworkRecord => ({
     nameSource: "",
     address: "203.0.113.7",
   },
-  ...{ port: 443, question: "", answers: [], bytesUp: 0, bytesDown: 0, durationMs: 0, repeated: 1, missed: 0 },
+  ...{
+    port: 443,
+    question: "",
+    answers: [],
+    secrets: [],
+    bytesUp: 0,
+    bytesDown: 0,
+    durationMs: 0,
+    repeated: 1,
+    missed: 0,
+  },
   verdict: { allowed: true, rule: "mode balanced", reason: "", suggestion: "" },
   ...changes,
 });
@@ -118,7 +128,7 @@ test("check: what is asked, and the exit code that answers", async () => {
 });
 
 test("run: a repository's wish is a question on a terminal, and never an answer", async () => {
-  const wish = { mode: "locked", name: "banger.toml", allow: ["a.example:443"], deny: [], hostPorts: [] };
+  const wish = { mode: "locked", name: "banger.toml", allow: ["a.example:443"], deny: [], hostPorts: [], secrets: [] };
   const replies = {
     "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "", files: 1, untracked: 0 }),
     "net.workspace": () => ({ policy: wish }),
@@ -129,7 +139,7 @@ test("run: a repository's wish is a question on a terminal, and never an answer"
     const ran = await run(`vm run --detach ${words}`, replies, options);
     return { network: paramsOf(ran, "vm.create")?.["network"], ran };
   };
-  const { mode, ...rules } = wish;
+  const { mode, secrets: _, ...rules } = wish;
   const granted = { use: mode, ...rules };
   assert.deepEqual((await made("repo", { terminal: true, stdin: "y\r" })).network, granted);
   for (const answer of ["\r", "n\r", "yolo\r"]) {

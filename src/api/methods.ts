@@ -9,6 +9,7 @@ import { imageMethods } from "./image-methods.ts";
 import { networkMethods } from "./network-methods.ts";
 import { networkRequest } from "./network-records.ts";
 import { registryMethods } from "./registry-methods.ts";
+import { secretMethods } from "./secret-methods.ts";
 import { setMethods } from "./set-methods.ts";
 import { systemMethods } from "./system-methods.ts";
 import { newLabels, vmRecordMethods } from "./vm-record-methods.ts";
@@ -383,6 +384,7 @@ export const methods = {
   ...workspaceMethods,
   ...workspaceExportMethods,
   ...workspaceToolMethods,
+  ...secretMethods,
   ...imageMethods,
   "image.warm": method({
     kind: "operation",

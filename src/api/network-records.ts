@@ -24,6 +24,10 @@ export const networkPolicy = v.object({
   allow: rules,
   deny: rules,
   hostPorts: v.pipe(hostPorts, v.description("TCP ports of the host's 127.0.0.1 that the VM reaches as host.vm")),
+  secrets: v.pipe(
+    v.array(v.string()),
+    v.description("names of secrets that its requests may use; it never has their values"),
+  ),
 });
 export type NetworkPolicy = v.InferOutput<typeof networkPolicy>;
 
@@ -51,6 +55,7 @@ export const networkRequest = v.strictObject({
   allow: v.optional(rules),
   deny: v.optional(rules),
   hostPorts: v.optional(hostPorts),
+  secrets: v.optional(v.pipe(v.array(v.pipe(v.string(), v.minLength(1), v.maxLength(63))), v.maxLength(64))),
   name: v.optional(
     v.pipe(v.string(), v.minLength(1), v.maxLength(63), v.description("what the policy is called afterwards")),
   ),
@@ -100,6 +105,7 @@ export const networkRecord = v.object({
   bytesUp: v.number(),
   bytesDown: v.number(),
   durationMs: v.number(),
+  secrets: v.pipe(v.array(v.string()), v.description("names of secrets whose values went along")),
   repeated: v.pipe(v.number(), v.description("equal denials within a second are one line")),
   missed: v.number(),
 });

@@ -13,6 +13,7 @@ export type RuleFlags = {
 export type NetworkFlags = RuleFlags & {
   readonly nat?: boolean;
   readonly network?: string;
+  readonly secret?: readonly string[];
 };
 
 /** Stands for what the repository's banger.toml says. */
@@ -61,15 +62,28 @@ export const networkFlags = {
   nat: flag("give the VM the public internet, and nothing of this host or its networks: --network balanced"),
   network: networkFlag,
   ...ruleFlags,
+  secret: {
+    kind: "parsed",
+    parse: String,
+    optional: true,
+    variadic: true,
+    placeholder: "NAME",
+    brief:
+      "let its requests use a secret that it never has, and reach the hosts of that: secret set --help (repeatable)",
+  } as const,
 };
 
 /** What was asked for; undefined when nothing was. */
-export function networkParams({ nat, network, ...rules }: NetworkFlags): NetworkRequest | undefined {
+export function networkParams({ nat, network, secret, ...rules }: NetworkFlags): NetworkRequest | undefined {
   if (nat === true && network !== undefined) {
     throw new BangerError("usage", "--nat and --network exclude each other: --nat means --network balanced");
   }
   const use = nat === true ? "balanced" : network;
-  const request = { ...(use === undefined ? {} : { use }), ...ruleParams(rules) };
+  const request = {
+    ...(use === undefined ? {} : { use }),
+    ...ruleParams(rules),
+    ...(secret === undefined ? {} : { secrets: [...secret] }),
+  };
   return Object.keys(request).length === 0 ? undefined : request;
 }
 

@@ -99,6 +99,22 @@ denied is refused at once, never dropped, and "net log" shows it with the rule t
   },
 );
 
+const secret = group(
+  "values that VMs use and never have",
+  `A VM gets a placeholder; the value is put in its place when a request leaves for a host that it is for. What runs in the VM, its disks and
+its snapshots never have it, so nobody in there can take it along.`,
+  [
+    ["banger secret set github --host api.github.com --env GITHUB_TOKEN <token.txt", "keep one"],
+    ["banger vm run --secret github -- make release", "a VM that may use it"],
+  ],
+  {
+    set: leaf("make a secret or give it another value", () => import("./commands/secret/set.ts")),
+    list: leaf("list secrets, without their values", () => import("./commands/secret/list.ts")),
+    delete: leaf("forget a secret", () => import("./commands/secret/delete.ts")),
+  },
+  { ls: "list", rm: "delete" },
+);
+
 const registry = group(
   "logins to registries that images are pulled from",
   `Public images need no login. What docker has stored for a registry is used as well.`,
@@ -239,6 +255,7 @@ command that ran in the VM, and with 127 when the VM has no such command.`,
     image,
     kernel,
     net,
+    secret,
     registry,
     template,
     operation,

@@ -22,6 +22,10 @@ export interface Paths {
   sshDir: string;
   /** What `banger registry login` keeps. */
   registryAuthFile: string;
+  /** Values that guests use without having them; 0600. */
+  secretsFile: string;
+  /** Certificate and key of the authority that guests with secrets trust. */
+  authorityDir: string;
   /** Frozen disks and memory, one directory each. */
   snapshotsDir: string;
   /** Rebuilt when lost: initramfs files, package downloads, probe results, memory templates. */
@@ -99,6 +103,8 @@ function layout(identity: string, configFile: string, stateDir: string, cacheDir
     kernelsDir: join(stateDir, "kernels"),
     sshDir: join(stateDir, "ssh"),
     registryAuthFile: join(stateDir, "registry-auth.json"),
+    secretsFile: join(stateDir, "secrets.json"),
+    authorityDir: join(stateDir, "authority"),
     snapshotsDir: join(stateDir, "snapshots"),
     cacheDir,
     templatesDir: join(cacheDir, "templates"),

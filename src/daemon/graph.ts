@@ -8,6 +8,7 @@ import { openImageStore } from "../image/store.ts";
 import { buildInitramfs } from "../kernel/initramfs.ts";
 import { openKernelStore, type KernelStore } from "../kernel/store.ts";
 import { parseLoopbackNetwork } from "../lib/loopback-network.ts";
+import { Secrets } from "../network/secrets/secrets.ts";
 import { openState } from "../state/open.ts";
 import type { VmContext, VmSettings } from "../vm/context.ts";
 import { openTemplates, type Templates } from "../vm/template/templates.ts";
@@ -71,8 +72,10 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     gitIdentity: config.gitIdentity.value,
     log,
   });
+  const secrets = new Secrets({ file: paths.secretsFile, authorityDir: paths.authorityDir });
   const vms = new Vms({
     ...shared,
+    secrets,
     ...addresses,
     paths,
     state,
@@ -100,6 +103,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     snapshots: vms.snapshots,
     forwards: vms.forwards,
     networks: vms.networks,
+    secrets: vms.secrets,
     startStats: () => vms.startStats(),
     workspaces,
     workspaceExports,

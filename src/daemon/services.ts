@@ -12,8 +12,10 @@ import type {
 import type { NetworkPolicy, NetworkRecord, NetworkState } from "../api/network-records.ts";
 import type { ForwardState } from "../api/forward-methods.ts";
 import type { ParamsOf, ResultOf } from "../api/methods.ts";
+import type { SecretRecord } from "../api/secret-methods.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import type { Progress } from "../lib/progress.ts";
+import type { NewSecret } from "../network/secrets/store.ts";
 import type { Activity } from "../vm/activity.ts";
 
 export interface SignalOptions {
@@ -105,6 +107,13 @@ export interface Networks {
   ): Promise<ResultOf<"net.check">>;
   log(ref: string, options: SignalOptions & { after: number; follow: boolean }): AsyncIterable<NetworkRecord>;
   restart(ref: string, options: SignalOptions): Promise<NetworkState>;
+}
+
+/** Secrets, by name. No record has a value in it. */
+export interface Secrets {
+  list(): SecretRecord[];
+  set(secret: NewSecret, options: SignalOptions): Promise<SecretRecord>;
+  remove(name: string, options: SignalOptions): Promise<void>;
 }
 
 /** Memory templates, by id or unambiguous prefix. */
@@ -227,6 +236,7 @@ export interface Services extends AsyncDisposable {
   snapshots: Snapshots;
   forwards: Forwards;
   networks: Networks;
+  secrets: Secrets;
   templates: Templates;
   /** Summed up from the last starts. */
   startStats(): ResultOf<"stats.starts">;

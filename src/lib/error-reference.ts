@@ -86,6 +86,12 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
     "the message says which word; `banger net --help`",
   ],
   "network.off": ["the VM has no network, and the command needs one", "`banger vm set <vm> --network balanced`"],
+  "secret.not-found": ["no secret has that name", "`banger secret list`"],
+  "secret.invalid": ["a secret cannot be as it was given", "the message says which part; `banger secret set --help`"],
+  "secret.failed": [
+    "the command of a secret gave no value",
+    "run it by hand; `banger secret set` gives it another one",
+  ],
   "image.not-found": ["no image has that name or id", "`banger image list`, `banger image catalog`"],
   "image.ambiguous": ["the start of an id fits several images", "write more of it, or the name"],
   "image.exists": ["an image of that name exists", "take another name, or `--force`"],

@@ -88,6 +88,7 @@ function recordOf(record: NetdRecord): NetworkRecord {
     bytesUp: Number(record.bytesUp),
     bytesDown: Number(record.bytesDown),
     durationMs: Number(record.durationMs),
+    secrets: record.secrets,
     repeated: Math.max(1, record.repeated),
     missed: 0,
   };
@@ -95,7 +96,7 @@ function recordOf(record: NetdRecord): NetworkRecord {
 
 /** Stands for records that were dropped before they could be read. */
 function missedRecord(missed: bigint, next: NetdRecord | undefined): NetworkRecord {
-  const empty = { name: "", nameSource: "", address: "", port: 0, question: "", answers: [] };
+  const empty = { name: "", nameSource: "", address: "", port: 0, question: "", answers: [], secrets: [] };
   const numbers = { sequence: 0, flow: 0, bytesUp: 0, bytesDown: 0, durationMs: 0, repeated: 1 };
   const at = next === undefined ? Date.now() : Number(next.timeUnixNanos / 1_000_000n);
   return {

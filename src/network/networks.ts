@@ -13,6 +13,7 @@ import { isAlive } from "../lib/process-table.ts";
 import { ask, netdClient, protocolVersion, type NetdClient } from "./client.ts";
 import { configText } from "./config-text.ts";
 import { guestAddresses, type GuestAddresses } from "./guest-addresses.ts";
+import type { Secrets } from "./secrets/secrets.ts";
 import { policyMessage } from "./policy.ts";
 import { endNetd, lastWords, listNetds, removeNetdFiles, startNetd, type NetdProcess } from "./process.ts";
 
@@ -28,6 +29,7 @@ export interface NetworksOptions {
   program: () => string;
   /** Name servers that VMs' questions go to; empty: the host's. */
   resolvers: readonly string[];
+  secrets: Secrets;
   log: Logger;
   /** A process ended though nobody had asked for it, and its VM's VMM had not closed the connection. */
   onLost: (vmId: string, reason: string) => void;
@@ -176,6 +178,14 @@ export class Networks {
     return cut;
   }
 
+  /** Gives a network that is up the values that its secrets have now. */
+  async refreshSecrets(vmId: string, policy: NetworkPolicy, options: { signal: AbortSignal }): Promise<void> {
+    const carrier = this.#living(vmId);
+    const secrets = await this.#options.secrets.messageFor(policy.secrets, options);
+    if (carrier === undefined || secrets === undefined) return;
+    await ask("set secrets", options, (call) => carrier.client.setSecrets({ secrets }, call));
+  }
+
   /** Lets go of all; they go on. */
   close(): void {
     for (const [vmId, carrier] of this.#carriers) this.#letGo(vmId, carrier);
@@ -186,10 +196,11 @@ export class Networks {
     { vmmSocket, policy }: { vmmSocket: string; policy: NetworkPolicy },
     options: { signal: AbortSignal },
   ): Promise<GuestAddresses> {
-    const { program, resolvers } = this.#options;
+    const { program, resolvers, secrets } = this.#options;
     const dir = this.#dirOf(vmId);
     const startId = newId();
-    const config = configText({ vmId, startId, resolvers, policy });
+    const messages = await secrets.messageFor(policy.secrets, options);
+    const config = configText({ vmId, startId, resolvers, policy, secrets: messages });
     options.signal.throwIfAborted();
     const { process, exited, ready } = await startNetd({ program: program(), vmId, startId, dir, vmmSocket, config });
     using limit = deadline(options.signal, readyTimeoutMs, () => {

@@ -51,7 +51,7 @@ test("what cannot be is refused", () => {
 
 test("banger-netd is told who it is for and every rule", () => {
   const policy = resolvePolicy({ use: "ci", allow: ["[2001:db8::/32]:8000-8999/udp", "git.corp+private"] }, settings);
-  const told = configText({ vmId: "v", startId: "s", resolvers: ["127.0.0.53"], policy });
+  const told = configText({ vmId: "v", startId: "s", resolvers: ["127.0.0.53"], policy, secrets: undefined });
   assert.deepEqual(JSON.parse(told), {
     vmId: "v",
     startId: "s",

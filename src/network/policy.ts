@@ -9,7 +9,7 @@ import { Mode, type PolicySchema, Protocol, Rule_Action } from "./gen/banger/net
 export interface PolicySettings {
   /** A mode or the name of a policy. */
   fallback: string;
-  policies: ReadonlyMap<string, Omit<NetworkPolicy, "name">>;
+  policies: ReadonlyMap<string, Omit<NetworkPolicy, "name" | "secrets">>;
 }
 
 const modes: Readonly<Record<NetworkMode, Mode>> = {
@@ -26,9 +26,9 @@ const isMode = (word: string): word is NetworkMode => Object.hasOwn(modes, word)
  * Throws `network.policy-invalid`.
  */
 export function resolvePolicy(request: NetworkRequest | undefined, settings: PolicySettings): NetworkPolicy {
-  const { allow = [], deny = [], hostPorts = [], use, name } = request ?? {};
-  const hasRules = allow.length + deny.length + hostPorts.length > 0;
-  if (use === undefined && allow.length + hostPorts.length === 0 && deny.length > 0) {
+  const { allow = [], deny = [], hostPorts = [], secrets = [], use, name } = request ?? {};
+  const hasRules = allow.length + deny.length + hostPorts.length + secrets.length > 0;
+  if (use === undefined && allow.length + hostPorts.length + secrets.length === 0 && deny.length > 0) {
     throw new BangerError("network.policy-invalid", `--deny needs to know what is allowed otherwise`, {
       hint: `--network balanced --deny ${deny[0] ?? ""}`,
     });
@@ -40,8 +40,9 @@ export function resolvePolicy(request: NetworkRequest | undefined, settings: Pol
     allow: unique([...base.allow, ...allow]),
     deny: unique([...base.deny, ...deny]),
     hostPorts: unique([...base.hostPorts, ...hostPorts]),
+    secrets: unique(secrets),
   };
-  if (policy.mode === "none" && policy.allow.length + policy.deny.length + policy.hostPorts.length > 0) {
+  if (policy.mode === "none" && hasRules) {
     throw new BangerError("network.policy-invalid", "a VM without a network has no rules", {
       hint: "--network locked --allow …  # or leave the rules out",
     });
@@ -52,9 +53,9 @@ export function resolvePolicy(request: NetworkRequest | undefined, settings: Pol
 }
 
 function basePolicy(word: string, { policies }: PolicySettings): NetworkPolicy {
-  if (isMode(word)) return { mode: word, name: null, allow: [], deny: [], hostPorts: [] };
+  if (isMode(word)) return { mode: word, name: null, allow: [], deny: [], hostPorts: [], secrets: [] };
   const found = policies.get(word);
-  if (found !== undefined) return { ...found, name: word };
+  if (found !== undefined) return { ...found, name: word, secrets: [] };
   const known = policies.size === 0 ? "" : `; policies of config.toml: ${[...policies.keys()].join(", ")}`;
   throw new BangerError(
     "network.policy-invalid",
@@ -64,7 +65,10 @@ function basePolicy(word: string, { policies }: PolicySettings): NetworkPolicy {
 }
 
 /** Nothing at all. */
-export const noNetwork: NetworkPolicy = { mode: "none", name: null, allow: [], deny: [], hostPorts: [] };
+export const noNetwork: NetworkPolicy = {
+  ...{ mode: "none", name: null, allow: [], deny: [], hostPorts: [] },
+  secrets: [],
+};
 
 /** In the words of banger-netd. The policy was checked. */
 export function policyMessage(policy: NetworkPolicy): MessageInitShape<typeof PolicySchema> {

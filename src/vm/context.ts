@@ -7,6 +7,7 @@ import type { KeyedMutex } from "../lib/mutex.ts";
 import type { Progress } from "../lib/progress.ts";
 import type { Networks } from "../network/networks.ts";
 import type { PolicySettings } from "../network/policy.ts";
+import type { Secrets } from "../network/secrets/secrets.ts";
 import type { State } from "../state/open.ts";
 import type { Driver, MachineCapture } from "../vmm/driver.ts";
 import type { AddressPool } from "./addresses.ts";
@@ -83,6 +84,7 @@ export interface VmContext {
   forwards: Forwards;
   /** What carries the frames of VMs that have a network. */
   networks: Networks;
+  secrets: Secrets;
   /** Policies that can be asked for by name. */
   policies: PolicySettings;
   /** What comes along from the host into each guest that starts. Absent: nothing. */

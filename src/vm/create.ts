@@ -8,7 +8,7 @@ import { ensureDirectory, removeInside } from "../lib/files.ts";
 import { newId, newName } from "../lib/ids.ts";
 import type { Progress } from "../lib/progress.ts";
 import { undone } from "../lib/undo.ts";
-import { resolvePolicy } from "../network/policy.ts";
+import { resolveNetwork } from "./network/resolve.ts";
 import { generateHostKey } from "../ssh/host-key.ts";
 import { writeKnownHosts } from "../ssh/known-hosts.ts";
 import { plainVm, type VmRow } from "../state/vms.ts";
@@ -40,7 +40,7 @@ export async function createVm(
     checkName(request.name);
     if (context.state.vms.byName(request.name) !== undefined) throw nameTaken(request.name);
   }
-  const network = resolvePolicy(request.network, context.policies);
+  const network = resolveNetwork(context, request.network);
   const id = newId();
   // Before anything is fetched: a port that is taken makes the rest useless.
   using ports = await context.forwards.reserve(id, request.publish ?? []);

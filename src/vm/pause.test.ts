@@ -16,6 +16,7 @@ import { openState, type State } from "../state/open.ts";
 import type { Driver, Machine } from "../vmm/driver.ts";
 import type { Store } from "./context.ts";
 import { FakeMachine } from "./testdata/fake-machine.ts";
+import { Secrets } from "../network/secrets/secrets.ts";
 import { Vms } from "./vms.ts";
 
 const quiet = () => quietProgress(new AbortController().signal);
@@ -118,6 +119,7 @@ function daemon(): Vms {
     kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
     initramfs: async () => "/x",
     connectGuest: async () => agent,
+    secrets: new Secrets({ file: paths.secretsFile, authorityDir: paths.authorityDir }),
     network: { program: () => "/none", resolvers: [] },
     policies: { fallback: "none", policies: new Map() },
     templates: {

@@ -2,6 +2,7 @@
 // came up, a failure leaves nothing running and the reason in its record.
 import { vmPaths } from "../config/paths.ts";
 import { crashPoint } from "../lib/crash-point.ts";
+import type { GuestConfig } from "../guest/agent.ts";
 import { toBangerError } from "../lib/errors.ts";
 import { withSignal, type Progress } from "../lib/progress.ts";
 import { undone } from "../lib/undo.ts";
@@ -80,7 +81,7 @@ async function bringUp(
   const { consoleLog } = vmPaths(context.paths, row.id);
   const guest = {
     spec,
-    config: { ...guestConfig(identity, image, row), ...(git && { git }) },
+    config: withSecrets(context, row, { ...guestConfig(identity, image, row), ...(git && { git }) }),
     consoleLog,
     imageName: image.name,
     network,
@@ -88,6 +89,7 @@ async function bringUp(
   const up = await restoreOrBoot(context, guest, progress, { fingerprint, cold: options.cold ?? false, clock });
   undo.defer(() => up.machine.kill());
   undo.use(up.agent);
+  if (secretsOf(row).length > 0) await context.secrets.trust(up.agent, { signal });
   const leftOut = await context.hostFiles?.copy(up.agent, progress);
   if (leftOut !== undefined) clock.end("files");
   signal.throwIfAborted();
@@ -114,6 +116,15 @@ async function bringUp(
     const kernel = context.kernels.resolve(row.kernelId);
     context.templates.want({ fingerprint, kernel, initrd, vcpus, memoryMib });
   }
+}
+
+/** With the placeholders of the secrets that its requests may use. */
+function withSecrets({ secrets }: VmContext, row: VmRow, config: GuestConfig): GuestConfig {
+  return { ...config, environment: [...config.environment, ...secrets.environmentFor(secretsOf(row))] };
+}
+
+function secretsOf({ network }: Pick<VmRow, "network">): readonly string[] {
+  return network === null || network.mode === "none" ? [] : network.secrets;
 }
 
 /** All results, or the first error once all have ended: what they make may be removed then. */

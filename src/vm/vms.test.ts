@@ -14,6 +14,7 @@ import { mib } from "../lib/units.ts";
 import { openState, type State } from "../state/open.ts";
 import type { Driver, Machine, MachineExit } from "../vmm/driver.ts";
 import type { Store } from "./context.ts";
+import { Secrets } from "../network/secrets/secrets.ts";
 import { Vms } from "./vms.ts";
 
 let root: string;
@@ -82,6 +83,7 @@ beforeEach(async () => {
     kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
     initramfs: async () => "/x",
     connectGuest: async () => agent,
+    secrets: new Secrets({ file: paths.secretsFile, authorityDir: paths.authorityDir }),
     network: { program: () => "/none", resolvers: [] },
     policies: { fallback: "none", policies: new Map() },
     templates: {

@@ -21,6 +21,7 @@ import { Forwards } from "./forward/forwards.ts";
 import { withOwnAddress } from "./forward/plan.ts";
 import { ForwardVerbs } from "./forward/verbs.ts";
 import { Networks, type NetworksOptions } from "../network/networks.ts";
+import { SecretVerbs } from "./network/secret-verbs.ts";
 import { NetworkVerbs } from "./network/verbs.ts";
 import { pauseVm } from "./pause.ts";
 import { pausedMemoryBytes } from "./paused-memory.ts";
@@ -61,6 +62,7 @@ export class Vms {
   /** Ports and sockets of the host that lead into them, and their addresses. */
   readonly forwards: ForwardVerbs;
   readonly networks: NetworkVerbs;
+  readonly secrets: SecretVerbs;
 
   constructor(options: VmsOptions) {
     const sessions = new Sessions(
@@ -82,6 +84,7 @@ export class Vms {
     const networks = new Networks({
       ...options.network,
       vmsDir: options.paths.vmsDir,
+      secrets: options.secrets,
       log: options.log,
       onLost: (vmId, reason) => void this.networks.lost(vmId, reason),
     });
@@ -91,6 +94,7 @@ export class Vms {
     this.snapshots = new Snapshots(this.#context, (id) => this.show(id));
     this.forwards = new ForwardVerbs(this.#context);
     this.networks = new NetworkVerbs(this.#context);
+    this.secrets = new SecretVerbs(this.#context);
   }
 
   /** Makes record and reality agree; the first call of a daemon. */

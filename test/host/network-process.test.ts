@@ -11,10 +11,18 @@ import { silentLogger } from "../../src/lib/log.ts";
 import { startTicksOf } from "../../src/lib/process-table.ts";
 import { Networks } from "../../src/network/networks.ts";
 import { listNetds } from "../../src/network/process.ts";
+import { Secrets } from "../../src/network/secrets/secrets.ts";
 import { root as checkout } from "../support/home.ts";
 import { until } from "../support/until.ts";
 
-const policy: NetworkPolicy = { mode: "locked", name: null, allow: ["api.example.com:443"], deny: [], hostPorts: [] };
+const policy: NetworkPolicy = {
+  mode: "locked",
+  name: null,
+  allow: ["api.example.com:443"],
+  deny: [],
+  hostPorts: [],
+  secrets: [],
+};
 const start = { vmmSocket: "net.sock", policy };
 const call = { signal: AbortSignal.timeout(120_000) };
 
@@ -47,6 +55,7 @@ describe("what carries a network", { concurrency: false }, () => {
       vmsDir: root,
       program: () => program,
       resolvers: ["127.0.0.1:1"],
+      secrets: new Secrets({ file: join(root, "secrets.json"), authorityDir: join(root, "authority") }),
       log: silentLogger,
       onLost: (id, reason) => lost.push(`${id} ${reason}`),
     });

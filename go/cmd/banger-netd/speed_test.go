@@ -1,6 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -16,11 +21,9 @@ const gibibyte = 1 << 30
 func BenchmarkThroughput(b *testing.B) {
 	w := newWorlds(b, `{"mode":"MODE_BALANCED"}`)
 	source := listenTCP(b, w.internet, "[::]:8001")
-	go accept(source, func(conn net.Conn) { io.CopyN(conn, zeros{}, gibibyte) })
+	go accept(source, func(conn net.Conn) { io.CopyN(conn, &pattern{}, gibibyte) })
 	sink := listenTCP(b, w.internet, "[::]:8002")
-	go accept(sink, func(conn net.Conn) {
-		io.Copy(io.Discard, conn)
-	})
+	go accept(sink, swallow)
 	for _, side := range []struct {
 		name string
 		in   *netdtest.Namespace
@@ -29,7 +32,7 @@ func BenchmarkThroughput(b *testing.B) {
 			b.SetBytes(gibibyte)
 			for b.Loop() {
 				conn := w.dial(b, side.in, "93.184.216.34:8001")
-				if n, err := io.Copy(io.Discard, conn); n != gibibyte {
+				if n, err := io.Copy(&pattern{}, conn); n != gibibyte {
 					b.Fatal(n, err)
 				}
 			}
@@ -38,12 +41,9 @@ func BenchmarkThroughput(b *testing.B) {
 			b.SetBytes(gibibyte)
 			for b.Loop() {
 				conn := w.dial(b, side.in, "93.184.216.34:8002")
-				if n, err := io.CopyN(conn, zeros{}, gibibyte); err != nil {
-					b.Fatal(n, err)
+				if err := send(conn, gibibyte); err != nil {
+					b.Fatal(err)
 				}
-				conn.(*net.TCPConn).CloseWrite()
-				io.Copy(io.Discard, conn)
-				conn.Close()
 			}
 		})
 	}
@@ -73,6 +73,76 @@ func BenchmarkConnections(b *testing.B) {
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
 		begin(b, nil, `{"mode":"MODE_BALANCED"}`).command.Process.Kill()
+	}
+}
+
+// block is what all bytes of tests are made of.
+var block = func() []byte {
+	b := make([]byte, 1<<20)
+	rand.Read(b)
+	return b
+}()
+
+// pattern is an endless stream of known bytes: to be read, or to be written to, which fails where it is not that.
+type pattern struct{ at int }
+
+func (p *pattern) Read(b []byte) (int, error) {
+	n := copy(b, block[p.at:])
+	p.at = (p.at + n) % len(block)
+	return n, nil
+}
+
+func (p *pattern) Write(b []byte) (int, error) {
+	for done := 0; done < len(b); {
+		n := min(len(b)-done, len(block)-p.at)
+		if !bytes.Equal(b[done:done+n], block[p.at:p.at+n]) {
+			return done, errors.New("other bytes came than were sent")
+		}
+		done += n
+		p.at = (p.at + n) % len(block)
+	}
+	return len(b), nil
+}
+
+// swallow reads the pattern to its end and says how much it was.
+func swallow(conn net.Conn) {
+	n, err := io.Copy(&pattern{}, conn)
+	if err == nil {
+		binary.Write(conn, binary.BigEndian, n)
+	}
+}
+
+// send so much of the pattern to swallow.
+func send(conn net.Conn, size int64) error {
+	defer conn.Close()
+	if _, err := io.CopyN(conn, &pattern{}, size); err != nil {
+		return err
+	}
+	conn.(*net.TCPConn).CloseWrite()
+	var got int64
+	if err := binary.Read(conn, binary.BigEndian, &got); err != nil || got != size {
+		return fmt.Errorf("%d of %d bytes arrived: %w", got, size, err)
+	}
+	return nil
+}
+
+// Both ways at once, byte for byte, over IPv4 and IPv6.
+func TestBytesAreExact(t *testing.T) {
+	const size = 64 << 20
+	w := newWorlds(t, `{"mode":"MODE_BALANCED"}`)
+	go accept(listenTCP(t, w.internet, "[::]:8001"), func(conn net.Conn) { io.CopyN(conn, &pattern{}, size) })
+	go accept(listenTCP(t, w.internet, "[::]:8002"), swallow)
+	for _, address := range []string{"93.184.216.34", "[2606:2800:220:1::1]"} {
+		down, up := w.dial(t, w.guest, address+":8001"), w.dial(t, w.guest, address+":8002")
+		sent := make(chan error, 1)
+		go func() { sent <- send(up, size) }()
+		if n, err := io.Copy(&pattern{}, down); n != size || err != nil {
+			t.Errorf("%s: %d bytes came, %v", address, n, err)
+		}
+		down.Close()
+		if err := <-sent; err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
 	}
 }
 
@@ -116,4 +186,21 @@ func reportMemory(b *testing.B, w *worlds) {
 	}
 	m := status.Msg.Memory
 	b.Logf("resident %d KiB, heap %d KiB, %d goroutines, %d descriptors", m.ResidentBytes>>10, m.HeapBytes>>10, m.Goroutines, m.Descriptors)
+}
+
+// BenchmarkDenied is from a connection attempt to its refusal.
+func BenchmarkDenied(b *testing.B) {
+	w := newWorlds(b, `{"mode":"MODE_BALANCED"}`)
+	for b.Loop() {
+		err := w.guest.Do(func() error {
+			conn, err := net.Dial("tcp", "10.0.0.1:80")
+			if err == nil {
+				conn.Close()
+			}
+			return err
+		})
+		if err == nil {
+			b.Fatal("a private address was reached")
+		}
+	}
 }

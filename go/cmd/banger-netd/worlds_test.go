@@ -53,6 +53,7 @@ func newWorlds(t testing.TB, policy string) *worlds {
 	w.internet.IP(`address add 192.0.2.1/24 dev in
 		address add 2001:db8::1/64 dev in nodad`)
 	w.host.IP(`-6 route add default via 2001:db8::1
+		-6 address add 2606:2800:220:9::9/128 dev lo nodad
 		route add local 93.184.220.0/24 dev lo`)
 	for _, address := range servers {
 		bits := "/32"

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	netdv1 "banger.dev/banger/internal/gen/banger/netd/v1"
@@ -19,9 +20,12 @@ import (
 	"banger.dev/banger/internal/netd/journal"
 	"banger.dev/banger/internal/netd/judge"
 	"banger.dev/banger/internal/netd/link"
+	"banger.dev/banger/internal/netd/peering"
+	"banger.dev/banger/internal/netd/peers"
 	"banger.dev/banger/internal/netd/ping"
 	"banger.dev/banger/internal/netd/policy"
 	"banger.dev/banger/internal/netd/relay"
+	"banger.dev/banger/internal/netd/secrets"
 	"banger.dev/banger/internal/netd/settings"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
@@ -45,6 +49,8 @@ type Network struct {
 	attached bool
 	ctx      context.Context
 	stop     context.CancelFunc
+	secrets  atomic.Pointer[secrets.Set]
+	peering  *peering.Server
 }
 
 // New makes the network, with the first policy in force and nobody attached. Host nil: the real one.
@@ -55,6 +61,9 @@ func New(s *settings.Settings, host *hostnet.Host) (*Network, error) {
 	}
 	n := &Network{Settings: s, Started: time.Now(), words: s.Words}
 	n.ctx, n.stop = context.WithCancel(context.Background())
+	if err := n.SetSecrets(s.Secrets); err != nil {
+		return nil, err
+	}
 	n.Journal = journal.New(s.Limits.LogRecords)
 	n.Bindings = bindings.New(s.Limits.DNSNames)
 	own := &addresses.OwnAddresses{}
@@ -71,6 +80,7 @@ func New(s *settings.Settings, host *hostnet.Host) (*Network, error) {
 	tcpRelay := &relay.Relay{
 		Judge: n.Judge, Flows: n.Flows, Journal: n.Journal, Host: host,
 		Names:   func(ctx context.Context, conn *link.Conn) { n.Names.ServeStream(ctx, conn) },
+		Secrets: n.secrets.Load, Roots: host.Roots,
 		MaxOpen: s.Limits.TCPConnections, MaxConnecting: s.Limits.TCPConnecting,
 	}
 	carrier := &datagram.Carrier{
@@ -78,6 +88,7 @@ func New(s *settings.Settings, host *hostnet.Host) (*Network, error) {
 		Answer: func(ctx context.Context, question []byte) []byte { return n.Names.Answer(ctx, question, false) },
 	}
 	pinger := &ping.Pinger{Judge: n.Judge, Flows: n.Flows, Journal: n.Journal, Send: send}
+	n.peering = &peering.Server{Judge: n.Judge, Flows: n.Flows}
 	n.Link, err = link.New(link.Handlers{
 		TCP:     func(request *tcp.ForwarderRequest) { tcpRelay.Handle(n.ctx, request) },
 		UDP:     func(from, to netip.AddrPort, payload []byte) { carrier.Handle(n.ctx, from, to, payload) },
@@ -86,6 +97,11 @@ func New(s *settings.Settings, host *hostnet.Host) (*Network, error) {
 	}, attempts)
 	if err != nil {
 		return nil, fmt.Errorf("make the link: %w", err)
+	}
+	n.peering.Link = n.Link
+	if _, err := n.SetPeers(s.Peers); err != nil {
+		n.Close()
+		return nil, err
 	}
 	return n, nil
 }
@@ -132,6 +148,35 @@ func (n *Network) SetPolicy(words *netdv1.Policy) (generation uint64, cut int, e
 	return generation, n.Flows.Sweep(), nil
 }
 
+// SetSecrets replaces all secrets.
+func (n *Network) SetSecrets(words *netdv1.Secrets) error {
+	set, err := secrets.Parse(words)
+	if err != nil {
+		return err
+	}
+	n.secrets.Store(set)
+	return nil
+}
+
+// SetPeers puts the VM into a network with others, and cuts connections with those that are not in it.
+func (n *Network) SetPeers(words *netdv1.Peers) (cut int, err error) {
+	network, err := peers.Parse(words)
+	if err != nil {
+		return 0, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	path := ""
+	if network != nil {
+		path = network.Self.Socket
+	}
+	if err := n.peering.Listen(path); err != nil {
+		return 0, fmt.Errorf("listen for the other VMs: %w", err)
+	}
+	n.Judge.SetPeers(network)
+	return n.Flows.Sweep(), nil
+}
+
 // Policy in force, in the words that it was given in.
 func (n *Network) Policy() (*netdv1.Policy, uint64) {
 	n.mu.Lock()
@@ -156,5 +201,6 @@ func (n *Network) Check(protocol policy.Protocol, name string, target netip.Addr
 // Close ends all connections.
 func (n *Network) Close() {
 	n.stop()
+	n.peering.Listen("")
 	n.Link.Close()
 }

@@ -83,22 +83,31 @@ func TestBrokenHellosAreRefused(t *testing.T) {
 	w := netdtest.NewWorld(t)
 	w.Name("good.example", "93.184.216.34")
 	reached := make(chan []byte, 16)
-	w.Serve("93.184.216.34:443", func(conn net.Conn) {
-		got, _ := io.ReadAll(conn)
-		conn.Close()
-		reached <- got
-	})
+	for _, port := range []string{"443", "8443"} {
+		w.Serve("93.184.216.34:"+port, func(conn net.Conn) {
+			got, _ := io.ReadAll(conn)
+			conn.Close()
+			reached <- got
+		})
+	}
 	_, guest := w.Start(`{"mode":"MODE_LOCKED","rules":[{"action":"ACTION_ALLOW","target":"good.example"}]}`)
 	guest.Ask(t, "good.example", dnsmessage.TypeA)
-	for _, beginning := range [][]byte{
+	for i, beginning := range [][]byte{
 		{22, 3, 1, 0, 4, 1, 0, 0, 0},
 		{22, 3, 1, 0, 5, 2, 0, 0, 1, 0},
 		{22, 3, 1, 0xff, 0xff, 1},
 		{0x80, 0x2e, 1, 0, 2, 0, 0x15},
+		{0x80, 0x2e, 1, 3, 1, 0, 0x15},
+		append([]byte{22, 15}, helloOf("good.example")[2:]...),
+		append([]byte{22, 3, 9}, helloOf("good.example")[3:]...),
 		bytes.Repeat([]byte{0}, 20000),
 		[]byte("\x16GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
 	} {
-		conn, err := guest.TCP(netdtest.Context(t), at("93.184.216.34:443"))
+		port := "443"
+		if i > 0 && len(beginning) < 1000 {
+			port = "8443"
+		}
+		conn, err := guest.TCP(netdtest.Context(t), at("93.184.216.34:"+port))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import { kernelRoutes } from "./kernel.ts";
 import { networkRoutes } from "./network.ts";
 import { operationRoutes } from "./operation.ts";
 import { registryRoutes } from "./registry.ts";
+import { secretRoutes } from "./secret.ts";
 import { snapshotRoutes } from "./snapshot.ts";
 import { systemRoutes } from "./system.ts";
 import { templateRoutes } from "./template.ts";
@@ -35,6 +36,7 @@ export function buildRoutes(context: RouteContext): Routes {
     ...vmSetRoutes(context),
     ...forwardRoutes(context),
     ...networkRoutes(context),
+    ...secretRoutes(context),
     ...dnsRoutes(context),
     ...vmFileRoutes(context),
     "vm.exec": execRoute(context),

@@ -18,7 +18,9 @@ const guestTimeoutMs = 30_000;
  * it. Throws `network.policy-invalid`.
  */
 export function changedPolicy(now: NetworkPolicy, change: NetworkChange, settings: PolicySettings): NetworkPolicy {
-  const { remove = [], ...request } = change;
+  const { remove = [], ...asked } = change;
+  // Its environment holds their placeholders from its start on.
+  const request = { ...asked, secrets: asked.use === "none" ? [] : now.secrets };
   const base = request.use !== undefined || now.mode === "none" ? undefined : now;
   const unknown = remove.filter((text) => !isRuleOf(base ?? noNetwork, text));
   if (unknown.length > 0) {
@@ -36,6 +38,7 @@ export function changedPolicy(now: NetworkPolicy, change: NetworkChange, setting
       deny: [...kept(base.deny), ...deny],
       hostPorts: [...base.hostPorts.filter((port) => !remove.includes(hostPortText(port))), ...hostPorts],
       ...(name === null ? {} : { name }),
+      secrets: now.secrets,
     },
     settings,
   );

@@ -5,7 +5,7 @@ import { BangerError } from "../../lib/errors.ts";
 import { newId, newName } from "../../lib/ids.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { undone } from "../../lib/undo.ts";
-import { resolvePolicy } from "../../network/policy.ts";
+import { resolveNetwork } from "../network/resolve.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { lifetimeOf } from "../last-use.ts";
@@ -58,7 +58,7 @@ export async function createFromSnapshot(
     lifetime: lifetimeOf(params.lifetime),
     id,
     forwards: ports.forwards,
-    ...(params.network === undefined ? {} : { network: resolvePolicy(params.network, context.policies) }),
+    ...(params.network === undefined ? {} : { network: resolveNetwork(context, params.network) }),
   };
   using successor = await makeSuccessor(context, request, { signal });
   const { row } = successor;

@@ -1,7 +1,11 @@
-// The servers of the "internet" of world.ts, as a program: names on UDP port 53, and on port 80 of every address a page that says which
-// host was asked for and at which address. Ends with its stdin. usage: node fake-servers.ts '{"name": "address"}'
+// The servers of the "internet" of world.ts, as a program: names on UDP port 53; on port 80 of every address a page that says which
+// host was asked for and at which address; on port 443 one that says the digest of the authorization that it got.
+// Ends with its stdin. usage: node fake-servers.ts '{"name": "address"}' <key file> <certificate file>
 import { createSocket } from "node:dgram";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 
 const addresses = JSON.parse(process.argv[2] ?? "{}") as Record<string, string>;
 
@@ -32,9 +36,23 @@ names.on("message", (query, { address, port }) => names.send(answer(query), port
 const web = createServer((request, response) => {
   response.end(`${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`);
 });
-names.bind(53, "0.0.0.0", () => web.listen(80, "0.0.0.0", () => process.stdout.write("ready\n")));
+const [keyFile = "", certificateFile = ""] = process.argv.slice(3);
+const secure = createSecureServer(
+  { key: readFileSync(keyFile), cert: readFileSync(certificateFile) },
+  (request, response) =>
+    response.end(
+      `authorization ${createHash("sha256")
+        .update(request.headers.authorization ?? "")
+        .digest("hex")}\n`,
+    ),
+);
+names.bind(53, "0.0.0.0", () =>
+  web.listen(80, "0.0.0.0", () => secure.listen(443, "0.0.0.0", () => process.stdout.write("ready\n"))),
+);
 process.stdin.resume().on("end", () => {
   names.close();
   web.close();
   web.closeAllConnections();
+  secure.close();
+  secure.closeAllConnections();
 });

@@ -1,11 +1,12 @@
 // A home whose daemon lives in a network of the test's own: a "host" namespace that a cable joins to an "internet" one with a name server
 // and web servers. Both end with this process, however it ends. Nothing goes to any real address.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Home } from "../home.ts";
+import { Home, root } from "../home.ts";
 
 /** Of the far end of the cable, where the name server is, too: a private address. */
 export const gatewayAddress = "192.168.77.1";
@@ -23,6 +24,8 @@ export const sites: Readonly<Record<string, string>> = {
 export class WorldHome extends Home {
   readonly #holders: ChildProcess[] = [];
   #host = 0;
+  /** What belongs to the world and not to the home: its processes are no processes of the home. */
+  readonly #outside = mkdtempSync(join(tmpdir(), "banger-world-"));
 
   private constructor() {
     super({ seeded: true });
@@ -33,6 +36,7 @@ export class WorldHome extends Home {
     const home = new WorldHome();
     writeFileSync(join(home.path, "config.toml"), `[network]\nresolvers = ["${gatewayAddress}"]\n${network}`);
     home.#host = await home.#hold("unshare", ["--net", "sh", "-ec", "ip link set lo up; echo ready; exec cat"]);
+    const { key, cert } = home.#makeCertificate();
     const servers = join(import.meta.dirname, "fake-servers.ts");
     const wire = [
       "ip link set lo up",
@@ -43,12 +47,37 @@ export class WorldHome extends Home {
         .filter((address) => address !== gatewayAddress)
         .map((address) => `ip address add ${address}/32 dev lo`),
     ];
-    const serve = `${wire.join("; ")}; exec ${process.execPath} ${servers} '${JSON.stringify(sites)}'`;
+    const serve = `${wire.join("; ")}; exec ${process.execPath} ${servers} '${JSON.stringify(sites)}' ${key} ${cert}`;
     await home.#hold("unshare", ["--net", "sh", "-ec", serve]);
     home.#inHost(["ip", "address", "add", `${hostAddress}/24`, "dev", "near"]);
     home.#inHost(["ip", "link", "set", "near", "up"]);
     home.#inHost(["ip", "route", "add", "default", "via", gatewayAddress]);
     return home;
+  }
+
+  /** For all names, of itself; the network of VMs trusts it, as the host of this home would. */
+  #makeCertificate(): { key: string; cert: string } {
+    const [key, cert] = [join(this.#outside, "key.pem"), join(this.#outside, "cert.pem")];
+    const names = Object.keys(sites).map((name) => `DNS:${name}`);
+    execFileSync(
+      "openssl",
+      [
+        ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
+        ...["-subj", "/CN=sites", "-addext", `subjectAltName=${names.join(",")}`, "-keyout", key, "-out", cert],
+      ],
+      { stdio: "pipe", timeout: 60_000 },
+    );
+    const program = join(root, "dist/netd/banger-netd");
+    writeFileSync(this.#netd, `#!/bin/sh\nSSL_CERT_FILE=${cert} exec ${program} "$@"\n`, { mode: 0o755 });
+    return { key, cert };
+  }
+
+  get #netd(): string {
+    return join(this.#outside, "banger-netd");
+  }
+
+  override environment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
+    return super.environment({ BANGER_DEBUG_NETD: this.#netd, ...extra });
   }
 
   protected override command(args: readonly string[]): [string, ...string[]] {
@@ -65,6 +94,7 @@ export class WorldHome extends Home {
         holder.stdin?.end();
         await over;
       }
+      rmSync(this.#outside, { recursive: true });
     }
   }
 

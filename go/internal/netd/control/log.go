@@ -58,7 +58,7 @@ func wire(records []journal.Record) []*netdv1.Record {
 			Sequence: r.Sequence, TimeUnixNanos: r.Time.UnixNano(), Event: netdv1.Record_Event(r.Event), Protocol: protocol,
 			Flow: r.Flow, Name: r.Name, NameSource: r.NameSource, Port: uint32(r.Target.Port()), Question: r.Question,
 			Answers: r.Answers, Verdict: verdict(r.Verdict), BytesUp: r.Up, BytesDown: r.Down,
-			DurationMs: uint64(r.Duration.Milliseconds()), Repeated: r.Repeated,
+			DurationMs: uint64(r.Duration.Milliseconds()), Repeated: r.Repeated, Secrets: r.Secrets, Inbound: r.Inbound,
 		}
 		if r.Target.Addr().IsValid() {
 			all[i].Address = r.Target.Addr().String()

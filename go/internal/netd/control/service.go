@@ -84,8 +84,19 @@ func (s *service) Shutdown(context.Context, *connect.Request[netdv1.ShutdownRequ
 	return connect.NewResponse(&netdv1.ShutdownResponse{}), nil
 }
 
-func (s *service) SetSecrets(context.Context, *connect.Request[netdv1.SetSecretsRequest]) (*connect.Response[netdv1.SetSecretsResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("secrets are not there yet"))
+func (s *service) SetSecrets(_ context.Context, r *connect.Request[netdv1.SetSecretsRequest]) (*connect.Response[netdv1.SetSecretsResponse], error) {
+	if err := s.network.SetSecrets(r.Msg.Secrets); err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return connect.NewResponse(&netdv1.SetSecretsResponse{}), nil
+}
+
+func (s *service) SetPeers(_ context.Context, r *connect.Request[netdv1.SetPeersRequest]) (*connect.Response[netdv1.SetPeersResponse], error) {
+	cut, err := s.network.SetPeers(r.Msg.Peers)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return connect.NewResponse(&netdv1.SetPeersResponse{Cut: uint32(cut)}), nil
 }
 
 func (s *service) Check(ctx context.Context, r *connect.Request[netdv1.CheckRequest]) (*connect.Response[netdv1.CheckResponse], error) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"banger.dev/banger/internal/netd/edge"
@@ -15,6 +16,7 @@ import (
 	"banger.dev/banger/internal/netd/hostnet"
 	"banger.dev/banger/internal/netd/journal"
 	"banger.dev/banger/internal/netd/judge"
+	"banger.dev/banger/internal/netd/peering"
 	"banger.dev/banger/internal/netd/plan"
 	"banger.dev/banger/internal/netd/policy"
 	"banger.dev/banger/internal/netd/sniff"
@@ -47,17 +49,42 @@ type Carrier struct {
 	flows map[key]*flow
 	order *list.List // of *flow, the one that was idle for the longest time first
 	asked int
+	// opening flows to other VMs.
+	opening map[key]bool
 }
 
 // maxAsked bounds the goroutines that wait for a place at the name server.
 const maxAsked = 512
 
+// socket of a flow.
+type socket interface {
+	net.Conn
+	SyscallConn() (syscall.RawConn, error)
+}
+
+// connect to a host, or to another VM.
+func (c *Carrier) connect(ctx context.Context, from, to netip.AddrPort) (out socket, peer bool, err error) {
+	network := c.Judge.Peers()
+	if other, ok := network.Other(to.Addr()); ok {
+		out, err := peering.UDP(ctx, network, other, from.Port(), to.Port())
+		return out, true, err
+	}
+	if plan.Peers4.Contains(to.Addr()) {
+		// It has left the network just now; nothing of the host is there.
+		return nil, false, unix.EHOSTUNREACH
+	}
+	out, err = c.Host.UDP(to)
+	return out, false, err
+}
+
 type key struct{ from, to netip.AddrPort }
 
 type flow struct {
 	key
-	place    *list.Element
-	socket   *net.UDPConn
+	place  *list.Element
+	socket socket
+	// peer: the socket leads to another VM, and its datagrams have one byte before them.
+	peer     bool
 	record   *flows.Flow
 	last     time.Time
 	answered bool
@@ -74,11 +101,41 @@ func (c *Carrier) Handle(ctx context.Context, from, to netip.AddrPort, payload [
 		return
 	}
 	f, isNew := c.find(key{from, to})
+	if isNew && plan.Peers4.Contains(to.Addr()) {
+		c.openLater(ctx, key{from, to}, payload)
+		return
+	}
 	if isNew {
-		if f = c.open(from, to, payload); f == nil {
+		if f = c.open(ctx, from, to, payload); f == nil {
 			return
 		}
 	}
+	c.write(f, payload)
+}
+
+// openLater opens a flow to another VM, whose netd has to answer first. What comes meanwhile is lost, as datagrams may be.
+func (c *Carrier) openLater(ctx context.Context, k key, payload []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.opening[k] || len(c.opening) >= maxAsked {
+		return
+	}
+	if c.opening == nil {
+		c.opening = map[key]bool{}
+	}
+	c.opening[k] = true
+	go func() {
+		f := c.open(ctx, k.from, k.to, payload)
+		c.mu.Lock()
+		delete(c.opening, k)
+		c.mu.Unlock()
+		if f != nil {
+			c.write(f, payload)
+		}
+	}()
+}
+
+func (c *Carrier) write(f *flow, payload []byte) {
 	if _, err := f.socket.Write(payload); err != nil && !errors.Is(err, net.ErrClosed) {
 		c.failed(f, err, payload)
 		return
@@ -104,7 +161,7 @@ func (c *Carrier) find(k key) (*flow, bool) {
 	return f, false
 }
 
-func (c *Carrier) open(from, to netip.AddrPort, payload []byte) *flow {
+func (c *Carrier) open(ctx context.Context, from, to netip.AddrPort, payload []byte) *flow {
 	q := c.Judge.Question(policy.UDP, to)
 	verdict := c.Judge.Decide(q)
 	if p, _ := c.Judge.Policy(); verdict.Allowed && (verdict.ByName || p.NamesMatter()) && (to.Port() == 443 || sniff.LooksLikeQUIC(payload)) {
@@ -115,13 +172,14 @@ func (c *Carrier) open(from, to netip.AddrPort, payload []byte) *flow {
 		c.deny(from, to, payload, q, verdict)
 		return nil
 	}
-	socket, err := c.Host.UDP(to)
+	out, peer, err := c.connect(ctx, from, to)
 	if err != nil {
 		c.Send(edge.Unreachable(edge.Datagram(from, to, payload), edge.HostUnreachable))
 		c.log(journal.Failed, to, q, policy.Verdict{Allowed: true, Rule: verdict.Rule, Reason: hostnet.Failure(err)})
 		return nil
 	}
-	f := &flow{key: key{from, to}, socket: socket, last: time.Now()}
+	f := &flow{key: key{from, to}, socket: out, peer: peer, last: time.Now()}
+	f.record = c.Flows.Open(q, to, verdict, func() { out.Close() })
 	c.mu.Lock()
 	if c.flows == nil {
 		c.flows, c.order = map[key]*flow{}, list.New()
@@ -137,7 +195,6 @@ func (c *Carrier) open(from, to netip.AddrPort, payload []byte) *flow {
 	if oldest != nil {
 		oldest.socket.Close()
 	}
-	f.record = c.Flows.Open(q, to, verdict, func() { socket.Close() })
 	go c.receive(f)
 	return f
 }
@@ -166,6 +223,12 @@ func (c *Carrier) receive(f *flow) {
 	for {
 		f.socket.SetReadDeadline(c.deadline(f))
 		payload, err := read(raw)
+		if f.peer && err == nil {
+			if len(payload) == 0 {
+				return
+			}
+			payload = payload[1:]
+		}
 		switch {
 		case err == nil:
 			c.answered(f)

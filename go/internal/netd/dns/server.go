@@ -203,6 +203,14 @@ func (s *Server) filter(p *policy.Policy, query *query, answer *answer, verdict 
 // resolveOwn answers for names that exist only here.
 func (s *Server) resolveOwn(query *query) []byte {
 	p, _ := s.Judge.Policy()
+	if address, ok := s.Judge.Peers().Lookup(query.name); ok && p.Mode() != policy.None {
+		peer := &answer{}
+		if query.question.Type == dnsmessage.TypeA {
+			header := dnsmessage.ResourceHeader{Name: query.question.Name, Class: dnsmessage.ClassINET, TTL: 5}
+			peer.resources = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: address.As4()}}}
+		}
+		return query.reply(dnsmessage.RCodeSuccess, peer, "")
+	}
 	if query.name != plan.HostName || len(p.HostPorts()) == 0 {
 		return s.refuse(query, policy.Verdict{Rule: "mode " + p.Mode().String(), Reason: "no-such-vm"})
 	}

@@ -2,6 +2,8 @@
 package flows
 
 import (
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,7 +11,6 @@ import (
 	"banger.dev/banger/internal/netd/journal"
 	"banger.dev/banger/internal/netd/judge"
 	"banger.dev/banger/internal/netd/policy"
-	"net/netip"
 )
 
 // Flow is one connection, from when it was allowed.
@@ -19,14 +20,16 @@ type Flow struct {
 	Target   netip.AddrPort
 	Up, Down atomic.Uint64
 
-	opened time.Time
-	cut    func()
-	isCut  atomic.Bool
+	inbound bool
+	opened  time.Time
+	cut     func()
+	isCut   atomic.Bool
 
 	mu      sync.Mutex
 	verdict policy.Verdict
 	said    string
 	source  string
+	secrets []string
 }
 
 // Verdict that holds for the flow.
@@ -43,6 +46,23 @@ func (f *Flow) Say(name, source string, verdict policy.Verdict) {
 	f.said, f.source, f.verdict = name, source, verdict
 }
 
+// Use notes the names of secrets that went along.
+func (f *Flow) Use(names []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range names {
+		if !slices.Contains(f.secrets, name) {
+			f.secrets = append(slices.Clip(f.secrets), name)
+		}
+	}
+}
+
+func (f *Flow) used() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.secrets
+}
+
 func (f *Flow) name() (name, source string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,7 +76,7 @@ func (f *Flow) record(event journal.Event) journal.Record {
 	name, source := f.name()
 	return journal.Record{
 		Event: event, Protocol: f.Question.Protocol, Flow: f.ID, Name: name, NameSource: source, Target: f.Target,
-		Verdict: f.Verdict(), Up: f.Up.Load(), Down: f.Down.Load(), Duration: time.Since(f.opened),
+		Verdict: f.Verdict(), Up: f.Up.Load(), Down: f.Down.Load(), Duration: time.Since(f.opened), Secrets: f.used(), Inbound: f.inbound,
 	}
 }
 
@@ -80,13 +100,21 @@ func New(j *judge.Judge, log *journal.Journal) *Registry {
 // Open adds a flow and tells the log. Cut must end it at once; it is called at most once, perhaps before Open returns: a policy
 // may have come in since the verdict. The caller closes the flow in any case.
 func (r *Registry) Open(q policy.Question, target netip.AddrPort, verdict policy.Verdict, cut func()) *Flow {
-	f := &Flow{Question: q, Target: target, verdict: verdict, cut: cut, opened: time.Now()}
+	return r.add(&Flow{Question: q, Target: target, verdict: verdict, cut: cut, opened: time.Now()})
+}
+
+// OpenInbound is Open for a flow that another VM began.
+func (r *Registry) OpenInbound(q policy.Question, target netip.AddrPort, verdict policy.Verdict, cut func()) *Flow {
+	return r.add(&Flow{Question: q, Target: target, verdict: verdict, cut: cut, opened: time.Now(), inbound: true})
+}
+
+func (r *Registry) add(f *Flow) *Flow {
 	r.mu.Lock()
 	r.next++
 	f.ID = r.next
 	r.open[f.ID] = f
-	r.count[q.Protocol]++
-	r.total[q.Protocol]++
+	r.count[f.Question.Protocol]++
+	r.total[f.Question.Protocol]++
 	r.mu.Unlock()
 	r.journal.Add(f.record(journal.Opened))
 	r.judgeAgain(f)

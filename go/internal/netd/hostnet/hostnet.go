@@ -3,6 +3,7 @@ package hostnet
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/netip"
@@ -18,6 +19,8 @@ const DialTimeout = 30 * time.Second
 type Host struct {
 	// Translate, when set, says where to go instead: for tests, whose "public" servers are on the loopback.
 	Translate func(netip.AddrPort) netip.AddrPort
+	// Roots that hosts of secrets prove themselves with. Nil: those of the system.
+	Roots *x509.CertPool
 }
 
 func (h *Host) target(to netip.AddrPort) netip.AddrPort {

@@ -37,6 +37,8 @@ type Record struct {
 	Up, Down   uint64
 	Duration   time.Duration
 	Repeated   uint32
+	Secrets    []string
+	Inbound    bool
 }
 
 const (

@@ -5,16 +5,20 @@ package judge
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banger.dev/banger/internal/netd/addresses"
 	"banger.dev/banger/internal/netd/bindings"
+	"banger.dev/banger/internal/netd/peers"
 	"banger.dev/banger/internal/netd/plan"
 	"banger.dev/banger/internal/netd/policy"
 )
 
 // Judge is safe for use by many.
 type Judge struct {
+	peers atomic.Pointer[peers.Network]
+
 	mu         sync.RWMutex
 	policy     *policy.Policy
 	generation uint64
@@ -48,6 +52,9 @@ func (j *Judge) Policy() (*policy.Policy, uint64) {
 // Question about a connection, with all that is known now.
 func (j *Judge) Question(protocol policy.Protocol, target netip.AddrPort) policy.Question {
 	address := target.Addr()
+	if peer, ok := j.Peers().Other(address); ok {
+		return policy.Question{Protocol: protocol, Address: address, Port: target.Port(), Names: []string{peer.Name}}
+	}
 	return policy.Question{
 		Protocol: protocol,
 		Address:  address,
@@ -60,8 +67,19 @@ func (j *Judge) Question(protocol policy.Protocol, target netip.AddrPort) policy
 // Decide by the policy in force.
 func (j *Judge) Decide(q policy.Question) policy.Verdict {
 	p, _ := j.Policy()
+	if network := j.Peers(); network != nil {
+		if _, ok := network.Other(q.Address); ok {
+			return p.DecidePeer(q, network.Name)
+		}
+	}
 	return p.Decide(q)
 }
+
+// SetPeers puts the VM into a network with others; nil: into none.
+func (j *Judge) SetPeers(network *peers.Network) { j.peers.Store(network) }
+
+// Peers is the network with others; nil: none.
+func (j *Judge) Peers() *peers.Network { return j.peers.Load() }
 
 // Again judges a connection that was allowed, after the policy or the addresses of the host have changed. Said is the name that its
 // client said; empty: none.
@@ -71,7 +89,7 @@ func (j *Judge) Again(q policy.Question, said string) policy.Verdict {
 		return p.DecideHostPort(q.Port)
 	}
 	q.At = j.Block(q.Address)
-	verdict := p.Decide(q)
+	verdict := j.Decide(q)
 	if verdict.Allowed && said != "" {
 		return p.DecideName(q, said, verdict)
 	}
@@ -80,7 +98,7 @@ func (j *Judge) Again(q policy.Question, said string) policy.Verdict {
 
 // Block of an address, on this host.
 func (j *Judge) Block(address netip.Addr) addresses.Block {
-	if plan.OnLink(address) {
+	if plan.OnLink(address) || plan.Peers4.Contains(address) {
 		return addresses.Block{Class: addresses.Invalid, Prefix: netip.PrefixFrom(address, address.BitLen())}
 	}
 	at := addresses.Classify(address)

@@ -38,18 +38,16 @@ func Accept(request *tcp.ForwarderRequest, open int) (*Conn, error) {
 	request.Complete(false)
 	options := endpoint.SocketOptions()
 	options.SetDelayOption(false)
-	size := 0
+	// A size that was set is not tuned any more: the receive buffer of the first ones may grow to the maximum by itself.
 	switch {
 	case open <= largeUpTo:
-		size = maxBuffer
-	case open > defaultUpTo:
-		size = smallBuffer
-	}
-	if size != 0 {
-		options.SetSendBufferSize(int64(size), true)
-		if size == smallBuffer {
-			options.SetReceiveBufferSize(int64(size), true)
-		}
+		options.SetSendBufferSize(maxBuffer, true)
+	case open <= defaultUpTo:
+		options.SetSendBufferSize(defaultBuffer, true)
+		options.SetReceiveBufferSize(defaultBuffer, true)
+	default:
+		options.SetSendBufferSize(smallBuffer, true)
+		options.SetReceiveBufferSize(smallBuffer, true)
 	}
 	return &Conn{gonet.NewTCPConn(queue, endpoint), endpoint, queue}, nil
 }

@@ -27,6 +27,8 @@ import (
 // World is an internet on the loopback: addresses that look public lead to servers of the test.
 type World struct {
 	t testing.TB
+	// Roots that servers prove themselves with.
+	Roots *x509.CertPool
 
 	mu    sync.Mutex
 	ways  map[netip.AddrPort]netip.AddrPort
@@ -187,7 +189,7 @@ func (w *World) StartWith(config string) (*netd.Network, *Guest) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	network, err := netd.New(s, &hostnet.Host{Translate: w.translate})
+	network, err := netd.New(s, &hostnet.Host{Translate: w.translate, Roots: w.Roots})
 	if err != nil {
 		w.t.Fatal(err)
 	}

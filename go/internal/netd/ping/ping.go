@@ -14,6 +14,7 @@ import (
 	"banger.dev/banger/internal/netd/flows"
 	"banger.dev/banger/internal/netd/journal"
 	"banger.dev/banger/internal/netd/judge"
+	"banger.dev/banger/internal/netd/plan"
 	"banger.dev/banger/internal/netd/policy"
 	"golang.org/x/sys/unix"
 )
@@ -55,6 +56,11 @@ type flow struct {
 // Handle one echo request, which is the callee's. It does not block.
 func (p *Pinger) Handle(target netip.Addr, request []byte) {
 	identifier, sequence, payload := edge.Echo(request)
+	if _, peer := p.Judge.Peers().Other(target); peer && p.Judge.Decide(p.Judge.Question(policy.ICMP, netip.AddrPortFrom(target, 0))).Allowed {
+		// Another VM of the network: its netd answers for it, and this one for that.
+		p.Send(edge.EchoReply(request, payload))
+		return
+	}
 	k := key{target, identifier}
 	p.mu.Lock()
 	f := p.flows[k]
@@ -83,6 +89,9 @@ func (p *Pinger) Handle(target netip.Addr, request []byte) {
 func (p *Pinger) open(k key, request []byte, full bool) *flow {
 	q := p.Judge.Question(policy.ICMP, netip.AddrPortFrom(k.target, 0))
 	verdict := p.Judge.Decide(q)
+	if verdict.Allowed && plan.Peers4.Contains(k.target) {
+		verdict = policy.Verdict{Rule: verdict.Rule, Reason: "no-such-vm"}
+	}
 	if verdict.Allowed && full {
 		verdict = policy.Verdict{Rule: verdict.Rule, Reason: "limit"}
 	}

@@ -17,6 +17,9 @@ var (
 	Prefix6 = netip.MustParsePrefix("fd62:616e:6765:72::/64")
 )
 
+// Peers4 is where the other VMs of a network are, as a guest sees them.
+var Peers4 = netip.MustParsePrefix("198.19.0.0/16")
+
 // Who has which address on it. The gateway is the name server, too.
 var (
 	Gateway4 = netip.MustParseAddr("198.18.0.1")

@@ -96,6 +96,19 @@ func (p *Policy) DecideName(q Question, name string, allowed Verdict) Verdict {
 // NamesMatter says whether names that clients say have to be looked at although the address alone was allowed.
 func (p *Policy) NamesMatter() bool { return p.denyNames }
 
+// DecidePeer judges a connection between this VM and another of the network that both are in.
+func (p *Policy) DecidePeer(q Question, network string) Verdict {
+	if p.mode == None {
+		return p.refuse("no-network", "")
+	}
+	for i := range p.deny {
+		if rule := &p.deny[i]; rule.covers(q.Protocol, q.Port) && rule.isAbout(q) {
+			return Verdict{Rule: rule.String(), Reason: "deny-rule"}
+		}
+	}
+	return Verdict{Allowed: true, Rule: "network " + network}
+}
+
 // DecideHostPort judges a TCP connection to host.vm.
 func (p *Policy) DecideHostPort(port uint16) Verdict {
 	suggestion := fmt.Sprintf("--allow-host %d", port)

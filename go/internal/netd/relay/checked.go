@@ -25,17 +25,20 @@ func endOf(err error) error {
 // copyChecked holds back what the client says until it is known with whom it wants to speak, and that it may. An address can be
 // shared by many names: without this, one allowed name would open them all.
 func (s *session) copyChecked() error {
-	beginning, kind, err := s.readBeginning()
+	beginning, kind, err := s.readBeginning(false)
 	if err != nil || len(beginning) == 0 {
 		return endOf(err)
 	}
 	switch kind {
 	case sniff.TLS:
-		size, err := s.checkTLS(beginning)
+		hello, err := s.checkTLS(beginning)
 		if err != nil {
 			return err
 		}
-		return s.copyAfterHello(beginning, size)
+		if endsHere(s.relay.Secrets(), hello) && s.pauseDown() {
+			return s.proxyTLS(beginning, hello.Name)
+		}
+		return s.copyAfterHello(beginning, hello.Size)
 	case sniff.HTTP:
 		if s.pauseDown() {
 			return s.proxyHTTP(beginning)
@@ -66,7 +69,8 @@ func (s *session) passOn(bytes []byte) error {
 func sharedPort(port uint16) bool { return port == 80 || port == 443 }
 
 // readBeginning reads until it can be told what it is, and for TLS until the hello is complete. An end before that: what there was.
-func (s *session) readBeginning() ([]byte, sniff.Kind, error) {
+// With onlyTLS all else is Other.
+func (s *session) readBeginning(onlyTLS bool) ([]byte, sniff.Kind, error) {
 	var beginning []byte
 	s.guest.WaitReadable()
 	s.guest.SetReadDeadline(time.Now().Add(sayWithin))
@@ -77,6 +81,9 @@ func (s *session) readBeginning() ([]byte, sniff.Kind, error) {
 		n, err := s.guest.Read((*buffer)[:4<<10])
 		beginning = append(beginning, (*buffer)[:n]...)
 		kind := sniff.Recognize(beginning)
+		if onlyTLS && len(beginning) > 0 && !sniff.LooksLikeTLS(beginning) {
+			kind = sniff.Other
+		}
 		if kind == sniff.TLS && len(beginning) <= sniff.MaxHello {
 			if _, failed := sniff.ParseHello(beginning); errors.Is(failed, sniff.ErrMore) {
 				kind = sniff.Unknown
@@ -130,8 +137,8 @@ func (s *session) copyAfterHello(beginning []byte, size int) error {
 	}
 }
 
-// checkTLS judges a hello, and says how long it is.
-func (s *session) checkTLS(beginning []byte) (int, error) {
+// checkTLS judges a hello.
+func (s *session) checkTLS(beginning []byte) (sniff.Hello, error) {
 	hello, err := sniff.ParseHello(beginning)
 	verdict := s.to.verdict
 	switch {
@@ -144,10 +151,10 @@ func (s *session) checkTLS(beginning []byte) (int, error) {
 		verdict = policy.Verdict{Rule: verdict.Rule, Reason: "no-server-name"}
 	}
 	if verdict.Allowed {
-		return hello.Size, nil
+		return hello, nil
 	}
 	s.guest.Write(alertAccessDenied)
-	return 0, s.refuse(verdict)
+	return hello, s.refuse(verdict)
 }
 
 func (s *session) decideName(name string) policy.Verdict {

@@ -17,7 +17,7 @@ const bufferSize = 64 << 10
 var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
 
 // copyDown moves bytes from the host to the guest until the end (nil) or an error of either.
-func copyDown(to net.Conn, from *net.TCPConn, count *atomic.Uint64) error {
+func copyDown(to net.Conn, from stream, count *atomic.Uint64) error {
 	raw, err := from.SyscallConn()
 	if err != nil {
 		return err

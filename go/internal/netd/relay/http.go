@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -31,25 +30,18 @@ func (s *session) proxyHTTP(beginning []byte) error {
 	proxy := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0),
+		ErrorLog:      quiet(),
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", s.to.asked.String()
 			r.Out.Host = r.In.Host
-			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-				if values := r.In.Header[name]; values != nil {
-					r.Out.Header[name] = values
-				}
-			}
-			if r.In.Header["User-Agent"] == nil {
-				r.Out.Header["User-Agent"] = nil
-			}
+			keepHeaders(r)
 		},
 	}
 	server := &http.Server{
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveHTTP(w, r, proxy) }),
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: time.Minute,
-		ErrorLog:          log.New(io.Discard, "", 0),
+		ErrorLog:          quiet(),
 	}
 	listener := &oneConn{conn: client, addr: client.LocalAddr()}
 	server.Serve(listener)
@@ -57,11 +49,20 @@ func (s *session) proxyHTTP(beginning []byte) error {
 	return errDone
 }
 
-func (s *session) serveHTTP(w http.ResponseWriter, r *http.Request, proxy http.Handler) {
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+// keepHeaders undoes what the proxy does to headers for others than us.
+func keepHeaders(r *httputil.ProxyRequest) {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if values := r.In.Header[name]; values != nil {
+			r.Out.Header[name] = values
+		}
 	}
+	if r.In.Header["User-Agent"] == nil {
+		r.Out.Header["User-Agent"] = nil
+	}
+}
+
+func (s *session) serveHTTP(w http.ResponseWriter, r *http.Request, proxy http.Handler) {
+	host := hostOf(r)
 	verdict := s.to.verdict
 	normal, err := names.Normalize(host)
 	switch {
@@ -110,7 +111,7 @@ func (s *session) dialOnce() func(context.Context, string, string) (net.Conn, er
 			used = true
 			return s.upstream, nil
 		}
-		return s.relay.Host.TCP(ctx, s.to.dial)
+		return s.relay.connect(ctx, s.to)
 	}
 }
 

@@ -3,17 +3,22 @@ package relay
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 
 	"banger.dev/banger/internal/netd/flows"
 	"banger.dev/banger/internal/netd/hostnet"
 	"banger.dev/banger/internal/netd/journal"
 	"banger.dev/banger/internal/netd/judge"
 	"banger.dev/banger/internal/netd/link"
+	"banger.dev/banger/internal/netd/peering"
 	"banger.dev/banger/internal/netd/plan"
 	"banger.dev/banger/internal/netd/policy"
+	"banger.dev/banger/internal/netd/secrets"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
@@ -25,6 +30,10 @@ type Relay struct {
 	Host    *hostnet.Host
 	// Names serves the name server's TCP port.
 	Names func(context.Context, *link.Conn)
+	// Secrets in force; nil: none.
+	Secrets func() *secrets.Set
+	// Roots that hosts of secrets prove themselves with. Nil: those of the system.
+	Roots *x509.CertPool
 	// Limits of open connections, and of those in the making.
 	MaxOpen, MaxConnecting int
 
@@ -39,6 +48,8 @@ type destination struct {
 	verdict  policy.Verdict
 	// asked is what the guest wrote, dial where it leads.
 	asked, dial netip.AddrPort
+	// port of the guest's side.
+	from uint16
 }
 
 // Handle one attempt. It returns when the connection is over. Denied is answered with a reset, now.
@@ -62,7 +73,8 @@ func (r *Relay) Handle(ctx context.Context, request *tcp.ForwarderRequest) {
 		return
 	}
 	defer r.end()
-	upstream, err := r.Host.TCP(ctx, to.dial)
+	to.from = id.RemotePort
+	upstream, err := r.connect(ctx, to)
 	if err != nil {
 		r.connected()
 		to.verdict.Reason = hostnet.Failure(err)
@@ -81,15 +93,36 @@ func (r *Relay) Handle(ctx context.Context, request *tcp.ForwarderRequest) {
 	session.run(ctx)
 }
 
+// stream is a connection outwards.
+type stream interface {
+	net.Conn
+	CloseWrite() error
+	SyscallConn() (syscall.RawConn, error)
+}
+
+// connect to a host, or to another VM.
+func (r *Relay) connect(ctx context.Context, to destination) (stream, error) {
+	network := r.Judge.Peers()
+	if peer, ok := network.Other(to.dial.Addr()); ok {
+		return peering.TCP(ctx, network, peer, to.from, to.dial.Port())
+	}
+	if plan.Peers4.Contains(to.dial.Addr()) {
+		// It has left the network just now; nothing of the host is there.
+		return nil, syscall.EHOSTUNREACH
+	}
+	return r.Host.TCP(ctx, to.dial)
+}
+
 func (r *Relay) decide(asked netip.AddrPort) destination {
 	address := asked.Addr()
 	p, _ := r.Judge.Policy()
 	if plan.Host(address) {
 		q := policy.Question{Protocol: policy.TCP, Address: address, Port: asked.Port(), Names: []string{plan.HostName}}
-		return destination{q, p.DecideHostPort(asked.Port()), asked, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), asked.Port())}
+		loopback := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), asked.Port())
+		return destination{question: q, verdict: p.DecideHostPort(asked.Port()), asked: asked, dial: loopback}
 	}
 	q := r.Judge.Question(policy.TCP, asked)
-	return destination{q, r.Judge.Decide(q), asked, asked}
+	return destination{question: q, verdict: r.Judge.Decide(q), asked: asked, dial: asked}
 }
 
 // serveNames is a connection to the name server.

@@ -23,7 +23,7 @@ const halfClosedFor = 30 * time.Minute
 type session struct {
 	relay    *Relay
 	guest    *link.Conn
-	upstream *net.TCPConn
+	upstream stream
 	to       destination
 	flow     *flows.Flow
 
@@ -83,7 +83,9 @@ func (s *session) pauseDown() bool {
 func (s *session) abort() {
 	s.once.Do(func() {
 		s.guest.Abort()
-		s.upstream.SetLinger(0)
+		if tcp, ok := s.upstream.(*net.TCPConn); ok {
+			tcp.SetLinger(0)
+		}
 		s.upstream.Close()
 	})
 }
@@ -96,11 +98,14 @@ func isTimeout(err error) bool {
 // copyUp moves what the client says, after a look at its beginning.
 func (s *session) copyUp() error {
 	p, _ := s.relay.Judge.Policy()
-	if plan.Host(s.to.asked.Addr()) {
+	if _, peer := s.relay.Judge.Peers().Other(s.to.asked.Addr()); peer || plan.Host(s.to.asked.Addr()) {
 		return copyUp(s.upstream, s.guest, &s.flow.Up)
 	}
 	if s.to.verdict.ByName || p.NamesMatter() {
 		return s.copyChecked()
+	}
+	if set := s.relay.Secrets(); set != nil {
+		return s.copyForSecrets(set)
 	}
 	return s.copyNoted()
 }

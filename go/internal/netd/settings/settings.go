@@ -29,6 +29,7 @@ type Settings struct {
 	Resolvers []string
 	Limits    Limits
 	Secrets   *netdv1.Secrets
+	Peers     *netdv1.Peers
 }
 
 // Read a configuration file. One that others could read or write is refused: it may hold secrets.
@@ -74,7 +75,7 @@ func Parse(text []byte) (*Settings, error) {
 	}
 	return &Settings{
 		VMID: config.VmId, StartID: config.StartId, Policy: p, Words: config.Policy, Resolvers: config.Resolvers,
-		Limits: limits(config.Limits), Secrets: config.Secrets,
+		Limits: limits(config.Limits), Secrets: config.Secrets, Peers: config.Peers,
 	}, nil
 }
 

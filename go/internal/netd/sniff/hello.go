@@ -31,9 +31,35 @@ type Hello struct {
 	Size int
 }
 
-// LooksLikeTLS says whether a stream begins like a TLS handshake. Four bytes at most are needed.
+// recordBegins says whether a stream begins like a record with a handshake. Servers differ in which versions they let stand there:
+// it is TLS with any, and in order only with those that there are.
+func recordBegins(b []byte) bool { return len(b) >= 1 && b[0] == recordHandshake }
+
+func recordInOrder(b []byte) bool {
+	return recordBegins(b) && (len(b) < 2 || b[1] == 3) && (len(b) < 3 || b[2] <= 4)
+}
+
+// oldHello says whether a stream begins with a ClientHello in the form of SSL 2, which some servers still take: it can have no name. Five
+// bytes are needed to be sure.
+func oldHello(b []byte) (is, sure bool) {
+	for i, fits := range []func(byte) bool{
+		func(c byte) bool { return c&0x80 != 0 }, func(byte) bool { return true }, func(c byte) bool { return c == 1 },
+		func(c byte) bool { return c == 3 || c == 0 }, func(c byte) bool { return b[3] == 3 || c == 2 },
+	} {
+		if len(b) <= i {
+			return true, false
+		}
+		if !fits(b[i]) {
+			return false, true
+		}
+	}
+	return true, true
+}
+
+// LooksLikeTLS says whether a stream begins like TLS, as far as it is there.
 func LooksLikeTLS(b []byte) bool {
-	return len(b) >= 1 && b[0] == 22 && (len(b) < 2 || b[1] == 3) && (len(b) < 3 || b[2] <= 4)
+	old, _ := oldHello(b)
+	return len(b) > 0 && (recordBegins(b) || old)
 }
 
 // ParseHello reads a ClientHello from the beginning of a stream, in however many TLS records it comes. ErrMore: not complete yet.
@@ -52,7 +78,7 @@ func handshakeMessage(stream []byte) ([]byte, int, error) {
 	var joined []byte
 	taken := 0
 	for {
-		if len(stream) > 0 && !LooksLikeTLS(stream) {
+		if len(stream) > 0 && !recordInOrder(stream) {
 			return nil, 0, errHello
 		}
 		if len(stream) < 5 {

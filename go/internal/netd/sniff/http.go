@@ -29,10 +29,12 @@ func Recognize(stream []byte) Kind {
 	if len(stream) == 0 {
 		return Unknown
 	}
-	if LooksLikeTLS(stream) {
-		if len(stream) < 3 {
-			return Unknown
-		}
+	if recordBegins(stream) {
+		return TLS
+	}
+	if old, sure := oldHello(stream); old && !sure {
+		return Unknown
+	} else if old {
 		return TLS
 	}
 	// What servers skip: white space and control characters in front.

@@ -111,10 +111,11 @@ func TestHellosThatServersCouldReadDifferently(t *testing.T) {
 
 func TestRecognize(t *testing.T) {
 	for stream, want := range map[string]sniff.Kind{
-		"": sniff.Unknown, "\x16": sniff.Unknown, "\x16\x03\x01": sniff.TLS, "\x16\x03\x07": sniff.Other, "GE": sniff.Unknown, "GET / HTT": sniff.Unknown,
+		"": sniff.Unknown, "\x16": sniff.TLS, "\x16\x03\x01": sniff.TLS, "\x16\x0f\xff": sniff.TLS, "\x80\x2e\x01\x03\x01": sniff.TLS, "\x80\x2e\x01\x00\x02": sniff.TLS,
+		"\x80\x2e\x01": sniff.Unknown, "\x80\x2e\x02": sniff.Other, "\x80\x2e\x01\x00\x03": sniff.Other, "GE": sniff.Unknown, "GET / HTT": sniff.Unknown,
 		"GET / HTTP/1.1\r\n": sniff.HTTP, "get / http/1.0\n": sniff.HTTP, "\r\n\r\n \tGET / HTTP/1.1\r\n": sniff.HTTP, "\x00GET / HTTP/1.1\r\n": sniff.HTTP,
 		"GET /\r\n": sniff.HTTP, "WHATEVER /x HTTP/1.1\r\n": sniff.HTTP, "GET\t/\tHTTP/1.1\r\n": sniff.HTTP, "PRI * HTTP/2.0\r\n\r\n": sniff.HTTP2,
-		"SSH-2.0-x\r\n": sniff.SSH, "SSH": sniff.Unknown, "SSH-": sniff.SSH, " SSH-2.0": sniff.Unknown, "EHLO me\r\n": sniff.Other, "\x80\x2e\x01": sniff.Other,
+		"SSH-2.0-x\r\n": sniff.SSH, "SSH": sniff.Unknown, "SSH-": sniff.SSH, " SSH-2.0": sniff.Unknown, "EHLO me\r\n": sniff.Other,
 		"PING\r\n": sniff.Other, "\x00\x00\x00\x08\x04\xd2\x16\x2f": sniff.Other, strings.Repeat("A", 65): sniff.Other, "G " + strings.Repeat("A", 9000): sniff.Other,
 		"\r\n": sniff.Unknown,
 	} {

@@ -1,4 +1,5 @@
 // Snapshots with real files and a real database, above machines and guests that are made up and fail on demand.
+import { Secrets } from "../../../network/secrets/secrets.ts";
 import { Networks } from "../../../network/networks.ts";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -187,7 +188,9 @@ export async function harness(): Promise<Harness> {
   };
   const unwatched = { onExit() {}, onBroken() {}, reconnect: () => new Promise<never>(() => {}) };
   const sessions = new Sessions(unwatched, silentLogger);
+  const secrets = new Secrets({ file: paths.secretsFile, authorityDir: paths.authorityDir });
   const context: VmContext = {
+    secrets,
     paths,
     state,
     driver: { shape: async () => "shape", restore } as unknown as Driver,
@@ -205,6 +208,7 @@ export async function harness(): Promise<Harness> {
       vmsDir: paths.vmsDir,
       program: () => "/none",
       resolvers: [],
+      secrets,
       log: silentLogger,
       onLost() {},
     }),

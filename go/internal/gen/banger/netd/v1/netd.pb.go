@@ -266,7 +266,7 @@ func (x Record_Event) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Record_Event.Descriptor instead.
 func (Record_Event) EnumDescriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{19, 0}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // What --config holds.
@@ -282,7 +282,9 @@ type Config struct {
 	// Absent or 0: the defaults.
 	Limits *Limits `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`
 	// Absent: none.
-	Secrets       *Secrets `protobuf:"bytes,6,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	Secrets *Secrets `protobuf:"bytes,6,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	// Absent: this VM is in no network with others.
+	Peers         *Peers `protobuf:"bytes,7,opt,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -355,6 +357,13 @@ func (x *Config) GetLimits() *Limits {
 func (x *Config) GetSecrets() *Secrets {
 	if x != nil {
 		return x.Secrets
+	}
+	return nil
+}
+
+func (x *Config) GetPeers() *Peers {
+	if x != nil {
+		return x.Peers
 	}
 	return nil
 }
@@ -753,6 +762,223 @@ func (x *Secrets) GetCaKeyPem() []byte {
 	return nil
 }
 
+// A network of VMs, as one of them sees it. All members reach each other's TCP and UDP ports as name.vm, unless a deny rule (or
+// MODE_NONE) of the one that connects says otherwise; nothing needs a rule.
+type Peers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the network, for the log.
+	Network string `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	// This VM: its socket is made here (0600, and one more with ".datagrams" behind it), for connections of the others.
+	Self *Peer `protobuf:"bytes,2,opt,name=self,proto3" json:"self,omitempty"`
+	// The others, at most 1024.
+	Others        []*Peer `protobuf:"bytes,3,rep,name=others,proto3" json:"others,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Peers) Reset() {
+	*x = Peers{}
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Peers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Peers) ProtoMessage() {}
+
+func (x *Peers) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Peers.ProtoReflect.Descriptor instead.
+func (*Peers) Descriptor() ([]byte, []int) {
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Peers) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *Peers) GetSelf() *Peer {
+	if x != nil {
+		return x.Self
+	}
+	return nil
+}
+
+func (x *Peers) GetOthers() []*Peer {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
+type Peer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A label: "db" is found as db.vm.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// In 198.19.0.0/16, unique in the network.
+	Ipv4 string `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	// Absolute path of its netd's socket for peers.
+	Socket        string `protobuf:"bytes,3,opt,name=socket,proto3" json:"socket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Peer) Reset() {
+	*x = Peer{}
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Peer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Peer) ProtoMessage() {}
+
+func (x *Peer) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Peer.ProtoReflect.Descriptor instead.
+func (*Peer) Descriptor() ([]byte, []int) {
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Peer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Peer) GetIpv4() string {
+	if x != nil {
+		return x.Ipv4
+	}
+	return ""
+}
+
+func (x *Peer) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+type SetPeersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peers         *Peers                 `protobuf:"bytes,1,opt,name=peers,proto3" json:"peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPeersRequest) Reset() {
+	*x = SetPeersRequest{}
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPeersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPeersRequest) ProtoMessage() {}
+
+func (x *SetPeersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPeersRequest.ProtoReflect.Descriptor instead.
+func (*SetPeersRequest) Descriptor() ([]byte, []int) {
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SetPeersRequest) GetPeers() *Peers {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+type SetPeersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connections that were cut.
+	Cut           uint32 `protobuf:"varint,1,opt,name=cut,proto3" json:"cut,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPeersResponse) Reset() {
+	*x = SetPeersResponse{}
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPeersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPeersResponse) ProtoMessage() {}
+
+func (x *SetPeersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPeersResponse.ProtoReflect.Descriptor instead.
+func (*SetPeersResponse) Descriptor() ([]byte, []int) {
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SetPeersResponse) GetCut() uint32 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -761,7 +987,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[6]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +999,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[6]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +1012,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{6}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{10}
 }
 
 type StatusResponse struct {
@@ -812,7 +1038,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[7]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +1050,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[7]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +1063,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{7}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StatusResponse) GetVersion() string {
@@ -945,7 +1171,7 @@ type Addresses struct {
 
 func (x *Addresses) Reset() {
 	*x = Addresses{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[8]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1183,7 @@ func (x *Addresses) String() string {
 func (*Addresses) ProtoMessage() {}
 
 func (x *Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[8]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1196,7 @@ func (x *Addresses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Addresses.ProtoReflect.Descriptor instead.
 func (*Addresses) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{8}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Addresses) GetGuestMac() string {
@@ -1058,7 +1284,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[9]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1296,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[9]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1309,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{9}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Counters) GetFramesFromGuest() uint64 {
@@ -1182,7 +1408,7 @@ type Memory struct {
 
 func (x *Memory) Reset() {
 	*x = Memory{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[10]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1420,7 @@ func (x *Memory) String() string {
 func (*Memory) ProtoMessage() {}
 
 func (x *Memory) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[10]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1433,7 @@ func (x *Memory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Memory.ProtoReflect.Descriptor instead.
 func (*Memory) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{10}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Memory) GetResidentBytes() uint64 {
@@ -1247,7 +1473,7 @@ type SetPolicyRequest struct {
 
 func (x *SetPolicyRequest) Reset() {
 	*x = SetPolicyRequest{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[11]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1485,7 @@ func (x *SetPolicyRequest) String() string {
 func (*SetPolicyRequest) ProtoMessage() {}
 
 func (x *SetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[11]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1498,7 @@ func (x *SetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*SetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{11}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetPolicyRequest) GetPolicy() *Policy {
@@ -1293,7 +1519,7 @@ type SetPolicyResponse struct {
 
 func (x *SetPolicyResponse) Reset() {
 	*x = SetPolicyResponse{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[12]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1531,7 @@ func (x *SetPolicyResponse) String() string {
 func (*SetPolicyResponse) ProtoMessage() {}
 
 func (x *SetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[12]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1544,7 @@ func (x *SetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*SetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{12}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetPolicyResponse) GetPolicyGeneration() uint64 {
@@ -1352,7 +1578,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[13]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1590,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[13]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1603,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{13}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CheckRequest) GetHost() string {
@@ -1428,7 +1654,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[14]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1666,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[14]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1679,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{14}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CheckResponse) GetVerdict() *Verdict {
@@ -1487,7 +1713,7 @@ type AddressVerdict struct {
 
 func (x *AddressVerdict) Reset() {
 	*x = AddressVerdict{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[15]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1725,7 @@ func (x *AddressVerdict) String() string {
 func (*AddressVerdict) ProtoMessage() {}
 
 func (x *AddressVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[15]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1738,7 @@ func (x *AddressVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressVerdict.ProtoReflect.Descriptor instead.
 func (*AddressVerdict) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{15}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AddressVerdict) GetAddress() string {
@@ -1545,7 +1771,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[16]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1783,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[16]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1796,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{16}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Verdict) GetAllowed() bool {
@@ -1612,7 +1838,7 @@ type WatchLogRequest struct {
 
 func (x *WatchLogRequest) Reset() {
 	*x = WatchLogRequest{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[17]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1850,7 @@ func (x *WatchLogRequest) String() string {
 func (*WatchLogRequest) ProtoMessage() {}
 
 func (x *WatchLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[17]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1863,7 @@ func (x *WatchLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLogRequest.ProtoReflect.Descriptor instead.
 func (*WatchLogRequest) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{17}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchLogRequest) GetAfterSequence() uint64 {
@@ -1668,7 +1894,7 @@ type WatchLogResponse struct {
 
 func (x *WatchLogResponse) Reset() {
 	*x = WatchLogResponse{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[18]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +1906,7 @@ func (x *WatchLogResponse) String() string {
 func (*WatchLogResponse) ProtoMessage() {}
 
 func (x *WatchLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[18]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +1919,7 @@ func (x *WatchLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLogResponse.ProtoReflect.Descriptor instead.
 func (*WatchLogResponse) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{18}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchLogResponse) GetRecords() []*Record {
@@ -1742,14 +1968,18 @@ type Record struct {
 	BytesDown  uint64   `protobuf:"varint,14,opt,name=bytes_down,json=bytesDown,proto3" json:"bytes_down,omitempty"`
 	DurationMs uint64   `protobuf:"varint,15,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"`
 	// Equal denials within a second become one record: how many. 0 means one.
-	Repeated      uint32 `protobuf:"varint,16,opt,name=repeated,proto3" json:"repeated,omitempty"`
+	Repeated uint32 `protobuf:"varint,16,opt,name=repeated,proto3" json:"repeated,omitempty"`
+	// Names of secrets whose values went along.
+	Secrets []string `protobuf:"bytes,17,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	// The connection came from another VM of the network: name and address are that VM's, the port is the one here.
+	Inbound       bool `protobuf:"varint,18,opt,name=inbound,proto3" json:"inbound,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[19]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1991,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[19]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +2004,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{19}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Record) GetSequence() uint64 {
@@ -1889,6 +2119,20 @@ func (x *Record) GetRepeated() uint32 {
 	return 0
 }
 
+func (x *Record) GetSecrets() []string {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *Record) GetInbound() bool {
+	if x != nil {
+		return x.Inbound
+	}
+	return false
+}
+
 type SetSecretsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Secrets       *Secrets               `protobuf:"bytes,1,opt,name=secrets,proto3" json:"secrets,omitempty"`
@@ -1898,7 +2142,7 @@ type SetSecretsRequest struct {
 
 func (x *SetSecretsRequest) Reset() {
 	*x = SetSecretsRequest{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[20]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2154,7 @@ func (x *SetSecretsRequest) String() string {
 func (*SetSecretsRequest) ProtoMessage() {}
 
 func (x *SetSecretsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[20]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2167,7 @@ func (x *SetSecretsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSecretsRequest.ProtoReflect.Descriptor instead.
 func (*SetSecretsRequest) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{20}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SetSecretsRequest) GetSecrets() *Secrets {
@@ -1941,7 +2185,7 @@ type SetSecretsResponse struct {
 
 func (x *SetSecretsResponse) Reset() {
 	*x = SetSecretsResponse{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[21]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2197,7 @@ func (x *SetSecretsResponse) String() string {
 func (*SetSecretsResponse) ProtoMessage() {}
 
 func (x *SetSecretsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[21]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2210,7 @@ func (x *SetSecretsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSecretsResponse.ProtoReflect.Descriptor instead.
 func (*SetSecretsResponse) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{21}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{25}
 }
 
 type ShutdownRequest struct {
@@ -1977,7 +2221,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[22]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2233,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[22]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2246,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{22}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{26}
 }
 
 type ShutdownResponse struct {
@@ -2013,7 +2257,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[23]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2269,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_netd_v1_netd_proto_msgTypes[23]
+	mi := &file_banger_netd_v1_netd_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,21 +2282,22 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{23}
+	return file_banger_netd_v1_netd_proto_rawDescGZIP(), []int{27}
 }
 
 var File_banger_netd_v1_netd_proto protoreflect.FileDescriptor
 
 const file_banger_netd_v1_netd_proto_rawDesc = "" +
 	"\n" +
-	"\x19banger/netd/v1/netd.proto\x12\x0ebanger.netd.v1\"\xe9\x01\n" +
+	"\x19banger/netd/v1/netd.proto\x12\x0ebanger.netd.v1\"\x96\x02\n" +
 	"\x06Config\x12\x13\n" +
 	"\x05vm_id\x18\x01 \x01(\tR\x04vmId\x12\x19\n" +
 	"\bstart_id\x18\x02 \x01(\tR\astartId\x12.\n" +
 	"\x06policy\x18\x03 \x01(\v2\x16.banger.netd.v1.PolicyR\x06policy\x12\x1c\n" +
 	"\tresolvers\x18\x04 \x03(\tR\tresolvers\x12.\n" +
 	"\x06limits\x18\x05 \x01(\v2\x16.banger.netd.v1.LimitsR\x06limits\x121\n" +
-	"\asecrets\x18\x06 \x01(\v2\x17.banger.netd.v1.SecretsR\asecrets\"\xd4\x01\n" +
+	"\asecrets\x18\x06 \x01(\v2\x17.banger.netd.v1.SecretsR\asecrets\x12+\n" +
+	"\x05peers\x18\a \x01(\v2\x15.banger.netd.v1.PeersR\x05peers\"\xd4\x01\n" +
 	"\x06Limits\x12'\n" +
 	"\x0ftcp_connections\x18\x01 \x01(\rR\x0etcpConnections\x12%\n" +
 	"\x0etcp_connecting\x18\x02 \x01(\rR\rtcpConnecting\x12\x1b\n" +
@@ -2090,7 +2335,19 @@ const file_banger_netd_v1_netd_proto_rawDesc = "" +
 	"\asecrets\x18\x01 \x03(\v2\x16.banger.netd.v1.SecretR\asecrets\x12,\n" +
 	"\x12ca_certificate_pem\x18\x02 \x01(\fR\x10caCertificatePem\x12\x1c\n" +
 	"\n" +
-	"ca_key_pem\x18\x03 \x01(\fR\bcaKeyPem\"\x0f\n" +
+	"ca_key_pem\x18\x03 \x01(\fR\bcaKeyPem\"y\n" +
+	"\x05Peers\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\tR\anetwork\x12(\n" +
+	"\x04self\x18\x02 \x01(\v2\x14.banger.netd.v1.PeerR\x04self\x12,\n" +
+	"\x06others\x18\x03 \x03(\v2\x14.banger.netd.v1.PeerR\x06others\"F\n" +
+	"\x04Peer\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04ipv4\x18\x02 \x01(\tR\x04ipv4\x12\x16\n" +
+	"\x06socket\x18\x03 \x01(\tR\x06socket\">\n" +
+	"\x0fSetPeersRequest\x12+\n" +
+	"\x05peers\x18\x01 \x01(\v2\x15.banger.netd.v1.PeersR\x05peers\"$\n" +
+	"\x10SetPeersResponse\x12\x10\n" +
+	"\x03cut\x18\x01 \x01(\rR\x03cut\"\x0f\n" +
 	"\rStatusRequest\"\xce\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
@@ -2170,7 +2427,7 @@ const file_banger_netd_v1_netd_proto_rawDesc = "" +
 	"\x10WatchLogResponse\x120\n" +
 	"\arecords\x18\x01 \x03(\v2\x16.banger.netd.v1.RecordR\arecords\x12\x16\n" +
 	"\x06missed\x18\x02 \x01(\x04R\x06missed\x12\x1b\n" +
-	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\"\x89\x05\n" +
+	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\"\xbd\x05\n" +
 	"\x06Record\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12&\n" +
 	"\x0ftime_unix_nanos\x18\x02 \x01(\x03R\rtimeUnixNanos\x122\n" +
@@ -2191,7 +2448,9 @@ const file_banger_netd_v1_netd_proto_rawDesc = "" +
 	"bytes_down\x18\x0e \x01(\x04R\tbytesDown\x12\x1f\n" +
 	"\vduration_ms\x18\x0f \x01(\x04R\n" +
 	"durationMs\x12\x1a\n" +
-	"\brepeated\x18\x10 \x01(\rR\brepeated\"z\n" +
+	"\brepeated\x18\x10 \x01(\rR\brepeated\x12\x18\n" +
+	"\asecrets\x18\x11 \x03(\tR\asecrets\x12\x18\n" +
+	"\ainbound\x18\x12 \x01(\bR\ainbound\"z\n" +
 	"\x05Event\x12\x15\n" +
 	"\x11EVENT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fEVENT_DENIED\x10\x01\x12\x10\n" +
@@ -2215,7 +2474,7 @@ const file_banger_netd_v1_netd_proto_rawDesc = "" +
 	"\fPROTOCOL_TCP\x10\x01\x12\x10\n" +
 	"\fPROTOCOL_UDP\x10\x02\x12\x11\n" +
 	"\rPROTOCOL_ICMP\x10\x03\x12\x10\n" +
-	"\fPROTOCOL_DNS\x10\x042\xe3\x03\n" +
+	"\fPROTOCOL_DNS\x10\x042\xb2\x04\n" +
 	"\vNetdService\x12G\n" +
 	"\x06Status\x12\x1d.banger.netd.v1.StatusRequest\x1a\x1e.banger.netd.v1.StatusResponse\x12P\n" +
 	"\tSetPolicy\x12 .banger.netd.v1.SetPolicyRequest\x1a!.banger.netd.v1.SetPolicyResponse\x12D\n" +
@@ -2223,6 +2482,7 @@ const file_banger_netd_v1_netd_proto_rawDesc = "" +
 	"\bWatchLog\x12\x1f.banger.netd.v1.WatchLogRequest\x1a .banger.netd.v1.WatchLogResponse0\x01\x12S\n" +
 	"\n" +
 	"SetSecrets\x12!.banger.netd.v1.SetSecretsRequest\x1a\".banger.netd.v1.SetSecretsResponse\x12M\n" +
+	"\bSetPeers\x12\x1f.banger.netd.v1.SetPeersRequest\x1a .banger.netd.v1.SetPeersResponse\x12M\n" +
 	"\bShutdown\x12\x1f.banger.netd.v1.ShutdownRequest\x1a .banger.netd.v1.ShutdownResponseB6Z4banger.dev/banger/internal/gen/banger/netd/v1;netdv1b\x06proto3"
 
 var (
@@ -2238,7 +2498,7 @@ func file_banger_netd_v1_netd_proto_rawDescGZIP() []byte {
 }
 
 var file_banger_netd_v1_netd_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_banger_netd_v1_netd_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_banger_netd_v1_netd_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_banger_netd_v1_netd_proto_goTypes = []any{
 	(Mode)(0),                  // 0: banger.netd.v1.Mode
 	(Protocol)(0),              // 1: banger.netd.v1.Protocol
@@ -2250,66 +2510,76 @@ var file_banger_netd_v1_netd_proto_goTypes = []any{
 	(*Policy)(nil),             // 7: banger.netd.v1.Policy
 	(*Secret)(nil),             // 8: banger.netd.v1.Secret
 	(*Secrets)(nil),            // 9: banger.netd.v1.Secrets
-	(*StatusRequest)(nil),      // 10: banger.netd.v1.StatusRequest
-	(*StatusResponse)(nil),     // 11: banger.netd.v1.StatusResponse
-	(*Addresses)(nil),          // 12: banger.netd.v1.Addresses
-	(*Counters)(nil),           // 13: banger.netd.v1.Counters
-	(*Memory)(nil),             // 14: banger.netd.v1.Memory
-	(*SetPolicyRequest)(nil),   // 15: banger.netd.v1.SetPolicyRequest
-	(*SetPolicyResponse)(nil),  // 16: banger.netd.v1.SetPolicyResponse
-	(*CheckRequest)(nil),       // 17: banger.netd.v1.CheckRequest
-	(*CheckResponse)(nil),      // 18: banger.netd.v1.CheckResponse
-	(*AddressVerdict)(nil),     // 19: banger.netd.v1.AddressVerdict
-	(*Verdict)(nil),            // 20: banger.netd.v1.Verdict
-	(*WatchLogRequest)(nil),    // 21: banger.netd.v1.WatchLogRequest
-	(*WatchLogResponse)(nil),   // 22: banger.netd.v1.WatchLogResponse
-	(*Record)(nil),             // 23: banger.netd.v1.Record
-	(*SetSecretsRequest)(nil),  // 24: banger.netd.v1.SetSecretsRequest
-	(*SetSecretsResponse)(nil), // 25: banger.netd.v1.SetSecretsResponse
-	(*ShutdownRequest)(nil),    // 26: banger.netd.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),   // 27: banger.netd.v1.ShutdownResponse
+	(*Peers)(nil),              // 10: banger.netd.v1.Peers
+	(*Peer)(nil),               // 11: banger.netd.v1.Peer
+	(*SetPeersRequest)(nil),    // 12: banger.netd.v1.SetPeersRequest
+	(*SetPeersResponse)(nil),   // 13: banger.netd.v1.SetPeersResponse
+	(*StatusRequest)(nil),      // 14: banger.netd.v1.StatusRequest
+	(*StatusResponse)(nil),     // 15: banger.netd.v1.StatusResponse
+	(*Addresses)(nil),          // 16: banger.netd.v1.Addresses
+	(*Counters)(nil),           // 17: banger.netd.v1.Counters
+	(*Memory)(nil),             // 18: banger.netd.v1.Memory
+	(*SetPolicyRequest)(nil),   // 19: banger.netd.v1.SetPolicyRequest
+	(*SetPolicyResponse)(nil),  // 20: banger.netd.v1.SetPolicyResponse
+	(*CheckRequest)(nil),       // 21: banger.netd.v1.CheckRequest
+	(*CheckResponse)(nil),      // 22: banger.netd.v1.CheckResponse
+	(*AddressVerdict)(nil),     // 23: banger.netd.v1.AddressVerdict
+	(*Verdict)(nil),            // 24: banger.netd.v1.Verdict
+	(*WatchLogRequest)(nil),    // 25: banger.netd.v1.WatchLogRequest
+	(*WatchLogResponse)(nil),   // 26: banger.netd.v1.WatchLogResponse
+	(*Record)(nil),             // 27: banger.netd.v1.Record
+	(*SetSecretsRequest)(nil),  // 28: banger.netd.v1.SetSecretsRequest
+	(*SetSecretsResponse)(nil), // 29: banger.netd.v1.SetSecretsResponse
+	(*ShutdownRequest)(nil),    // 30: banger.netd.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),   // 31: banger.netd.v1.ShutdownResponse
 }
 var file_banger_netd_v1_netd_proto_depIdxs = []int32{
 	7,  // 0: banger.netd.v1.Config.policy:type_name -> banger.netd.v1.Policy
 	5,  // 1: banger.netd.v1.Config.limits:type_name -> banger.netd.v1.Limits
 	9,  // 2: banger.netd.v1.Config.secrets:type_name -> banger.netd.v1.Secrets
-	2,  // 3: banger.netd.v1.Rule.action:type_name -> banger.netd.v1.Rule.Action
-	1,  // 4: banger.netd.v1.Rule.protocol:type_name -> banger.netd.v1.Protocol
-	0,  // 5: banger.netd.v1.Policy.mode:type_name -> banger.netd.v1.Mode
-	6,  // 6: banger.netd.v1.Policy.rules:type_name -> banger.netd.v1.Rule
-	8,  // 7: banger.netd.v1.Secrets.secrets:type_name -> banger.netd.v1.Secret
-	12, // 8: banger.netd.v1.StatusResponse.addresses:type_name -> banger.netd.v1.Addresses
-	7,  // 9: banger.netd.v1.StatusResponse.policy:type_name -> banger.netd.v1.Policy
-	13, // 10: banger.netd.v1.StatusResponse.counters:type_name -> banger.netd.v1.Counters
-	14, // 11: banger.netd.v1.StatusResponse.memory:type_name -> banger.netd.v1.Memory
-	7,  // 12: banger.netd.v1.SetPolicyRequest.policy:type_name -> banger.netd.v1.Policy
-	1,  // 13: banger.netd.v1.CheckRequest.protocol:type_name -> banger.netd.v1.Protocol
-	7,  // 14: banger.netd.v1.CheckRequest.policy:type_name -> banger.netd.v1.Policy
-	20, // 15: banger.netd.v1.CheckResponse.verdict:type_name -> banger.netd.v1.Verdict
-	19, // 16: banger.netd.v1.CheckResponse.addresses:type_name -> banger.netd.v1.AddressVerdict
-	20, // 17: banger.netd.v1.AddressVerdict.verdict:type_name -> banger.netd.v1.Verdict
-	23, // 18: banger.netd.v1.WatchLogResponse.records:type_name -> banger.netd.v1.Record
-	3,  // 19: banger.netd.v1.Record.event:type_name -> banger.netd.v1.Record.Event
-	1,  // 20: banger.netd.v1.Record.protocol:type_name -> banger.netd.v1.Protocol
-	20, // 21: banger.netd.v1.Record.verdict:type_name -> banger.netd.v1.Verdict
-	9,  // 22: banger.netd.v1.SetSecretsRequest.secrets:type_name -> banger.netd.v1.Secrets
-	10, // 23: banger.netd.v1.NetdService.Status:input_type -> banger.netd.v1.StatusRequest
-	15, // 24: banger.netd.v1.NetdService.SetPolicy:input_type -> banger.netd.v1.SetPolicyRequest
-	17, // 25: banger.netd.v1.NetdService.Check:input_type -> banger.netd.v1.CheckRequest
-	21, // 26: banger.netd.v1.NetdService.WatchLog:input_type -> banger.netd.v1.WatchLogRequest
-	24, // 27: banger.netd.v1.NetdService.SetSecrets:input_type -> banger.netd.v1.SetSecretsRequest
-	26, // 28: banger.netd.v1.NetdService.Shutdown:input_type -> banger.netd.v1.ShutdownRequest
-	11, // 29: banger.netd.v1.NetdService.Status:output_type -> banger.netd.v1.StatusResponse
-	16, // 30: banger.netd.v1.NetdService.SetPolicy:output_type -> banger.netd.v1.SetPolicyResponse
-	18, // 31: banger.netd.v1.NetdService.Check:output_type -> banger.netd.v1.CheckResponse
-	22, // 32: banger.netd.v1.NetdService.WatchLog:output_type -> banger.netd.v1.WatchLogResponse
-	25, // 33: banger.netd.v1.NetdService.SetSecrets:output_type -> banger.netd.v1.SetSecretsResponse
-	27, // 34: banger.netd.v1.NetdService.Shutdown:output_type -> banger.netd.v1.ShutdownResponse
-	29, // [29:35] is the sub-list for method output_type
-	23, // [23:29] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	10, // 3: banger.netd.v1.Config.peers:type_name -> banger.netd.v1.Peers
+	2,  // 4: banger.netd.v1.Rule.action:type_name -> banger.netd.v1.Rule.Action
+	1,  // 5: banger.netd.v1.Rule.protocol:type_name -> banger.netd.v1.Protocol
+	0,  // 6: banger.netd.v1.Policy.mode:type_name -> banger.netd.v1.Mode
+	6,  // 7: banger.netd.v1.Policy.rules:type_name -> banger.netd.v1.Rule
+	8,  // 8: banger.netd.v1.Secrets.secrets:type_name -> banger.netd.v1.Secret
+	11, // 9: banger.netd.v1.Peers.self:type_name -> banger.netd.v1.Peer
+	11, // 10: banger.netd.v1.Peers.others:type_name -> banger.netd.v1.Peer
+	10, // 11: banger.netd.v1.SetPeersRequest.peers:type_name -> banger.netd.v1.Peers
+	16, // 12: banger.netd.v1.StatusResponse.addresses:type_name -> banger.netd.v1.Addresses
+	7,  // 13: banger.netd.v1.StatusResponse.policy:type_name -> banger.netd.v1.Policy
+	17, // 14: banger.netd.v1.StatusResponse.counters:type_name -> banger.netd.v1.Counters
+	18, // 15: banger.netd.v1.StatusResponse.memory:type_name -> banger.netd.v1.Memory
+	7,  // 16: banger.netd.v1.SetPolicyRequest.policy:type_name -> banger.netd.v1.Policy
+	1,  // 17: banger.netd.v1.CheckRequest.protocol:type_name -> banger.netd.v1.Protocol
+	7,  // 18: banger.netd.v1.CheckRequest.policy:type_name -> banger.netd.v1.Policy
+	24, // 19: banger.netd.v1.CheckResponse.verdict:type_name -> banger.netd.v1.Verdict
+	23, // 20: banger.netd.v1.CheckResponse.addresses:type_name -> banger.netd.v1.AddressVerdict
+	24, // 21: banger.netd.v1.AddressVerdict.verdict:type_name -> banger.netd.v1.Verdict
+	27, // 22: banger.netd.v1.WatchLogResponse.records:type_name -> banger.netd.v1.Record
+	3,  // 23: banger.netd.v1.Record.event:type_name -> banger.netd.v1.Record.Event
+	1,  // 24: banger.netd.v1.Record.protocol:type_name -> banger.netd.v1.Protocol
+	24, // 25: banger.netd.v1.Record.verdict:type_name -> banger.netd.v1.Verdict
+	9,  // 26: banger.netd.v1.SetSecretsRequest.secrets:type_name -> banger.netd.v1.Secrets
+	14, // 27: banger.netd.v1.NetdService.Status:input_type -> banger.netd.v1.StatusRequest
+	19, // 28: banger.netd.v1.NetdService.SetPolicy:input_type -> banger.netd.v1.SetPolicyRequest
+	21, // 29: banger.netd.v1.NetdService.Check:input_type -> banger.netd.v1.CheckRequest
+	25, // 30: banger.netd.v1.NetdService.WatchLog:input_type -> banger.netd.v1.WatchLogRequest
+	28, // 31: banger.netd.v1.NetdService.SetSecrets:input_type -> banger.netd.v1.SetSecretsRequest
+	12, // 32: banger.netd.v1.NetdService.SetPeers:input_type -> banger.netd.v1.SetPeersRequest
+	30, // 33: banger.netd.v1.NetdService.Shutdown:input_type -> banger.netd.v1.ShutdownRequest
+	15, // 34: banger.netd.v1.NetdService.Status:output_type -> banger.netd.v1.StatusResponse
+	20, // 35: banger.netd.v1.NetdService.SetPolicy:output_type -> banger.netd.v1.SetPolicyResponse
+	22, // 36: banger.netd.v1.NetdService.Check:output_type -> banger.netd.v1.CheckResponse
+	26, // 37: banger.netd.v1.NetdService.WatchLog:output_type -> banger.netd.v1.WatchLogResponse
+	29, // 38: banger.netd.v1.NetdService.SetSecrets:output_type -> banger.netd.v1.SetSecretsResponse
+	13, // 39: banger.netd.v1.NetdService.SetPeers:output_type -> banger.netd.v1.SetPeersResponse
+	31, // 40: banger.netd.v1.NetdService.Shutdown:output_type -> banger.netd.v1.ShutdownResponse
+	34, // [34:41] is the sub-list for method output_type
+	27, // [27:34] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_banger_netd_v1_netd_proto_init() }
@@ -2323,7 +2593,7 @@ func file_banger_netd_v1_netd_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banger_netd_v1_netd_proto_rawDesc), len(file_banger_netd_v1_netd_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   24,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

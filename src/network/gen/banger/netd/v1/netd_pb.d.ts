@@ -75,6 +75,13 @@ export declare type Config = Message<"banger.netd.v1.Config"> & {
    * @generated from field: banger.netd.v1.Secrets secrets = 6;
    */
   secrets?: Secrets | undefined;
+
+  /**
+   * Absent: this VM is in no network with others.
+   *
+   * @generated from field: banger.netd.v1.Peers peers = 7;
+   */
+  peers?: Peers | undefined;
 };
 
 /**
@@ -322,6 +329,107 @@ export declare type Secrets = Message<"banger.netd.v1.Secrets"> & {
  * Use `create(SecretsSchema)` to create a new message.
  */
 export declare const SecretsSchema: GenMessage<Secrets>;
+
+/**
+ * A network of VMs, as one of them sees it. All members reach each other's TCP and UDP ports as name.vm, unless a deny rule (or
+ * MODE_NONE) of the one that connects says otherwise; nothing needs a rule.
+ *
+ * @generated from message banger.netd.v1.Peers
+ */
+export declare type Peers = Message<"banger.netd.v1.Peers"> & {
+  /**
+   * Name of the network, for the log.
+   *
+   * @generated from field: string network = 1;
+   */
+  network: string;
+
+  /**
+   * This VM: its socket is made here (0600, and one more with ".datagrams" behind it), for connections of the others.
+   *
+   * @generated from field: banger.netd.v1.Peer self = 2;
+   */
+  self?: Peer | undefined;
+
+  /**
+   * The others, at most 1024.
+   *
+   * @generated from field: repeated banger.netd.v1.Peer others = 3;
+   */
+  others: Peer[];
+};
+
+/**
+ * Describes the message banger.netd.v1.Peers.
+ * Use `create(PeersSchema)` to create a new message.
+ */
+export declare const PeersSchema: GenMessage<Peers>;
+
+/**
+ * @generated from message banger.netd.v1.Peer
+ */
+export declare type Peer = Message<"banger.netd.v1.Peer"> & {
+  /**
+   * A label: "db" is found as db.vm.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * In 198.19.0.0/16, unique in the network.
+   *
+   * @generated from field: string ipv4 = 2;
+   */
+  ipv4: string;
+
+  /**
+   * Absolute path of its netd's socket for peers.
+   *
+   * @generated from field: string socket = 3;
+   */
+  socket: string;
+};
+
+/**
+ * Describes the message banger.netd.v1.Peer.
+ * Use `create(PeerSchema)` to create a new message.
+ */
+export declare const PeerSchema: GenMessage<Peer>;
+
+/**
+ * @generated from message banger.netd.v1.SetPeersRequest
+ */
+export declare type SetPeersRequest = Message<"banger.netd.v1.SetPeersRequest"> & {
+  /**
+   * @generated from field: banger.netd.v1.Peers peers = 1;
+   */
+  peers?: Peers | undefined;
+};
+
+/**
+ * Describes the message banger.netd.v1.SetPeersRequest.
+ * Use `create(SetPeersRequestSchema)` to create a new message.
+ */
+export declare const SetPeersRequestSchema: GenMessage<SetPeersRequest>;
+
+/**
+ * @generated from message banger.netd.v1.SetPeersResponse
+ */
+export declare type SetPeersResponse = Message<"banger.netd.v1.SetPeersResponse"> & {
+  /**
+   * Connections that were cut.
+   *
+   * @generated from field: uint32 cut = 1;
+   */
+  cut: number;
+};
+
+/**
+ * Describes the message banger.netd.v1.SetPeersResponse.
+ * Use `create(SetPeersResponseSchema)` to create a new message.
+ */
+export declare const SetPeersResponseSchema: GenMessage<SetPeersResponse>;
 
 /**
  * @generated from message banger.netd.v1.StatusRequest
@@ -908,6 +1016,20 @@ export declare type Record = Message<"banger.netd.v1.Record"> & {
    * @generated from field: uint32 repeated = 16;
    */
   repeated: number;
+
+  /**
+   * Names of secrets whose values went along.
+   *
+   * @generated from field: repeated string secrets = 17;
+   */
+  secrets: string[];
+
+  /**
+   * The connection came from another VM of the network: name and address are that VM's, the port is the one here.
+   *
+   * @generated from field: bool inbound = 18;
+   */
+  inbound: boolean;
 };
 
 /**
@@ -1155,6 +1277,17 @@ export declare const NetdService: GenService<{
     methodKind: "unary";
     input: typeof SetSecretsRequestSchema;
     output: typeof SetSecretsResponseSchema;
+  },
+  /**
+   * SetPeers replaces the network that this VM is in with others, and who they are. Connections with those that are not in it any more
+   * are cut. A request without a network takes the VM out of any.
+   *
+   * @generated from rpc banger.netd.v1.NetdService.SetPeers
+   */
+  setPeers: {
+    methodKind: "unary";
+    input: typeof SetPeersRequestSchema;
+    output: typeof SetPeersResponseSchema;
   },
   /**
    * Shutdown ends the process after the reply; all connections are reset.

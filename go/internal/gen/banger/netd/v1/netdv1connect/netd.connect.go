@@ -62,6 +62,8 @@ const (
 	NetdServiceWatchLogProcedure = "/banger.netd.v1.NetdService/WatchLog"
 	// NetdServiceSetSecretsProcedure is the fully-qualified name of the NetdService's SetSecrets RPC.
 	NetdServiceSetSecretsProcedure = "/banger.netd.v1.NetdService/SetSecrets"
+	// NetdServiceSetPeersProcedure is the fully-qualified name of the NetdService's SetPeers RPC.
+	NetdServiceSetPeersProcedure = "/banger.netd.v1.NetdService/SetPeers"
 	// NetdServiceShutdownProcedure is the fully-qualified name of the NetdService's Shutdown RPC.
 	NetdServiceShutdownProcedure = "/banger.netd.v1.NetdService/Shutdown"
 )
@@ -80,6 +82,9 @@ type NetdServiceClient interface {
 	WatchLog(context.Context, *connect.Request[v1.WatchLogRequest]) (*connect.ServerStreamForClient[v1.WatchLogResponse], error)
 	// SetSecrets replaces all secrets at once. Values are held in memory only, and are in no log and no reply.
 	SetSecrets(context.Context, *connect.Request[v1.SetSecretsRequest]) (*connect.Response[v1.SetSecretsResponse], error)
+	// SetPeers replaces the network that this VM is in with others, and who they are. Connections with those that are not in it any more
+	// are cut. A request without a network takes the VM out of any.
+	SetPeers(context.Context, *connect.Request[v1.SetPeersRequest]) (*connect.Response[v1.SetPeersResponse], error)
 	// Shutdown ends the process after the reply; all connections are reset.
 	Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error)
 }
@@ -125,6 +130,12 @@ func NewNetdServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(netdServiceMethods.ByName("SetSecrets")),
 			connect.WithClientOptions(opts...),
 		),
+		setPeers: connect.NewClient[v1.SetPeersRequest, v1.SetPeersResponse](
+			httpClient,
+			baseURL+NetdServiceSetPeersProcedure,
+			connect.WithSchema(netdServiceMethods.ByName("SetPeers")),
+			connect.WithClientOptions(opts...),
+		),
 		shutdown: connect.NewClient[v1.ShutdownRequest, v1.ShutdownResponse](
 			httpClient,
 			baseURL+NetdServiceShutdownProcedure,
@@ -141,6 +152,7 @@ type netdServiceClient struct {
 	check      *connect.Client[v1.CheckRequest, v1.CheckResponse]
 	watchLog   *connect.Client[v1.WatchLogRequest, v1.WatchLogResponse]
 	setSecrets *connect.Client[v1.SetSecretsRequest, v1.SetSecretsResponse]
+	setPeers   *connect.Client[v1.SetPeersRequest, v1.SetPeersResponse]
 	shutdown   *connect.Client[v1.ShutdownRequest, v1.ShutdownResponse]
 }
 
@@ -169,6 +181,11 @@ func (c *netdServiceClient) SetSecrets(ctx context.Context, req *connect.Request
 	return c.setSecrets.CallUnary(ctx, req)
 }
 
+// SetPeers calls banger.netd.v1.NetdService.SetPeers.
+func (c *netdServiceClient) SetPeers(ctx context.Context, req *connect.Request[v1.SetPeersRequest]) (*connect.Response[v1.SetPeersResponse], error) {
+	return c.setPeers.CallUnary(ctx, req)
+}
+
 // Shutdown calls banger.netd.v1.NetdService.Shutdown.
 func (c *netdServiceClient) Shutdown(ctx context.Context, req *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error) {
 	return c.shutdown.CallUnary(ctx, req)
@@ -188,6 +205,9 @@ type NetdServiceHandler interface {
 	WatchLog(context.Context, *connect.Request[v1.WatchLogRequest], *connect.ServerStream[v1.WatchLogResponse]) error
 	// SetSecrets replaces all secrets at once. Values are held in memory only, and are in no log and no reply.
 	SetSecrets(context.Context, *connect.Request[v1.SetSecretsRequest]) (*connect.Response[v1.SetSecretsResponse], error)
+	// SetPeers replaces the network that this VM is in with others, and who they are. Connections with those that are not in it any more
+	// are cut. A request without a network takes the VM out of any.
+	SetPeers(context.Context, *connect.Request[v1.SetPeersRequest]) (*connect.Response[v1.SetPeersResponse], error)
 	// Shutdown ends the process after the reply; all connections are reset.
 	Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error)
 }
@@ -229,6 +249,12 @@ func NewNetdServiceHandler(svc NetdServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(netdServiceMethods.ByName("SetSecrets")),
 		connect.WithHandlerOptions(opts...),
 	)
+	netdServiceSetPeersHandler := connect.NewUnaryHandler(
+		NetdServiceSetPeersProcedure,
+		svc.SetPeers,
+		connect.WithSchema(netdServiceMethods.ByName("SetPeers")),
+		connect.WithHandlerOptions(opts...),
+	)
 	netdServiceShutdownHandler := connect.NewUnaryHandler(
 		NetdServiceShutdownProcedure,
 		svc.Shutdown,
@@ -247,6 +273,8 @@ func NewNetdServiceHandler(svc NetdServiceHandler, opts ...connect.HandlerOption
 			netdServiceWatchLogHandler.ServeHTTP(w, r)
 		case NetdServiceSetSecretsProcedure:
 			netdServiceSetSecretsHandler.ServeHTTP(w, r)
+		case NetdServiceSetPeersProcedure:
+			netdServiceSetPeersHandler.ServeHTTP(w, r)
 		case NetdServiceShutdownProcedure:
 			netdServiceShutdownHandler.ServeHTTP(w, r)
 		default:
@@ -276,6 +304,10 @@ func (UnimplementedNetdServiceHandler) WatchLog(context.Context, *connect.Reques
 
 func (UnimplementedNetdServiceHandler) SetSecrets(context.Context, *connect.Request[v1.SetSecretsRequest]) (*connect.Response[v1.SetSecretsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.netd.v1.NetdService.SetSecrets is not implemented"))
+}
+
+func (UnimplementedNetdServiceHandler) SetPeers(context.Context, *connect.Request[v1.SetPeersRequest]) (*connect.Response[v1.SetPeersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.netd.v1.NetdService.SetPeers is not implemented"))
 }
 
 func (UnimplementedNetdServiceHandler) Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error) {

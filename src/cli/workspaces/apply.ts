@@ -24,7 +24,8 @@ export async function applyExport(
 ): Promise<void> {
   const { terminal, streams } = context;
   const params = { export: found.id, ...(branch === undefined ? {} : { branch }) };
-  const run = (only: boolean) => operate(context, client, "workspace.apply", { ...params, check: only });
+  const run = (only: boolean) =>
+    operate(context, client, "workspace.apply", { ...params, check: only }, { label: found.vm.name });
   if (found.fileCount === 0 && (branch === undefined || found.commits === 0)) {
     if (terminal.json) terminal.printJson({ ...found, applied: null });
     else terminal.notice(`${found.vm.name}: nothing changed since it was prepared`, "dim");

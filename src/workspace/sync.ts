@@ -96,9 +96,9 @@ export class HostSide {
       if (!this.#includeUntracked)
         dropped.push(...known.map(({ name }) => name).filter((name) => !isBelow(now, key(name))));
     }
-    const isThere = (name: Buffer) => isFile(this.staging.workTree, name);
-    others.push(...candidates.filter(isThere));
-    this.#absent = candidates.filter((name) => !isThere(name)).map(key);
+    const present = (name: Buffer) => isThere(this.staging.workTree, name);
+    others.push(...candidates.filter(present));
+    this.#absent = candidates.filter((name) => !present(name)).map(key);
     await this.#next.copyIndexOf(this.staging);
     this.#tree = this.#kept.tree;
     this.#dropped = new Set(dropped.map(key));
@@ -230,7 +230,7 @@ function isBelow(names: ReadonlySet<string>, name: string): boolean {
   return false;
 }
 
-function isFile(root: string, name: Buffer): boolean {
+function isThere(root: string, name: Buffer): boolean {
   try {
     const info = lstatSync(Buffer.concat([Buffer.from(`${root}/`), name]));
     return info.isFile() || info.isSymbolicLink();

@@ -42,9 +42,9 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 async function begun(includeUntracked = false) {
   const source = await openSource(repository, { signal });
-  const { baseTree } = await makeShipment(source, kept, { mode: "shallow", includeUntracked }, { signal });
-  await HostSide.begin(kept, source, baseTree);
-  let tree = baseTree;
+  const made = await makeShipment(source, kept, { mode: "shallow", includeUntracked }, { signal });
+  await HostSide.begin(kept, made);
+  let tree = made.baseTree;
   const look = async () => {
     const host = new HostSide(kept, repository, { includeUntracked });
     const found = await host.look(tree, { signal });
@@ -112,6 +112,23 @@ test("every kind of change is found, until it is kept", async () => {
     ["mode", "moved"],
   );
   assert.equal(git("ls-files", "--", "edited"), "");
+});
+
+test("a tracked file that was not there comes when it is there again", async () => {
+  rmSync(join(repository, "gone"));
+  const look = await begun();
+  assert.deepEqual((await look()).text, []);
+  write("gone", "back");
+  const back = await look();
+  assert.deepEqual(back.text, ["gone 0 100644"]);
+  await back.keep();
+  rmSync(join(repository, "gone"));
+  const gone = await look();
+  assert.deepEqual(gone.text, ["gone 100644 0"]);
+  await gone.keep();
+  assert.deepEqual((await look()).text, []);
+  write("gone", "once more");
+  assert.deepEqual((await look()).text, ["gone 0 100644"]);
 });
 
 test("after the VM went back, the files are compared with what it has", async () => {

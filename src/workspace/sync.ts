@@ -1,4 +1,5 @@
 // What changed on the host since a workspace was prepared or synced, and the files that bring a guest's record up to date with it.
+import { lstatSync } from "node:fs";
 import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BangerError } from "../lib/errors.ts";
@@ -6,7 +7,7 @@ import { writeFileAtomic } from "../lib/files.ts";
 import { baseRef } from "./record.ts";
 import { splitZero, submoduleMode, type FileChange } from "./source/git-words.ts";
 import { git } from "./source/safe-git.ts";
-import type { Source } from "./source/source.ts";
+import type { Shipment } from "./staging/shipment.ts";
 import { Staging } from "./staging/staging.ts";
 
 type Call = { signal: AbortSignal };
@@ -19,6 +20,8 @@ interface Kept {
   indexState: string;
   /** The tree of our index. */
   tree: string;
+  /** Tracked files that were not there, so our index does not have them. Bytes as latin1 text. */
+  absent: string[];
 }
 
 export interface HostChanges {
@@ -37,6 +40,9 @@ export class HostSide {
   #kept: Kept | undefined;
   #indexState = "";
   #tree = "";
+  #absent: string[] = [];
+  #removed: string[] = [];
+  #dropped: ReadonlySet<string> = new Set();
 
   /** `directory`: what `makeShipment` was given, or its later name. Nobody else may use it meanwhile. */
   constructor(directory: string, root: string, options: { includeUntracked: boolean }) {
@@ -57,8 +63,12 @@ export class HostSide {
   }
 
   /** Remembers which files were tracked when the workspace was prepared. */
-  static async begin(directory: string, source: Source, tree: string): Promise<void> {
-    const kept: Kept = { indexFile: source.indexFile, indexState: await stateOf(source.indexFile), tree };
+  static async begin(
+    directory: string,
+    { source, baseTree, absent }: Pick<Shipment, "source" | "baseTree" | "absent">,
+  ): Promise<void> {
+    const { indexFile } = source;
+    const kept: Kept = { indexFile, indexState: await stateOf(indexFile), tree: baseTree, absent: absent.map(key) };
     await writeFileAtomic(join(directory, "sync.json"), JSON.stringify(kept));
   }
 
@@ -75,21 +85,28 @@ export class HostSide {
       this.#includeUntracked ? this.staging.untracked(options) : [],
     ]);
     const others = added.filter((name) => name.at(-1) !== slash);
-    await this.#next.copyIndexOf(this.staging);
-    this.#tree = this.#kept.tree;
-    if (touched.length === 0 && tracked === undefined && others.length === 0 && this.#tree === baseTree) {
-      return { changes: [], tree: baseTree, objects: [] };
-    }
-    if (this.#tree !== baseTree) await this.#checkKnown(baseTree, options);
     const dropped: Buffer[] = [];
+    let candidates: Buffer[] = this.#kept.absent.map((name) => Buffer.from(name, "latin1"));
     if (tracked !== undefined) {
       const known = await this.staging.entries(options);
       const before = new Set(known.map(({ name }) => key(name)));
       const now = new Set(tracked.map(key));
-      others.push(...tracked.filter((name) => !before.has(key(name))));
+      candidates = tracked.filter((name) => !before.has(key(name)));
       // With untracked files these go only when they are not there any more, which is seen as a change.
-      if (!this.#includeUntracked) dropped.push(...known.map(({ name }) => name).filter((name) => !now.has(key(name))));
+      if (!this.#includeUntracked)
+        dropped.push(...known.map(({ name }) => name).filter((name) => !isBelow(now, key(name))));
     }
+    const present = (name: Buffer) => isThere(this.staging.workTree, name);
+    others.push(...candidates.filter(present));
+    this.#absent = candidates.filter((name) => !present(name)).map(key);
+    await this.#next.copyIndexOf(this.staging);
+    this.#tree = this.#kept.tree;
+    this.#dropped = new Set(dropped.map(key));
+    this.#removed = [];
+    if (touched.length === 0 && tracked === undefined && others.length === 0 && this.#tree === baseTree) {
+      return { changes: [], tree: baseTree, objects: [] };
+    }
+    if (this.#tree !== baseTree) await this.#checkKnown(baseTree, options);
     await this.#next.takeIn([...touched, ...others], options);
     if (dropped.length > 0) {
       const id = "0".repeat(baseTree.length);
@@ -113,8 +130,10 @@ export class HostSide {
   /** Makes what was looked at last the state that is known. */
   async keep(): Promise<void> {
     const before = this.#kept;
-    if (before !== undefined && (before.indexState !== this.#indexState || before.tree !== this.#tree)) {
-      const kept: Kept = { indexFile: before.indexFile, indexState: this.#indexState, tree: this.#tree };
+    const absent = [...new Set([...this.#absent, ...this.#removed])];
+    const isSame = before?.indexState === this.#indexState && before.tree === this.#tree;
+    if (before !== undefined && !(isSame && before.absent.length === absent.length)) {
+      const kept: Kept = { indexFile: before.indexFile, indexState: this.#indexState, tree: this.#tree, absent };
       // Before the index: a tree that is not the one of the record makes the next look compare everything.
       await writeFileAtomic(join(this.#directory, "sync.json"), JSON.stringify(kept));
     }
@@ -194,6 +213,9 @@ export class HostSide {
         newId,
       });
     }
+    this.#removed = changes.flatMap(({ path, newMode }) =>
+      newMode === 0 && !this.#dropped.has(key(path)) ? [key(path)] : [],
+    );
     return { changes, tree, objects: [...objects] };
   }
 }
@@ -201,6 +223,21 @@ export class HostSide {
 const directoryMode = 0o040000;
 const slash = 0x2f;
 const key = (name: Buffer) => name.toString("latin1");
+
+/** Whether a name is in a set, or below one that is: a file of a submodule. */
+function isBelow(names: ReadonlySet<string>, name: string): boolean {
+  for (let at = name.length; at > 0; at = name.lastIndexOf("/", at - 1)) if (names.has(name.slice(0, at))) return true;
+  return false;
+}
+
+function isThere(root: string, name: Buffer): boolean {
+  try {
+    const info = lstatSync(Buffer.concat([Buffer.from(`${root}/`), name]));
+    return info.isFile() || info.isSymbolicLink();
+  } catch {
+    return false;
+  }
+}
 
 async function stateOf(file: string): Promise<string> {
   try {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import type { ResultOf } from "../../src/api/methods.ts";
-import { finished, Home } from "../support/home.ts";
+import { Home } from "../support/home.ts";
 import { smallMachine } from "../support/seed.ts";
 
 type Status = ResultOf<"workspace.status">;
@@ -201,7 +201,7 @@ describe("workspaces", { concurrency: false }, () => {
   test("watch syncs after each save, and ends with Ctrl-C", async () => {
     await home.ok(prepare("box"));
     const watching = home.start(["vm", "workspace", "sync", "box", "--watch"]);
-    const lines = linesOf(watching);
+    const lines = follow(watching);
     await lines.until(/^0 written, 0 removed$/m);
     write("kept", "watched\n");
     await lines.until(/^1 written, 0 removed$/m);
@@ -214,7 +214,7 @@ describe("workspaces", { concurrency: false }, () => {
     await lines.until(/1 written[^]*1 written[^]*1 written/);
     assert.equal(await inRepo("box", "cat deep/er/file"), "y");
     watching.kill("SIGINT");
-    assert.equal((await finished(watching)).code, 130);
+    assert.equal((await lines.ended).code, 130);
   });
 
   test("interrupted in the middle, it is the old workspace or the new one; so it is when its VM is stopped", async () => {
@@ -224,19 +224,20 @@ describe("workspaces", { concurrency: false }, () => {
     write("kept", "new\n");
     git("add", "big");
     const cut = home.start(prepare("box"));
-    await linesOf(cut).until(/: ship /);
+    const words = follow(cut);
+    await words.until(/: ship /);
     cut.kill("SIGINT");
-    const ended = await finished(cut);
+    const ended = await words.ended;
     const now = await tree("box");
     if (ended.code === 130) assert.equal(now, before);
     else assert.match(now, /big/);
     assert.equal(await inVm("box", "ls -A /root | grep banger || true"), "");
 
-    const stopped = home.start(prepare("box"));
-    await linesOf(stopped).until(/: ship /);
+    const stopped = follow(home.start(prepare("box")));
+    await stopped.until(/: ship /);
     await home.ok(["vm", "stop", "box"]);
-    const { code, stderr } = await finished(stopped);
-    if (code !== 0) assert.match(stderr, /guest\.unreachable|vm\.wrong-state|cancelled/);
+    const { code, text } = await stopped.ended;
+    if (code !== 0) assert.match(text, /guest\.unreachable|vm\.wrong-state|cancelled/);
     const host = await status("box");
     assert.match(host.guest.problem, /is not running/);
     const refused = await home.run(prepare("box"));
@@ -263,8 +264,8 @@ describe("workspaces", { concurrency: false }, () => {
   });
 });
 
-/** What a process prints on both streams. */
-function linesOf(child: ChildProcess) {
+/** What a process prints on both streams, from its start to its end. */
+function follow(child: ChildProcess) {
   let text = "";
   let wake = () => {};
   const take = (chunk: Buffer) => {
@@ -273,8 +274,14 @@ function linesOf(child: ChildProcess) {
   };
   child.stdout?.on("data", take);
   child.stderr?.on("data", take);
-  child.once("close", () => wake());
+  const ended = new Promise<{ code: number | null; text: string }>((resolve) => {
+    child.once("close", (code) => {
+      resolve({ code, text });
+      wake();
+    });
+  });
   return {
+    ended,
     async until(pattern: RegExp): Promise<void> {
       const signal = AbortSignal.timeout(60_000);
       while (!pattern.test(text)) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -75,6 +76,36 @@ func stateOf(root *os.Root, name string, idBytes int) (fileState, error) {
 	}
 	defer file.Close()
 	return fileState{mode, sum(idBytes, file, info.Size())}, nil
+}
+
+// maxConvertedBytes bounds what is read into memory: files with CR LF are text.
+const maxConvertedBytes = 64 << 20
+
+// matches says whether a file is in one of the states: as it is, or as git takes it in where lines end with CR LF in the work tree only.
+func matches(root *os.Root, name string, idBytes int, states ...fileState) (bool, error) {
+	now, err := stateOf(root, name, idBytes)
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(states, now.is) {
+		return true, nil
+	}
+	sameMode := slices.ContainsFunc(states, func(state fileState) bool { return state.mode == now.mode })
+	if !sameMode || now.mode != modeFile && now.mode != modeExecutable {
+		return false, nil
+	}
+	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxConvertedBytes))
+	if err != nil || !bytes.Contains(text, []byte("\r\n")) {
+		return false, err
+	}
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+	now.id = sum(idBytes, bytes.NewReader(text), int64(len(text)))
+	return slices.ContainsFunc(states, now.is), nil
 }
 
 // sum returns the id that git gives the content; nil when it is not as long as it should be.

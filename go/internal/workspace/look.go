@@ -90,11 +90,11 @@ func (s *shipped) workOf(ctx context.Context, workspace string, refs map[string]
 		if file.exact && file.looksUnchanged(int(directory.Fd()), name) {
 			continue
 		}
-		now, err := stateOf(root, name, s.idBytes)
+		same, err := matches(root, name, s.idBytes, file.fileState)
 		if err != nil {
 			return work{}, err
 		}
-		if !now.is(file.fileState) {
+		if !same {
 			found.paths = append(found.paths, name)
 		}
 	}

@@ -114,7 +114,8 @@ func (s *service) replace(ctx context.Context, workspace, staging string, open *
 		}
 	}
 	// From here on it goes to its end, whoever goes away.
-	if !exists {
+	// Renaming a directory of the image, below the overlay, is not possible; an empty one can go.
+	if !exists || os.Remove(workspace) == nil {
 		return found, os.Rename(staging, workspace)
 	}
 	if err := exchange(staging, workspace); err != nil {
@@ -160,13 +161,13 @@ func exchange(one, other string) error {
 	if err == nil {
 		return nil
 	}
-	// A directory of the image, below the overlay: only two renames are left.
+	// Not every file system can exchange: two renames are left.
 	aside := beside(other, "old")
 	if err := os.RemoveAll(aside); err != nil {
 		return err
 	}
 	if renameErr := os.Rename(other, aside); renameErr != nil {
-		return err
+		return fmt.Errorf("it cannot be replaced in one step, as directories of the image cannot: choose another: %w", err)
 	}
 	if err := os.Rename(one, other); err != nil {
 		return errors.Join(err, os.Rename(aside, other))

@@ -86,11 +86,11 @@ func (s *service) apply(ctx context.Context, workspace, staging string, changes 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		now, err := stateOf(root, one.name, max(len(one.old.id), len(one.new.id)))
+		same, err := matches(root, one.name, max(len(one.old.id), len(one.new.id)), one.old, one.new)
 		if err != nil {
 			return nil, err
 		}
-		if !now.is(one.old) && !now.is(one.new) {
+		if !same {
 			conflicts = append(conflicts, uint32(at))
 		}
 	}

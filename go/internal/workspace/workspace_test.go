@@ -108,7 +108,7 @@ func TestLookTellsWhatTheGuestDid(t *testing.T) {
 			t.Fatalf("HEAD is %q, not %q", found.GetHeadCommit(), head)
 		}
 		// Another time alone is no work; neither are packed refs or new files.
-		sh(t, workspace, `touch -d '2001-01-01' a; git pack-refs --all; echo new > new`)
+		sh(t, workspace, `touch -d '2001-01-01' a; git pack-refs --all; echo new > new; printf 'one\r\n' > a`)
 		if found := look(t, client, workspace); found.GetWork().GetCount() != 0 || len(found.GetWork().GetRefs()) != 0 {
 			t.Fatalf("%s: nothing was changed: %v", format, found)
 		}

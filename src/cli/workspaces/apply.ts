@@ -15,6 +15,9 @@ export interface ApplyFlags {
   yes: boolean;
 }
 
+/** Lines of the list of files that are shown before anything is asked. */
+const maxPreview = 40;
+
 /** Throws `workspace.conflict` when it does not fit; then nothing was changed. */
 export async function applyExport(
   context: CliContext,
@@ -24,15 +27,16 @@ export async function applyExport(
 ): Promise<void> {
   const { terminal, streams } = context;
   const params = { export: found.id, ...(branch === undefined ? {} : { branch }) };
-  const run = (only: boolean) => operate(context, client, "workspace.apply", { ...params, check: only });
+  const run = (only: boolean) =>
+    operate(context, client, "workspace.apply", { ...params, check: only }, { label: found.vm.name });
   if (found.fileCount === 0 && (branch === undefined || found.commits === 0)) {
     if (terminal.json) terminal.printJson({ ...found, applied: null });
     else terminal.notice(`${found.vm.name}: nothing changed since it was prepared`, "dim");
     return;
   }
-  for (const line of statLines(found)) terminal.notice(line);
+  for (const line of statLines(found, maxPreview)) terminal.notice(line);
   noticeNotes(terminal, found);
-  const asked = !yes && !check && streams.stdinIsTty;
+  const asked = !yes && !check && !terminal.json && streams.stdinIsTty;
   if (check || asked) {
     const checked = await run(true);
     if (check && terminal.json) return printChecked(context, { ...found, applied: checked });

@@ -28,21 +28,22 @@ const letters: Record<ExportedFile["kind"], string> = {
   changed: "M",
   deleted: "D",
   renamed: "R",
-  mode: "X",
+  mode: "M",
   type: "T",
 };
 
-/** One line for each file, as `git status` and `git diff --stat` have them, and one of all together. */
-export function statLines(found: WorkspaceExport): string[] {
-  const lines = found.files.map((file) => {
+/** One line for each file, at most so many, as `git status` and `git diff --stat` have them, and one of all together. */
+export function statLines(found: WorkspaceExport, most = Number.POSITIVE_INFINITY): string[] {
+  const lines = found.files.slice(0, most).map((file) => {
     const name = printableLine(file.from === null ? file.path : `${file.from} -> ${file.path}`);
     return ` ${letters[file.kind]}  ${countText(file).padEnd(12)} ${name}`;
   });
-  const more = found.fileCount - found.files.length;
+  const more = found.fileCount - lines.length;
   return [...lines, ...(more > 0 ? [` …  and ${more} more`] : []), totalLine(found)];
 }
 
-function countText({ added, removed }: ExportedFile): string {
+function countText({ kind, added, removed }: ExportedFile): string {
+  if (kind === "mode") return "mode";
   if (added === null || removed === null) return "binary";
   return [added > 0 ? `+${added}` : "", removed > 0 ? `-${removed}` : ""].filter((part) => part !== "").join(" ");
 }

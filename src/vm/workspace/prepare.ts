@@ -159,10 +159,7 @@ function wouldLose({ name }: VmRecord, { count, paths, refs }: GuestWork, path: 
 
 /** The staging becomes what later syncs compare with. */
 async function publish(directory: string, record: VmRecord, shipment: Shipment): Promise<Staging> {
-  await Promise.all([
-    rm(shipment.extraRoot, { recursive: true, force: true }),
-    HostSide.begin(directory, shipment.source, shipment.baseTree),
-  ]);
+  await Promise.all([rm(shipment.extraRoot, { recursive: true, force: true }), HostSide.begin(directory, shipment)]);
   await removeInside(record.dir, hostDirectory(record));
   await rename(directory, hostDirectory(record));
   return Staging.at(hostDirectory(record), shipment.source.root);

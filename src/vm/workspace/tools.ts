@@ -8,11 +8,13 @@ import type { Progress } from "../../lib/progress.ts";
 import { findRepository } from "../../workspace/source/find.ts";
 import { installScript, lookScript, missingTools, parseLook } from "../../workspace/toolchain/guest-tools.ts";
 import { planToolchain } from "../../workspace/toolchain/plan.ts";
+import type { Activity } from "../activity.ts";
 import { hasNetwork } from "../guest-network.ts";
 
 /** What of all VMs is needed here. */
 export interface ToolsVms {
   agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent }>;
+  readonly activity: Activity;
 }
 
 /** A guest may take so long to look; installing compiles at times. */
@@ -40,6 +42,7 @@ export class WorkspaceTools {
   ): Promise<ResultOf<"workspace.toolchain.install">> {
     const { record, agent } = await this.#vms.agent(vm);
     const { workspace } = record;
+    using _activity = this.#vms.activity.begin(record.id);
     if (workspace === null) {
       throw new BangerError("workspace.none", `no repository was put into VM "${record.name}"`, {
         hint: `banger vm workspace prepare ${record.name} <path>`,

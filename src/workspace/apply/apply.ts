@@ -56,6 +56,8 @@ export async function recoverApplies(journalDirectory: string): Promise<string[]
     try {
       if (name.endsWith(".json")) {
         const staging = (JSON.parse(await readFile(file, "utf8")) as { staging: string }).staging;
+        // A disk that is not mounted now may come back with what there is to undo.
+        await lstat(dirname(staging));
         const left = await undoSwitch(staging);
         if (left.length > 0) {
           problems.push(...left.map((error) => (error instanceof Error ? error.message : String(error))));

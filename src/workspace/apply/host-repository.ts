@@ -27,6 +27,8 @@ const environment = {
   GIT_OPTIONAL_LOCKS: "0",
   GIT_TERMINAL_PROMPT: "0",
   GIT_NO_REPLACE_OBJECTS: "1",
+  GIT_NO_LAZY_FETCH: "1",
+  GIT_ALLOW_PROTOCOL: "",
   GIT_CONFIG_COUNT: String(harmless.length),
   ...Object.fromEntries(
     harmless.flatMap(([key, value], at) => [

@@ -35,10 +35,22 @@ export async function switchOver(root: string, staging: string, steps: readonly 
   } catch (error) {
     const left = await undo(staging, journal);
     if (left.length === 0) await unlink(journalFile(staging)).catch(() => {});
-    throw withUndoErrors(error, left);
+    throw withUndoErrors(notWritten(root, error), left);
   }
   crashPoint("workspace.apply.done");
   await removeEmptied(root, steps);
+}
+
+/** A full disk and its like have codes of their own; what the host's rights forbid is for the user to mend. */
+function notWritten(root: string, error: unknown): unknown {
+  const { code, message, path } = error as NodeJS.ErrnoException;
+  if (error instanceof BangerError || !["EACCES", "EPERM", "EBUSY", "ENOTEMPTY", "ENOTDIR"].includes(code ?? "")) {
+    return error;
+  }
+  return new BangerError("workspace.failed", `"${root}" could not be changed, and is as it was: ${message}`, {
+    cause: error,
+    hint: `ls -ld ${path ?? root}`,
+  });
 }
 
 /** Undoes a switch that a daemon did not finish. Returns what could not be put back; the staging directory then has it. */

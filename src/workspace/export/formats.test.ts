@@ -180,6 +180,31 @@ test("a base that the guest names", async () => {
   await assert.rejects(names("--output=/tmp/x"), { code: "usage" });
 });
 
+test("files that the guest never got are not deleted, until it has checked them out", async () => {
+  sides.ship();
+  for (const name of ["text", "binary", "tool"]) rmSync(join(sides.guest, name));
+  sides.write("guest", "new", "1");
+  await using quarantine = await sides.quarantine();
+  const workspace = { mode: "metadata-only" } as const;
+  const first = await sides.fetch(quarantine, { workspace });
+  assert.deepEqual(
+    first.changes.map(({ path }) => String(path)),
+    ["new"],
+  );
+  const stats = await fileStats(quarantine, first.baseTree, first.tree, signal);
+  assert.deepEqual(
+    stats.map(({ path, kind }) => [path, kind]),
+    [["new", "added"]],
+  );
+  sides.gitOf(sides.guest, "checkout", "-q", "-f", "HEAD");
+  rmSync(join(sides.guest, "text"));
+  const second = await sides.fetch(quarantine, { workspace });
+  assert.deepEqual(
+    second.changes.map(({ path }) => String(path)),
+    ["new", "text"],
+  );
+});
+
 test("files without a repository in the guest", async () => {
   sides.ship();
   rmSync(join(sides.guest, ".git"), { recursive: true });

@@ -73,13 +73,24 @@ export async function fetchGuestState(
       hint: `banger vm workspace prepare ${vm} <path>`,
     });
   }
-  const tree = await treeOf(header.tree);
+  let tree = await treeOf(header.tree);
   if (tree === undefined) throw refused("it names a tree that it did not send");
   if (header.head !== undefined && (await quarantine.resolve(header.head, "commit", signal)) === undefined) {
     throw refused("it names a commit that it did not send");
   }
-  const changes = await quarantine.changes(found, tree, signal);
+  let changes = await quarantine.changes(found, tree, signal);
+  if (mode === "metadata-only" && (await isNotCheckedOut(quarantine, found, changes, signal))) {
+    changes = changes.filter(({ after }) => after !== undefined);
+    tree = await quarantine.treeWith(found, changes, signal);
+  }
   return { baseTree: found, tree, head: header.head, start, branch: header.branch, changes, notes };
+}
+
+/** Whether a guest that got no files has made none of them: it has not deleted them then. */
+async function isNotCheckedOut(quarantine: Quarantine, base: string, changes: readonly Change[], signal: AbortSignal) {
+  const { stdout } = await quarantine.git(["ls-tree", "-r", "-z", base], { signal, maxOutputBytes: 256 * 1024 * 1024 });
+  const files = stdout.reduce((count, byte) => count + (byte === 0 ? 1 : 0), 0);
+  return files > 0 && changes.filter(({ after }) => after === undefined).length === files;
 }
 
 /**

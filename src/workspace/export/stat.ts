@@ -1,4 +1,5 @@
 // What an export holds, file by file, for people: counts of lines, renames, modes.
+import { BangerError } from "../../lib/errors.ts";
 import type { Quarantine } from "../quarantine/quarantine.ts";
 import { showPath } from "../quarantine/show-path.ts";
 
@@ -34,12 +35,12 @@ export function parseStats(output: Buffer): FileStat[] {
   const kindOf = new Map<string, FileStat["kind"]>();
   const stats: FileStat[] = [];
   for (let at = 0; at < words.length;) {
-    const word = words[at] as Buffer;
+    const word = wordAt(words, at);
     const head = word.toString("latin1");
     if (head.startsWith(":")) {
       const [oldMode, newMode, oldId, newId, status = ""] = head.slice(1).split(" ");
       const two = status.startsWith("R");
-      const path = words[at + (two ? 2 : 1)] as Buffer;
+      const path = wordAt(words, at + (two ? 2 : 1));
       const onlyMode = status === "M" && oldId === newId && oldMode !== newMode;
       kindOf.set(path.toString("latin1"), onlyMode ? "mode" : (kinds[status.charAt(0)] ?? "changed"));
       at += two ? 3 : 2;
@@ -48,10 +49,10 @@ export function parseStats(output: Buffer): FileStat[] {
     const [added = "", removed = ""] = head.split("\t", 2);
     const inline = word.subarray(added.length + removed.length + 2);
     const two = inline.length === 0;
-    const path = two ? (words[at + 2] as Buffer) : inline;
+    const path = two ? wordAt(words, at + 2) : inline;
     stats.push({
       path: showPath(path),
-      from: two ? showPath(words[at + 1] as Buffer) : null,
+      from: two ? showPath(wordAt(words, at + 1)) : null,
       kind: kindOf.get(path.toString("latin1")) ?? "changed",
       added: added === "-" ? null : Number(added),
       removed: removed === "-" ? null : Number(removed),
@@ -59,6 +60,12 @@ export function parseStats(output: Buffer): FileStat[] {
     at += two ? 3 : 1;
   }
   return stats;
+}
+
+function wordAt(words: readonly Buffer[], at: number): Buffer {
+  const word = words[at];
+  if (word === undefined) throw new BangerError("workspace.failed", "git's list of files ends too early");
+  return word;
 }
 
 function splitZero(output: Buffer): Buffer[] {

@@ -1,6 +1,7 @@
 // git as it is run on what a guest sent: in a directory of its own, with no configuration but ours, so that no hook, filter, driver
 // or other command of this host is started for it, and with limits on memory and file size.
 import type { Writable, Readable } from "node:stream";
+import { BangerError, toBangerError } from "../../lib/errors.ts";
 import { findTool, run, type RunResult } from "../../lib/run.ts";
 
 /** Memory that one git may use. A delta of some bytes can name any size for its result. */
@@ -54,16 +55,17 @@ const isolated = {
   GIT_CONFIG_GLOBAL: "/dev/null",
   GIT_ATTR_NOSYSTEM: "1",
   GIT_NO_REPLACE_OBJECTS: "1",
+  GIT_NO_LAZY_FETCH: "1",
   GIT_OPTIONAL_LOCKS: "0",
   GIT_TERMINAL_PROMPT: "0",
   GIT_ALLOW_PROTOCOL: "",
   GIT_PROTOCOL_FROM_USER: "0",
 };
 
-/** Runs git in a quarantine. */
+/** Runs git in a quarantine. It throws `workspace.failed`, with git's words as the cause. */
 export function quarantineGit({ directory, alternates, maxFileBytes, timeoutMs }: QuarantineGitOptions): Git {
-  return (args, { env, ...options }) =>
-    run({
+  return async (args, { env, ...options }) => {
+    const running = run({
       ...limited(["git", ...args], maxFileBytes),
       cwd: directory,
       env: {
@@ -76,6 +78,14 @@ export function quarantineGit({ directory, alternates, maxFileBytes, timeoutMs }
       timeoutMs,
       ...options,
     });
+    try {
+      return await running;
+    } catch (thrown) {
+      const error = toBangerError(thrown);
+      if (error.code !== "command.failed") throw error;
+      throw new BangerError("workspace.failed", `git ${args[0]} failed on what the guest sent`, { cause: error });
+    }
+  };
 }
 
 function limited([file = "", ...args]: readonly string[], maxFileBytes: number): { file: string; args: string[] } {

@@ -70,8 +70,8 @@ export class Quarantine implements AsyncDisposable {
     } catch (thrown) {
       signal.throwIfAborted();
       const error = toBangerError(thrown);
-      if (error.code !== "command.failed") throw error;
-      const why = /maximum allowed size/.test(error.message)
+      if (error.code !== "workspace.failed") throw error;
+      const why = /maximum allowed size/.test(toBangerError(error.cause).message)
         ? `it is larger than ${limit}`
         : "git cannot read it, or it holds what git forbids";
       throw refused(why, { cause: error });
@@ -108,6 +108,20 @@ export class Quarantine implements AsyncDisposable {
       { signal, maxOutputBytes: 256 * 1024 * 1024 },
     );
     return parseChanges(stdout);
+  }
+
+  /** The tree that is left when changes are made to another one. */
+  async treeWith(base: string, changes: readonly Change[], signal: AbortSignal): Promise<string> {
+    const env = { GIT_INDEX_FILE: join(this.path, "index") };
+    const zeros = "0".repeat(this.format === "sha1" ? 40 : 64);
+    const lines = changes.flatMap(({ path, after }) => [
+      Buffer.from(`${after?.mode ?? "0"} ${after?.id ?? zeros}\t`),
+      path,
+      Buffer.from([0]),
+    ]);
+    await this.git(["read-tree", base], { env, signal });
+    await this.git(["update-index", "-z", "--index-info"], { env, input: Buffer.concat(lines), signal });
+    return (await this.git(["write-tree"], { env, signal })).stdout.toString("latin1").trim();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -49,10 +49,14 @@ function isGitDirectory(name: string): boolean {
 
 /** The name as the most forgiving file systems see it: case, ignorable characters, trailing dots and spaces, streams. */
 function plain(name: string): string {
-  return Buffer.from(name, "latin1")
-    .toString("utf8")
-    .replace(ignoredByHfs, "")
-    .toLowerCase()
-    .replace(/:.*$/s, "")
-    .replace(/[. ]+$/, "");
+  return (
+    Buffer.from(name, "latin1")
+      .toString("utf8")
+      // What is no UTF-8 ends the name, as git has it.
+      .replace(/\ufffd.*$/s, "")
+      .replace(ignoredByHfs, "")
+      .toLowerCase()
+      .replace(/:.*$/s, "")
+      .replace(/[. ]+$/, "")
+  );
 }

@@ -26,6 +26,8 @@ export interface Shipment {
   filesRoot: string;
   /** Names of what is packed, relative to `filesRoot`; a submodule's directory among them. */
   files: Buffer[];
+  /** Tracked files that are not there. */
+  absent: Buffer[];
   /** Directory with ".git" (or ".banger-meta" in mode copy) for the guest. */
   extraRoot: string;
   extra: string;
@@ -34,25 +36,31 @@ export interface Shipment {
   baseTree: string;
 }
 
-/** Tracked and, when wanted, untracked files, with their content as it is now. The index of the staging says what they are. */
+/**
+ * Tracked and, when wanted, untracked files, with their content as it is now. The index of the staging says what they are. `absent`: tracked
+ * files that are not there.
+ */
 export async function collectFiles(
   source: Source,
   staging: Staging,
   request: Pick<ShipmentRequest, "mode" | "includeUntracked">,
   options: { signal: AbortSignal },
-): Promise<{ entries: IndexEntry[] }> {
+): Promise<{ entries: IndexEntry[]; absent: Buffer[] }> {
   await staging.lookAtAll(options);
   const untracked = request.includeUntracked ? await staging.untracked(options) : [];
   const own = untracked.filter((name) => name.at(-1) !== slash);
-  await staging.takeIn([...(await staging.touched(options)), ...own], options);
+  const touched = await staging.touched(options);
+  await staging.takeIn([...touched, ...own], options);
   let entries = await staging.entries(options);
+  const names = new Set(entries.map(({ name }) => name.toString("latin1")));
+  const absent = touched.filter((name) => !names.has(name.toString("latin1")));
   const submodules = entries.filter(({ mode }) => mode === submoduleMode);
   if (submodules.length > 0) {
     checkSubmodules(source, request.mode, submodules);
     await staging.takeIn(await submoduleFiles(staging, submodules, options), options);
     entries = await staging.entries(options);
   }
-  return { entries };
+  return { entries, absent };
 }
 
 const slash = 0x2f;
@@ -98,9 +106,9 @@ async function make(
   else await staging.copySourceIndex(source, options);
   await theirs.copyIndexOf(staging);
   const own = elsewhere ? staging.withWorkTree(filesRoot) : staging;
-  const { entries } =
+  const { entries, absent } =
     elsewhere || request.mode === "metadata-only"
-      ? { entries: await own.entries(options) }
+      ? { entries: await own.entries(options), absent: [] }
       : await collectFiles(source, own, request, options);
   checkSubmodules(
     source,
@@ -130,6 +138,7 @@ async function make(
       request.mode === "metadata-only"
         ? []
         : entries.filter(({ mode, skipped }) => !skipped && mode !== submoduleMode).map(({ name }) => name),
+    absent,
     extraRoot,
     extra,
     branch,

@@ -72,6 +72,7 @@ export class Staging {
           [["extensions"], { objectformat: source.objectFormat === "sha256" ? "sha256" : undefined }],
           [["diff"], { ignoreSubmodules: "all" }],
           [["gc"], { auto: "0" }],
+          [["pack"], { compression: "1" }],
           [["index"], { version: "2" }],
         ]),
       ),

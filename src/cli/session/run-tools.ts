@@ -10,6 +10,8 @@ import { pinText } from "../workspaces/tool-lines.ts";
 /** Files that are written for mise: who has one means those versions and no others. */
 const strict = new Set(["mise.toml", ".mise.toml", ".tool-versions"]);
 
+const without = "add --no-bootstrap to go on without them, or take an image that has them: banger image catalog";
+
 /** Nothing to do when the repository pins none. Throws `workspace.tools-missing` when what a file for mise names cannot be had. */
 export async function bringTools(context: CliContext, client: Client, record: VmRecord, path: string): Promise<void> {
   const { terminal, interrupts } = context;
@@ -35,7 +37,7 @@ export async function bringTools(context: CliContext, client: Client, record: Vm
   throw new BangerError(
     "workspace.tools-missing",
     `the repository asks for tools that VM "${record.name}" does not have: ${what}`,
-    { hint: "add --no-bootstrap to go on without them, or take an image that has them: banger image catalog" },
+    { hint: found.network ? without : `banger vm run --nat ${path}  # to install them, or ${without}` },
   );
 }
 

@@ -9,7 +9,6 @@ import { findRepository } from "../../workspace/source/find.ts";
 import { installScript, lookScript, missingTools, parseLook } from "../../workspace/toolchain/guest-tools.ts";
 import { planToolchain } from "../../workspace/toolchain/plan.ts";
 import type { Activity } from "../activity.ts";
-import { hasNetwork } from "../guest-network.ts";
 
 /** What of all VMs is needed here. */
 export interface ToolsVms {
@@ -50,7 +49,7 @@ export class WorkspaceTools {
     }
     const { guestPath, root } = workspace;
     const plan = await planToolchain(root);
-    const network = hasNetwork(record);
+    const network = record.network.state === "up";
     const look = async () => {
       progress.stage("look", plan.tools.map(({ tool }) => tool).join(", "));
       const signal = AbortSignal.any([progress.signal, AbortSignal.timeout(lookTimeoutMs)]);

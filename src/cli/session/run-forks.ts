@@ -124,7 +124,9 @@ function report(context: CliContext, outcomes: readonly Outcome[], rm: boolean):
     vm,
     exitCode === null ? "-" : String(exitCode),
     formatDuration(durationMs),
-    changes === null ? "-" : `${changes.files} files, +${changes.added} -${changes.removed}`,
+    changes === null
+      ? "-"
+      : `${changes.files} file${changes.files === 1 ? "" : "s"}, +${changes.added} -${changes.removed}`,
   ]);
   terminal.print(formatTable(["name", "exit", "time", "changed"], rows));
   const [first, second] = outcomes;

@@ -11,6 +11,7 @@ import type {
 import type { NetworkPolicy, NetworkRecord, NetworkState } from "../api/network-records.ts";
 import type { ForwardState } from "../api/forward-methods.ts";
 import type { ParamsOf, ResultOf } from "../api/methods.ts";
+import type { PeerNetwork } from "../api/peer-methods.ts";
 import type { SecretRecord } from "../api/secret-methods.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import type { Progress } from "../lib/progress.ts";
@@ -115,6 +116,13 @@ export interface Secrets {
   remove(name: string, options: SignalOptions): Promise<void>;
 }
 
+/** Networks that VMs are in together. */
+export interface Peers {
+  list(): PeerNetwork[];
+  create(name: string): PeerNetwork;
+  remove(name: string): void;
+}
+
 /** Memory templates, by id or unambiguous prefix. */
 export interface Templates {
   list(): TemplateRecord[];
@@ -211,6 +219,7 @@ export interface Services extends AsyncDisposable {
   forwards: Forwards;
   networks: Networks;
   secrets: Secrets;
+  peers: Peers;
   templates: Templates;
   /** Summed up from the last starts. */
   startStats(): ResultOf<"stats.starts">;

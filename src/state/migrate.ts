@@ -7,9 +7,19 @@ import { sql as fingerprints } from "./migrations/0004-fingerprints.ts";
 import { sql as inits } from "./migrations/0005-inits.ts";
 import { sql as surface } from "./migrations/0006-surface.ts";
 import { sql as network } from "./migrations/0008-network.ts";
+import { sql as networks } from "./migrations/0009-networks.ts";
 
 /** Entry n leads from schema n to schema n + 1. Entries are only ever added; a released one is never edited. */
-export const migrations: readonly string[] = [things, operations, snapshots, fingerprints, inits, surface, network];
+export const migrations: readonly string[] = [
+  things,
+  operations,
+  snapshots,
+  fingerprints,
+  inits,
+  surface,
+  network,
+  networks,
+];
 
 /** "bngr": marks a SQLite file as ours. */
 export const applicationId = 0x626e6772;

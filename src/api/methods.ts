@@ -8,6 +8,7 @@ import { lifetimeMethods, newLifetime } from "./lifetime-methods.ts";
 import { imageMethods } from "./image-methods.ts";
 import { networkMethods } from "./network-methods.ts";
 import { networkRequest } from "./network-records.ts";
+import { peerMethods } from "./peer-methods.ts";
 import { registryMethods } from "./registry-methods.ts";
 import { secretMethods } from "./secret-methods.ts";
 import { setMethods } from "./set-methods.ts";
@@ -385,6 +386,7 @@ export const methods = {
   ...workspaceExportMethods,
   ...workspaceToolMethods,
   ...secretMethods,
+  ...peerMethods,
   ...imageMethods,
   "image.warm": method({
     kind: "operation",

@@ -28,6 +28,10 @@ export const networkPolicy = v.object({
     v.array(v.string()),
     v.description("names of secrets that its requests may use; it never has their values"),
   ),
+  join: v.pipe(
+    v.nullable(v.object({ network: v.string(), address: v.string() })),
+    v.description("the network that it is in with other VMs, and what it is there"),
+  ),
 });
 export type NetworkPolicy = v.InferOutput<typeof networkPolicy>;
 
@@ -55,6 +59,7 @@ export const networkRequest = v.strictObject({
   allow: v.optional(rules),
   deny: v.optional(rules),
   hostPorts: v.optional(hostPorts),
+  join: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(63), v.description("a network of network.create"))),
   secrets: v.optional(v.pipe(v.array(v.pipe(v.string(), v.minLength(1), v.maxLength(63))), v.maxLength(64))),
   name: v.optional(
     v.pipe(v.string(), v.minLength(1), v.maxLength(63), v.description("what the policy is called afterwards")),

@@ -14,6 +14,7 @@ export type NetworkFlags = RuleFlags & {
   readonly nat?: boolean;
   readonly network?: string;
   readonly secret?: readonly string[];
+  readonly join?: string;
 };
 
 /** Stands for what the repository's banger.toml says. */
@@ -62,6 +63,7 @@ export const networkFlags = {
   nat: flag("give the VM the public internet, and nothing of this host or its networks: --network balanced"),
   network: networkFlag,
   ...ruleFlags,
+  join: option("be in a network with other VMs, which find it as <its name>.vm: network create --help", "network"),
   secret: {
     kind: "parsed",
     parse: String,
@@ -74,7 +76,7 @@ export const networkFlags = {
 };
 
 /** What was asked for; undefined when nothing was. */
-export function networkParams({ nat, network, secret, ...rules }: NetworkFlags): NetworkRequest | undefined {
+export function networkParams({ nat, network, secret, join, ...rules }: NetworkFlags): NetworkRequest | undefined {
   if (nat === true && network !== undefined) {
     throw new BangerError("usage", "--nat and --network exclude each other: --nat means --network balanced");
   }
@@ -82,6 +84,7 @@ export function networkParams({ nat, network, secret, ...rules }: NetworkFlags):
   const request = {
     ...(use === undefined ? {} : { use }),
     ...ruleParams(rules),
+    ...(join === undefined ? {} : { join }),
     ...(secret === undefined ? {} : { secrets: [...secret] }),
   };
   return Object.keys(request).length === 0 ? undefined : request;

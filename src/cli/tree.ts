@@ -99,6 +99,23 @@ denied is refused at once, never dropped, and "net log" shows it with the rule t
   },
 );
 
+const network = group(
+  "networks that VMs are in together",
+  `VMs do not reach one another, unless they are put into one network: then each finds the others as <name>.vm and reaches all of their ports.
+What a VM may reach outside of that is the group "net".`,
+  [
+    ["banger network create dev", "make one"],
+    ["banger vm create --name db --join dev", "a VM in it"],
+    ["banger vm run --join dev -- ping -c 1 db.vm", "another one, which knows the first as db.vm"],
+  ],
+  {
+    create: leaf("make a network that VMs can join", () => import("./commands/network/create.ts")),
+    list: leaf("list networks and who is in them", () => import("./commands/network/list.ts")),
+    delete: leaf("remove a network that no VM is in", () => import("./commands/network/delete.ts")),
+  },
+  { ls: "list", rm: "delete" },
+);
+
 const secret = group(
   "values that VMs use and never have",
   `A VM gets a placeholder; the value is put in its place when a request leaves for a host that it is for. What runs in the VM, its disks and
@@ -255,6 +272,7 @@ command that ran in the VM, and with 127 when the VM has no such command.`,
     image,
     kernel,
     net,
+    network,
     secret,
     registry,
     template,

@@ -104,6 +104,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     forwards: vms.forwards,
     networks: vms.networks,
     secrets: vms.secrets,
+    peers: vms.peers,
     startStats: () => vms.startStats(),
     workspaces,
     workspaceExports,

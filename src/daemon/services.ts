@@ -12,6 +12,7 @@ import type {
 import type { NetworkPolicy, NetworkRecord, NetworkState } from "../api/network-records.ts";
 import type { ForwardState } from "../api/forward-methods.ts";
 import type { ParamsOf, ResultOf } from "../api/methods.ts";
+import type { PeerNetwork } from "../api/peer-methods.ts";
 import type { SecretRecord } from "../api/secret-methods.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import type { Progress } from "../lib/progress.ts";
@@ -114,6 +115,13 @@ export interface Secrets {
   list(): SecretRecord[];
   set(secret: NewSecret, options: SignalOptions): Promise<SecretRecord>;
   remove(name: string, options: SignalOptions): Promise<void>;
+}
+
+/** Networks that VMs are in together. */
+export interface Peers {
+  list(): PeerNetwork[];
+  create(name: string): PeerNetwork;
+  remove(name: string): void;
 }
 
 /** Memory templates, by id or unambiguous prefix. */
@@ -237,6 +245,7 @@ export interface Services extends AsyncDisposable {
   forwards: Forwards;
   networks: Networks;
   secrets: Secrets;
+  peers: Peers;
   templates: Templates;
   /** Summed up from the last starts. */
   startStats(): ResultOf<"stats.starts">;

@@ -86,6 +86,8 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
     "the message says which word; `banger net --help`",
   ],
   "network.off": ["the VM has no network, and the command needs one", "`banger vm set <vm> --network balanced`"],
+  "network.not-found": ["no network that VMs can join has that name", "`banger network list`"],
+  "network.in-use": ["a VM is in the network", "delete the VM first"],
   "secret.not-found": ["no secret has that name", "`banger secret list`"],
   "secret.invalid": ["a secret cannot be as it was given", "the message says which part; `banger secret set --help`"],
   "secret.failed": [

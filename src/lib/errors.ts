@@ -50,6 +50,8 @@ export const errorCodes = [
   "network.failed",
   "network.policy-invalid",
   "network.off",
+  "network.not-found",
+  "network.in-use",
   "secret.not-found",
   "secret.invalid",
   "secret.failed",

@@ -3,6 +3,7 @@
 import { readdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { NetworkPolicy } from "../api/network-records.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
 import { crashPoint } from "../lib/crash-point.ts";
@@ -12,6 +13,7 @@ import type { Logger } from "../lib/log.ts";
 import { isAlive } from "../lib/process-table.ts";
 import { ask, netdClient, protocolVersion, type NetdClient } from "./client.ts";
 import { configText } from "./config-text.ts";
+import type { PeersSchema } from "./gen/banger/netd/v1/netd_pb.js";
 import { guestAddresses, type GuestAddresses } from "./guest-addresses.ts";
 import type { Secrets } from "./secrets/secrets.ts";
 import { policyMessage } from "./policy.ts";
@@ -184,6 +186,16 @@ export class Networks {
     const secrets = await this.#options.secrets.messageFor(policy.secrets, options);
     if (carrier === undefined || secrets === undefined) return;
     await ask("set secrets", options, (call) => carrier.client.setSecrets({ secrets }, call));
+  }
+
+  /** Says who else is in its network with a VM whose network is up. */
+  async setPeers(
+    vmId: string,
+    peers: MessageInitShape<typeof PeersSchema>,
+    options: { signal: AbortSignal },
+  ): Promise<void> {
+    const carrier = this.#living(vmId);
+    if (carrier !== undefined) await ask("set peers", options, (call) => carrier.client.setPeers({ peers }, call));
   }
 
   /** Lets go of all; they go on. */

@@ -9,7 +9,7 @@ import { Mode, type PolicySchema, Protocol, Rule_Action } from "./gen/banger/net
 export interface PolicySettings {
   /** A mode or the name of a policy. */
   fallback: string;
-  policies: ReadonlyMap<string, Omit<NetworkPolicy, "name" | "secrets">>;
+  policies: ReadonlyMap<string, Omit<NetworkPolicy, "name" | "secrets" | "join">>;
 }
 
 const modes: Readonly<Record<NetworkMode, Mode>> = {
@@ -26,8 +26,8 @@ const isMode = (word: string): word is NetworkMode => Object.hasOwn(modes, word)
  * Throws `network.policy-invalid`.
  */
 export function resolvePolicy(request: NetworkRequest | undefined, settings: PolicySettings): NetworkPolicy {
-  const { allow = [], deny = [], hostPorts = [], secrets = [], use, name } = request ?? {};
-  const hasRules = allow.length + deny.length + hostPorts.length + secrets.length > 0;
+  const { allow = [], deny = [], hostPorts = [], secrets = [], use, name, join } = request ?? {};
+  const hasRules = allow.length + deny.length + hostPorts.length + secrets.length > 0 || join !== undefined;
   if (use === undefined && allow.length + hostPorts.length + secrets.length === 0 && deny.length > 0) {
     throw new BangerError("network.policy-invalid", `--deny needs to know what is allowed otherwise`, {
       hint: `--network balanced --deny ${deny[0] ?? ""}`,
@@ -41,6 +41,8 @@ export function resolvePolicy(request: NetworkRequest | undefined, settings: Pol
     deny: unique([...base.deny, ...deny]),
     hostPorts: unique([...base.hostPorts, ...hostPorts]),
     secrets: unique(secrets),
+    // Whoever knows the networks gives it its place in one.
+    join: null,
   };
   if (policy.mode === "none" && hasRules) {
     throw new BangerError("network.policy-invalid", "a VM without a network has no rules", {
@@ -53,9 +55,9 @@ export function resolvePolicy(request: NetworkRequest | undefined, settings: Pol
 }
 
 function basePolicy(word: string, { policies }: PolicySettings): NetworkPolicy {
-  if (isMode(word)) return { mode: word, name: null, allow: [], deny: [], hostPorts: [], secrets: [] };
+  if (isMode(word)) return { mode: word, name: null, allow: [], deny: [], hostPorts: [], secrets: [], join: null };
   const found = policies.get(word);
-  if (found !== undefined) return { ...found, name: word, secrets: [] };
+  if (found !== undefined) return { ...found, name: word, secrets: [], join: null };
   const known = policies.size === 0 ? "" : `; policies of config.toml: ${[...policies.keys()].join(", ")}`;
   throw new BangerError(
     "network.policy-invalid",
@@ -68,6 +70,7 @@ function basePolicy(word: string, { policies }: PolicySettings): NetworkPolicy {
 export const noNetwork: NetworkPolicy = {
   ...{ mode: "none", name: null, allow: [], deny: [], hostPorts: [] },
   secrets: [],
+  join: null,
 };
 
 /** In the words of banger-netd. The policy was checked. */

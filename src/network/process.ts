@@ -17,6 +17,9 @@ import { startDetached } from "../lib/run.ts";
 
 /** Names in the directory of the VM. The control socket is netd's; its log is what it prints. */
 export const controlSocketName = "netd.sock";
+/** Where other VMs of its network come in; the second one is netd's for datagrams. */
+export const peerSocketName = "peer.sock";
+const peerSockets = [peerSocketName, `${peerSocketName}.datagrams`];
 const logName = "netd.log";
 const configPattern = /^netd-([0-9a-z]{1,32})\.json$/;
 const configName = (startId: string) => `netd-${startId}.json`;
@@ -114,7 +117,7 @@ export async function removeNetdFiles(dir: string): Promise<void> {
   await removeConfigs(dir).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   });
-  await removeInside(dir, join(dir, controlSocketName));
+  for (const name of [controlSocketName, ...peerSockets]) await removeInside(dir, join(dir, name));
 }
 
 /** Those of the VMs whose directories lie in `vmsDir`, seen in the process table. */

@@ -8,6 +8,7 @@ import { sql as inits } from "./migrations/0005-inits.ts";
 import { sql as surface } from "./migrations/0006-surface.ts";
 import { sql as workspaces } from "./migrations/0007-workspaces.ts";
 import { sql as network } from "./migrations/0008-network.ts";
+import { sql as networks } from "./migrations/0009-networks.ts";
 
 /** Entry n leads from schema n to schema n + 1. Entries are only ever added; a released one is never edited. */
 export const migrations: readonly string[] = [
@@ -19,6 +20,7 @@ export const migrations: readonly string[] = [
   surface,
   workspaces,
   network,
+  networks,
 ];
 
 /** "bngr": marks a SQLite file as ours. */

@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { inspectState } from "./inspect.ts";
 import { type ManifestTable, manifestTable } from "./manifests.ts";
 import { migrate, migrations } from "./migrate.ts";
+import { type NetworkTable, networkTable } from "./networks.ts";
 import { type OperationTable, operationTable } from "./operations.ts";
 import { type SnapshotTable, snapshotTable } from "./snapshots.ts";
 import { fromSqlite, isBusy } from "./sqlite-error.ts";
@@ -11,6 +12,7 @@ import { type StartTable, startTable } from "./starts.ts";
 import { type VmTable, vmTable } from "./vms.ts";
 
 export interface State extends Disposable {
+  readonly networks: NetworkTable;
   readonly vms: VmTable;
   readonly images: ManifestTable;
   readonly kernels: ManifestTable;
@@ -58,6 +60,7 @@ function stateOf(database: DatabaseSync, file: string): State {
   return {
     vms: explained(vmTable(database), file),
     images: explained(manifestTable(database, "image"), file),
+    networks: explained(networkTable(database), file),
     kernels: explained(manifestTable(database, "kernel"), file),
     operations: explained(operationTable(database), file),
     snapshots: explained(snapshotTable(database), file),

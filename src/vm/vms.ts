@@ -21,6 +21,7 @@ import { Forwards } from "./forward/forwards.ts";
 import { withOwnAddress } from "./forward/plan.ts";
 import { ForwardVerbs } from "./forward/verbs.ts";
 import { Networks, type NetworksOptions } from "../network/networks.ts";
+import { introduceAll, PeerVerbs } from "./network/peers.ts";
 import { SecretVerbs } from "./network/secret-verbs.ts";
 import { NetworkVerbs } from "./network/verbs.ts";
 import { pauseVm } from "./pause.ts";
@@ -63,6 +64,7 @@ export class Vms {
   readonly forwards: ForwardVerbs;
   readonly networks: NetworkVerbs;
   readonly secrets: SecretVerbs;
+  readonly peers: PeerVerbs;
 
   constructor(options: VmsOptions) {
     const sessions = new Sessions(
@@ -80,6 +82,7 @@ export class Vms {
     const forwards = new Forwards({ table: state.vms, sessions, activity: this.activity, log: options.log });
     this.#changes.listen(({ kind }, id) => {
       if (["created", "state", "deleted"].includes(kind)) void forwards.settle(id);
+      if (["state", "deleted", "renamed", "network"].includes(kind)) void introduceAll(this.#context);
     });
     const networks = new Networks({
       ...options.network,
@@ -95,6 +98,7 @@ export class Vms {
     this.forwards = new ForwardVerbs(this.#context);
     this.networks = new NetworkVerbs(this.#context);
     this.secrets = new SecretVerbs(this.#context);
+    this.peers = new PeerVerbs(this.#context);
   }
 
   /** Makes record and reality agree; the first call of a daemon. */

@@ -22,6 +22,7 @@ const policy: NetworkPolicy = {
   deny: [],
   hostPorts: [],
   secrets: [],
+  join: null,
 };
 const start = { vmmSocket: "net.sock", policy };
 const call = { signal: AbortSignal.timeout(120_000) };

@@ -108,7 +108,7 @@ function strangeVmFiles(home: CrashHome, records: readonly VmRecord[]): string[]
     const disks = names.flatMap((name) => disk.exec(name)?.[1] ?? []);
     const strange = names.filter((name) => {
       if (always.test(name) || disk.test(name)) return false;
-      if (name === "netd.sock") return vm.network.pid === null;
+      if (name === "netd.sock" || name.startsWith("peer.sock")) return vm.network.pid === null;
       if (name === "workspace") return vm.workspace === null;
       return ofMachines.test(name) ? vm.pid === null : !(name === "paused" && vm.state === "paused");
     });

@@ -15,6 +15,7 @@ export function policyLines(policy: NetworkPolicy): string[] {
     ...policy.allow.map((rule) => `allow ${rule}`),
     ...policy.deny.map((rule) => `deny  ${rule}`),
     ...policy.hostPorts.map((port) => `allow host.vm:${port}  (port ${port} of this host's 127.0.0.1)`),
+    ...(policy.join === null ? [] : [`in ${policy.join.network} with other VMs, as ${policy.join.address}`]),
     ...policy.secrets.map((name) => `secret ${name}`),
   ];
 }

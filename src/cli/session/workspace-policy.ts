@@ -41,13 +41,14 @@ export async function networkForRepository(
     return undefined;
   }
   const { mode, allow, deny, hostPorts } = policy;
-  const { secrets = [], allow: moreAllow = [], deny: moreDeny = [], hostPorts: morePorts = [] } = asked ?? {};
+  const { join, secrets = [], allow: moreAllow = [], deny: moreDeny = [], hostPorts: morePorts = [] } = asked ?? {};
   return {
     use: mode,
     name: fileName,
     allow: [...allow, ...moreAllow],
     deny: [...deny, ...moreDeny],
     hostPorts: [...hostPorts, ...morePorts],
+    ...(join === undefined ? {} : { join }),
     ...(secrets.length === 0 ? {} : { secrets }),
   };
 }

@@ -143,6 +143,7 @@ export function fakeVm(name: string, changes: Partial<VmRecord> = {}): VmRecord 
       deny: [],
       hostPorts: [],
       secrets: [],
+      join: null,
       state: "off",
       reason: "",
       pid: null,

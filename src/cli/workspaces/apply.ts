@@ -50,7 +50,10 @@ export async function applyExport(
   if (terminal.json) return terminal.printJson({ ...found, applied });
   if (branch === undefined) {
     const same = applied.unchanged === 0 ? "" : `; ${applied.unchanged} had the guest's content already`;
-    terminal.notice(`${applied.changed} file${applied.changed === 1 ? "" : "s"} changed in ${found.root}, not committed${same}`, "green");
+    terminal.notice(
+      `${applied.changed} file${applied.changed === 1 ? "" : "s"} changed in ${found.root}, not committed${same}`,
+      "green",
+    );
     terminal.notice(`next: git -C ${found.root} diff`, "dim");
   } else {
     terminal.print(branch);

@@ -9,6 +9,7 @@ import { imageRoutes } from "./image.ts";
 import { kernelRoutes } from "./kernel.ts";
 import { networkRoutes } from "./network.ts";
 import { operationRoutes } from "./operation.ts";
+import { peerRoutes } from "./peers.ts";
 import { registryRoutes } from "./registry.ts";
 import { secretRoutes } from "./secret.ts";
 import { snapshotRoutes } from "./snapshot.ts";
@@ -37,6 +38,7 @@ export function buildRoutes(context: RouteContext): Routes {
     ...forwardRoutes(context),
     ...networkRoutes(context),
     ...secretRoutes(context),
+    ...peerRoutes(context),
     ...dnsRoutes(context),
     ...vmFileRoutes(context),
     "vm.exec": execRoute(context),

@@ -9,6 +9,7 @@ import type { VmRow } from "../../state/vms.ts";
 import { networkSocketName } from "../../vmm/driver.ts";
 import type { VmContext } from "../context.ts";
 import type { Session } from "../sessions.ts";
+import { introduce } from "./peers.ts";
 import { hasNetwork } from "./network-use.ts";
 
 const guestTimeoutMs = 30_000;
@@ -18,6 +19,11 @@ const guestTimeoutMs = 30_000;
  * it. Throws `network.policy-invalid`.
  */
 export function changedPolicy(now: NetworkPolicy, change: NetworkChange, settings: PolicySettings): NetworkPolicy {
+  // In which network it is with others is for its life.
+  return { ...changedRules(now, change, settings), join: now.join };
+}
+
+function changedRules(now: NetworkPolicy, change: NetworkChange, settings: PolicySettings): NetworkPolicy {
   const { remove = [], ...asked } = change;
   // Its environment holds their placeholders from its start on.
   const request = { ...asked, secrets: asked.use === "none" ? [] : now.secrets };
@@ -97,6 +103,7 @@ export async function giveNetwork(
     const guest = await networks.ensure(row.id, start, { signal });
     const agent = await orAborted(session.agent, signal);
     await Promise.all([networks.attached(row.id, start, { signal }), agent.setNetwork(guest, { signal })]);
+    if (policy.join !== null) await introduce(context, policy.join.network, { signal, first: row.id });
   } catch (error) {
     await networks.end(row.id);
     throw ended.signal.aborted || session.ending ? wasEnded : error;

@@ -4,6 +4,7 @@ import type { GuestNetwork } from "../../guest/agent.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import type { VmRow } from "../../state/vms.ts";
 import { networkSocketName } from "../../vmm/driver.ts";
+import { introduce } from "./peers.ts";
 import type { VmContext } from "../context.ts";
 
 /** What a start does with the network of its VM. Dispose ends the network, which a start that succeeds must not do. */
@@ -21,12 +22,13 @@ export function hasNetwork(row: Pick<VmRow, "network">): row is { network: Netwo
 
 /** Begins the network of a VM that is about to start. The caller holds the VM's lock. Throws `network.missing`. */
 export function beginNetwork(
-  { networks }: Pick<VmContext, "networks">,
+  parts: Pick<VmContext, "networks" | "state" | "paths" | "log" | "locks">,
   row: Pick<VmRow, "id" | "network">,
   options: { signal: AbortSignal },
 ): NetworkUse {
   if (!hasNetwork(row)) return noNetwork;
   const { id, network: policy } = row;
+  const { networks } = parts;
   networks.requireProgram();
   const start = { vmmSocket: networkSocketName, policy };
   const begun = networks.ensure(id, start, options);
@@ -39,6 +41,8 @@ export function beginNetwork(
     async attached({ signal }) {
       await begun;
       await networks.attached(id, start, { signal });
+      const network = policy.join?.network;
+      if (network !== undefined) await introduce(parts, network, { signal, first: id });
       crashPoint("network.attached");
     },
     async [Symbol.asyncDispose]() {

@@ -9,6 +9,7 @@ import { generateHostKey } from "../../ssh/host-key.ts";
 import { writeKnownHosts } from "../../ssh/known-hosts.ts";
 import type { SnapshotRow } from "../../state/snapshots.ts";
 import { plainVm, type VmRow } from "../../state/vms.ts";
+import { forCopy } from "../network/peers.ts";
 import { nextAddress } from "../addresses.ts";
 import type { VmContext } from "../context.ts";
 import { makeTops } from "./frozen-disks.ts";
@@ -74,7 +75,7 @@ export async function makeSuccessor(
       init: snapshot.init,
       autoRemove: request.autoRemove,
       workspace: snapshot.workspace,
-      network: request.network === undefined ? snapshot.network : request.network,
+      network: forCopy(context, request.network === undefined ? snapshot.network : request.network),
       hostKeyPem: hostKey.privatePem,
       hostKeyPublic: hostKey.publicLine,
       bootId: null,

@@ -5,7 +5,15 @@ import type { NetworkRecord, NetworkState } from "../../../api/network-records.t
 import { fakeVm, type FakeOptions, runFake } from "../../testing/run-fake.ts";
 
 const up: NetworkState = {
-  ...{ mode: "locked", name: null, allow: ["a.example:443"], deny: ["b.example"], hostPorts: [5432], secrets: [] },
+  ...{
+    mode: "locked",
+    name: null,
+    allow: ["a.example:443"],
+    deny: ["b.example"],
+    hostPorts: [5432],
+    secrets: [],
+    join: null,
+  },
   ...{ state: "up", reason: "", pid: 7 },
 };
 const record = (changes: Partial<NetworkRecord>): NetworkRecord => ({
@@ -128,7 +136,15 @@ test("check: what is asked, and the exit code that answers", async () => {
 });
 
 test("run: a repository's wish is a question on a terminal, and never an answer", async () => {
-  const wish = { mode: "locked", name: "banger.toml", allow: ["a.example:443"], deny: [], hostPorts: [], secrets: [] };
+  const wish = {
+    mode: "locked",
+    name: "banger.toml",
+    allow: ["a.example:443"],
+    deny: [],
+    hostPorts: [],
+    secrets: [],
+    join: null,
+  };
   const replies = {
     "workspace.inspect": () => ({ root: "/r", name: "r", subdirectory: "", files: 1, untracked: 0 }),
     "net.workspace": () => ({ policy: wish }),
@@ -139,7 +155,7 @@ test("run: a repository's wish is a question on a terminal, and never an answer"
     const ran = await run(`vm run --detach ${words}`, replies, options);
     return { network: paramsOf(ran, "vm.create")?.["network"], ran };
   };
-  const { mode, secrets: _, ...rules } = wish;
+  const { mode, secrets: _, join: __, ...rules } = wish;
   const granted = { use: mode, ...rules };
   assert.deepEqual((await made("repo", { terminal: true, stdin: "y\r" })).network, granted);
   for (const answer of ["\r", "n\r", "yolo\r"]) {

@@ -83,7 +83,11 @@ export class TwoSides implements Disposable {
     const child = spawn(file, args, { detached: true, stdio: ["ignore", "pipe", "pipe"] });
     // As the agent does it: the whole group goes, and nobody waits for what it had to say.
     const onAbort = () => {
-      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // It has ended.
+      }
       child.stdout.destroy();
     };
     options.signal.addEventListener("abort", onAbort, { once: true });

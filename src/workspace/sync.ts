@@ -1,6 +1,6 @@
 // What changed on the host since a workspace was prepared or synced, and the files that bring a guest's record up to date with it.
 import { lstatSync } from "node:fs";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BangerError } from "../lib/errors.ts";
 import { writeFileAtomic } from "../lib/files.ts";
@@ -8,6 +8,7 @@ import { baseRef } from "./record.ts";
 import { splitZero, submoduleMode, type FileChange } from "./source/git-words.ts";
 import { git } from "./source/safe-git.ts";
 import type { Shipment } from "./staging/shipment.ts";
+import { makeReadable } from "./staging/dot-git.ts";
 import { Staging } from "./staging/staging.ts";
 
 type Call = { signal: AbortSignal };
@@ -150,13 +151,30 @@ export class HostSide {
     await mkdir(join(out, ".git/objects/pack"), { recursive: true, mode: 0o755 });
     await mkdir(join(out, ".git/refs/banger"), { recursive: true, mode: 0o755 });
     await writeFile(join(out, ".git", baseRef), `${tree}\n`);
-    if (objects.length > 0) {
+    if (!(await this.#takeLoose(objects, join(out, ".git/objects")))) {
       await this.#next.git(
         ["-c", "pack.compression=1", "pack-objects", "--quiet", "--window=0", join(out, ".git/objects/pack/pack")],
         { input: `${objects.join("\n")}\n`, timeoutMs: 60 * 60 * 1000, ...options },
       );
     }
+    await makeReadable(join(out, ".git"));
     return out;
+  }
+
+  /** A few objects that were only just made go as they are. False: they lie elsewhere, or are many. */
+  async #takeLoose(objects: readonly string[], to: string): Promise<boolean> {
+    if (objects.length > maxLooseObjects) return false;
+    try {
+      for (const id of objects) {
+        const name = join(id.slice(0, 2), id.slice(2));
+        await mkdir(dirname(join(to, name)), { recursive: true });
+        await link(join(this.staging.gitDir, "objects", name), join(to, name));
+      }
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      throw error;
+    }
   }
 
   async #checkKnown(tree: string, options: Call): Promise<void> {
@@ -221,6 +239,8 @@ export class HostSide {
 }
 
 const directoryMode = 0o040000;
+/** More make a repository slow that has them as a file each. */
+const maxLooseObjects = 50;
 const slash = 0x2f;
 const key = (name: Buffer) => name.toString("latin1");
 

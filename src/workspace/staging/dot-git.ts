@@ -65,14 +65,17 @@ export async function writeDotGit(request: DotGitRequest, options: Call): Promis
   return ".git";
 }
 
-/** As `git clone` makes them, whatever is usual on this host. */
-async function makeReadable(path: string): Promise<void> {
+/** Modes as `git clone` makes them, whatever is usual on this host: for all below a directory. */
+export async function makeReadable(path: string): Promise<void> {
   await chmod(path, 0o755);
   for (const entry of await readdir(path, { withFileTypes: true })) {
     const inside = join(path, entry.name);
-    await (entry.isDirectory() ? makeReadable(inside) : chmod(inside, entry.name.startsWith("pack-") ? 0o444 : 0o644));
+    await (entry.isDirectory() ? makeReadable(inside) : chmod(inside, isObject(entry.name) ? 0o444 : 0o644));
   }
 }
+
+/** Packs and loose objects. */
+const isObject = (name: string) => /^(?:pack-|[0-9a-f]{38}(?:[0-9a-f]{24})?$)/.test(name);
 
 /** The branch that the guest is on; in mode full every branch and tag of the host, too. */
 async function refsOf({ source, mode, branch, startCommit }: DotGitRequest, options: Call): Promise<Refs> {

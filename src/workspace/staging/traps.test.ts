@@ -105,6 +105,7 @@ test("nothing that a repository or a user has configured is run", async () => {
   write("dir/three", "3\n");
   git("add", "-A");
   git("commit", "-qm", "all");
+  git("commit", "-qm", "again", "--allow-empty");
   layTraps(join(repository, ".git"));
   writeFileSync(join(directory, ".gitconfig"), trapConfig("home"));
   process.env["HOME"] = directory;
@@ -138,7 +139,7 @@ test("nothing that a repository or a user has configured is run", async () => {
   await makeShipment(
     source,
     scratch(),
-    { mode: "shallow", includeUntracked: false, branch: "b", from: "HEAD" },
+    { mode: "shallow", includeUntracked: false, branch: "b", from: "HEAD~1" },
     { signal },
   );
   assert.equal(existsSync(canary), false, "something was run");

@@ -80,10 +80,22 @@ export class TwoSides implements Disposable {
   /** Runs commands in "the guest". */
   readonly run: RunInGuest = async ({ argv, stdout, stderr }, options) => {
     const [file = "", ...args] = argv;
-    const child = spawn(file, args, { signal: options.signal, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(file, args, { detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    // As the agent does it: the whole group goes, and nobody waits for what it had to say.
+    const onAbort = () => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // It has ended.
+      }
+      child.stdout.destroy();
+    };
+    options.signal.addEventListener("abort", onAbort, { once: true });
     child.stdout.pipe(stdout, { end: false });
     child.stderr.pipe(stderr, { end: false });
     const [code] = (await once(child, "close")) as [number];
+    options.signal.removeEventListener("abort", onAbort);
+    options.signal.throwIfAborted();
     return code;
   };
 

@@ -121,7 +121,7 @@ const secret = group(
   `A VM gets a placeholder; the value is put in its place when a request leaves for a host that it is for. What runs in the VM, its disks and
 its snapshots never have it, so nobody in there can take it along.`,
   [
-    ["banger secret set github --host api.github.com --env GITHUB_TOKEN <token.txt", "keep one"],
+    ["cat token.txt | banger secret set github --host api.github.com --env GITHUB_TOKEN", "keep one"],
     ["banger vm run --secret github -- make release", "a VM that may use it"],
   ],
   {

@@ -2,7 +2,7 @@
 import { defineCommand } from "../../command.ts";
 
 export default defineCommand<NonNullable<unknown>, [string]>({
-  about: `Removes a network that no VM is in.`,
+  about: `Removes a network that no VM is in. Where there is one still, the error names it: a VM is in its network for its life.`,
   examples: [["banger network delete dev", "remove it"]],
   parameters: {
     positional: { kind: "tuple", parameters: [{ parse: String, placeholder: "name", brief: "name of the network" }] },

@@ -23,7 +23,7 @@ With --from-command the value is what a command prints, run without a shell at e
 A new value holds at once for VMs that run. For its hosts, HTTPS of those VMs ends in banger and begins anew there: their guests trust an
 authority of this installation for that. All other connections pass through untouched.`,
   examples: [
-    ["banger secret set github --host api.github.com --env GITHUB_TOKEN <token.txt", "from a file"],
+    ["cat token.txt | banger secret set github --host api.github.com --env GITHUB_TOKEN", "from a file"],
     [
       "banger secret set github --host api.github.com --env GITHUB_TOKEN --from-command -- gh auth token",
       "of a command",

@@ -91,7 +91,7 @@ func (u *unpacker) add(header *tar.Header, content io.Reader) error {
 		}
 		u.directories = append(u.directories, pendingDirectory{name: name, mode: mode, modified: header.ModTime})
 		return u.chown(at, base, header)
-	case tar.TypeReg:
+	case tar.TypeReg, tar.TypeGNUSparse:
 		return u.addRegular(at, base, header, content)
 	case tar.TypeLink:
 		return u.addHardLink(at, base, header)

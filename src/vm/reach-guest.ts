@@ -25,11 +25,7 @@ export async function openGuest(
   machine: Machine,
   options: { consoleLog: string; signal: AbortSignal },
 ): Promise<GuestAgent> {
-  const died = new AbortController();
-  void machine.exited.then((exit) =>
-    died.abort(bootError("vm.boot-failed", `the VM ended before its guest was up: ${exit.reason}`, options.consoleLog)),
-  );
-  const either = AbortSignal.any([options.signal, died.signal]);
+  const either = AbortSignal.any([options.signal, endOf(machine, options.consoleLog)]);
   try {
     const channel = await machine.controlChannel({ signal: either });
     return await parts.connectGuest(channel, { signal: either });
@@ -68,7 +64,11 @@ export async function restoreGuest(
   clock.end("spawn", beganMs + timings.spawnMs);
   clock.end("load", beganMs + timings.loadMs);
   try {
-    await (options.run?.(machine) ?? machine.resume());
+    await (options.run?.(machine) ?? machine.resume()).catch(async (error: unknown) => {
+      const ended = endOf(machine, consoleLog);
+      await settle(machine);
+      throw ended.aborted ? ended.reason : error;
+    });
     crashPoint("start.cpus-run");
     clock.end("resume");
     return { machine, agent: await openGuest(parts, machine, { consoleLog, signal }) };
@@ -87,6 +87,15 @@ export async function greet(
   if (hello.phase === phase) return hello;
   const why = hello.failure === "" ? "" : `: ${hello.failure}`;
   throw new BangerError("guest.protocol", `the guest is in phase "${hello.phase}" instead of "${phase}"${why}`);
+}
+
+/** Aborts with the reason, as an error of a start, when the machine ends. */
+function endOf(machine: Machine, consoleLog: string): AbortSignal {
+  const ended = new AbortController();
+  void machine.exited.then(({ reason }) =>
+    ended.abort(bootError("vm.boot-failed", `the VM ended before its guest was up: ${reason}`, consoleLog)),
+  );
+  return ended.signal;
 }
 
 /** Gives a machine whose channel broke a moment to be seen as ended. */

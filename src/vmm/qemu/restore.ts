@@ -74,9 +74,12 @@ async function loadState({ control }: QemuMachine, signal: AbortSignal): Promise
     loadTimeoutMs,
     () => new BangerError("timeout", `the VMM did not load it within ${loadTimeoutMs / 1000} s`),
   );
-  // Both at once: QEMU takes them in order.
+  // All at once: QEMU takes them in order.
   await Promise.all([
     control.command("migrate-set-capabilities", { capabilities: [{ capability: "events", state: true }] }),
+    // No switch has to learn where the machine is now. And QEMU 7.2 dies of a frame that comes before its network socket listens,
+    // which on a busy host may be later than the end of this.
+    control.command("migrate-set-parameters", { "announce-rounds": 0 }),
     control.command("migrate-incoming", { uri: `fd:${stateFd}` }),
     orAborted(loaded.promise, limit.signal),
   ]);

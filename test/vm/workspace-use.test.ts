@@ -39,8 +39,8 @@ describe("a repository in a VM at work", { concurrency: false }, () => {
   test("forks run the same command, and two of them are compared", async () => {
     const ran = await home.run(["vm", "run", "--name", "try", "--fork", "2", ...smallVm, host, "--", "./try.sh"]);
     assert.equal(ran.code, 5, ran.stderr);
-    assert.match(ran.stdout, /^try-1 +5 .* 1 files, \+1 -0$/m);
-    assert.match(ran.stdout, /^try-2 +6 .* 1 files, \+1 -0$/m);
+    assert.match(ran.stdout, /^try-1 +5 .* 1 file, \+1 -0$/m);
+    assert.match(ran.stdout, /^try-2 +6 .* 1 file, \+1 -0$/m);
     const vms = await home.vms();
     assert.deepEqual(vms.map(({ name }) => name).toSorted(), ["try-1", "try-2"]);
     const diff = await home.ok(["vm", "workspace", "diff", "try-1", "try-2"]);

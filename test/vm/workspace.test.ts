@@ -129,7 +129,7 @@ describe("workspaces", { concurrency: false }, () => {
     // A changed file, a commit, and a new file where the host ships one now.
     await inRepo("box", "echo theirs > kept");
     assert.match(await refusal("box"), /1 file was changed in the guest \(kept\)/);
-    await inRepo("box", "git commit -qam guest");
+    await inRepo("box", "git -c user.name=g -c user.email=g@g commit -qam guest");
     assert.match(await refusal("box"), /git in the guest has new or moved refs\/heads\/main/);
     await inRepo("box", "git reset -q --hard HEAD~1 && echo 2 > kept");
     write("notes", "the host's");
@@ -185,7 +185,7 @@ describe("workspaces", { concurrency: false }, () => {
     await home.ok(prepare("box"));
     git("commit", "-q", "--allow-empty", "-m", "three");
     git("commit", "-q", "--allow-empty", "-m", "four");
-    await inRepo("box", "git commit -q --allow-empty -m guest");
+    await inRepo("box", "git -c user.name=g -c user.email=g@g commit -q --allow-empty -m guest");
     const both = await status("box");
     assert.deepEqual([both.host.ahead, both.host.behind, both.guest.commits, both.guest.branch], [2, 0, 1, "main"]);
     await inVm("box", "mv /usr/bin/git /usr/bin/git.away");

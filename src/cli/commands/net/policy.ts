@@ -22,8 +22,8 @@ git.corp.example:443+private does. What is denied wins over what is allowed; the
   examples: [
     ["banger net policy box", "what holds"],
     ["banger net policy box --set locked --allow api.example.com:443", "that and nothing else"],
-    ["banger net policy box --allow deb.debian.org:80", "one more"],
-    ["banger net policy box --remove deb.debian.org:80", "and away with it"],
+    ["banger net policy box --allow packages.example.com:80", "one more"],
+    ["banger net policy box --remove packages.example.com:80", "and away with it"],
     ["banger net policy box --set none", "no network any more"],
   ],
   parameters: {

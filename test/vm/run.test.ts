@@ -114,7 +114,7 @@ describe("vm run", { concurrency: false }, () => {
       "-c",
       "pwd; cat file; ls -A ..",
     ]);
-    assert.equal(ran.stdout, "/root/repo/sub\ndirty.gitignore\nsub\n");
+    assert.equal(ran.stdout, "/root/repo/sub\ndirty.git\n.gitignore\nsub\n");
     assert.match(ran.stderr, /1 untracked/);
     const vms = await home.vms();
     assert.deepEqual(

@@ -55,8 +55,8 @@ export async function launchMachine(spec: MachineSpec, options: LaunchOptions): 
     if (connected.status === "rejected") throw connected.reason;
     await identityWritten;
     crashPoint("start.identity-written");
-    // QEMU makes them with the daemon's umask; both are there once it answers.
-    for (const name of Object.values(socketNames)) await chmod(join(spec.dir, name), 0o600);
+    // QEMU makes them with the daemon's umask.
+    for (const name of Object.values(socketNames)) await makePrivate(join(spec.dir, name), processEnd, signal);
     return machine.qemu;
   } catch (thrown) {
     const failure: unknown = signal.aborted ? signal.reason : thrown;
@@ -140,6 +140,22 @@ async function lowerPriority(pid: number, log: Logger): Promise<void> {
     await run({ file: "chrt", args: ["--all-tasks", "--idle", "--pid", "0", String(pid)], timeoutMs: 5000 });
   } catch (error) {
     log.debug("a VMM keeps its priority", { pid, error });
+  }
+}
+
+/** The socket of the network is made by a thread of QEMU, on a busy host only after the first answer. */
+async function makePrivate(path: string, processEnd: { text: string | undefined }, signal: AbortSignal): Promise<void> {
+  const late = AbortSignal.timeout(answerTimeoutMs);
+  const either = AbortSignal.any([signal, late]);
+  for (;;) {
+    try {
+      return await chmod(path, 0o600);
+    } catch (error) {
+      signal.throwIfAborted();
+      const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+      if (!isMissing || late.aborted || processEnd.text !== undefined) throw error;
+    }
+    await sleep(2, undefined, { signal: either }).catch(() => {});
   }
 }
 

@@ -17,6 +17,7 @@ import type { TestImage } from "./oci/testdata/layout.ts";
 import { type ImageStore, openImageStore } from "./store.ts";
 import { archive } from "./testdata/archive.ts";
 import { dir, file, hard, link, wh } from "./testdata/entries.ts";
+import { storePaths } from "./testdata/store-paths.ts";
 
 let root: string;
 let state: State;
@@ -32,13 +33,7 @@ beforeEach(async () => {
   repository = new MemoryRepository();
   repository.add("sound", sound);
   store = await openImageStore({
-    paths: {
-      imagesDir: join(root, "images"),
-      imageTagsFile: join(root, "image-tags.json"),
-      insecureImagesFile: join(root, "insecure-images.json"),
-      cacheDir: join(root, "cache"),
-      blobsDir: join(root, "cache/blobs"),
-    },
+    paths: storePaths(root),
     table: state.images,
     usedBy: () => [],
     log: silentLogger,

@@ -13,6 +13,7 @@ import type { Registries } from "./oci/source.ts";
 import { makeImage, MemoryRepository, writeLayoutFiles } from "./oci/testdata/layout.ts";
 import { type ImageStore, openImageStore } from "./store.ts";
 import { assertSound, debugfs } from "./testdata/ext4.ts";
+import { storePaths } from "./testdata/store-paths.ts";
 
 let root: string;
 let state: State;
@@ -36,13 +37,7 @@ const registries: Registries = {
 };
 const open = () =>
   openImageStore({
-    paths: {
-      imagesDir: join(root, "images"),
-      imageTagsFile: join(root, "image-tags.json"),
-      insecureImagesFile: join(root, "insecure.json"),
-      cacheDir: join(root, "cache"),
-      blobsDir: join(root, "cache/blobs"),
-    },
+    paths: storePaths(root),
     table: state.images,
     usedBy: (id) => users[id] ?? [],
     log: silentLogger,

@@ -11,6 +11,7 @@ import type { Registries } from "./oci/source.ts";
 import { makeImage, MemoryRepository } from "./oci/testdata/layout.ts";
 import { type ImageStore, openImageStore, type PullRequest } from "./store.ts";
 import { assertSound } from "./testdata/ext4.ts";
+import { storePaths } from "./testdata/store-paths.ts";
 
 let root: string;
 let state: State;
@@ -29,13 +30,7 @@ const registries: Registries = {
 };
 const open = () =>
   openImageStore({
-    paths: {
-      imagesDir: join(root, "images"),
-      imageTagsFile: join(root, "image-tags.json"),
-      insecureImagesFile: join(root, "insecure-images.json"),
-      cacheDir: join(root, "cache"),
-      blobsDir: join(root, "cache/blobs"),
-    },
+    paths: storePaths(root),
     table: state.images,
     usedBy: (id) => users[id] ?? [],
     log: silentLogger,

@@ -59,7 +59,7 @@ describe("tools that the repository pins", () => {
     const ended = await run([".", "--", "x"], { replies: withTools(".tool-versions", true) });
     assert.deepEqual([ended.code, ran(ended)], [1, false]);
     assert.match(ended.stderr, /go 1\.24 \(\.tool-versions\), it has 1\.19: the VM has no network.*tools-missing/);
-    assert.match(ended.stderr, /hint: .*--no-bootstrap/);
+    assert.match(ended.stderr, /hint: banger vm run --nat .*--no-bootstrap/);
     const anyway = await run(["--no-bootstrap", ".", "--", "x"], { replies: withTools(".tool-versions", true) });
     assert.deepEqual([anyway.code, ran(anyway)], [0, true]);
   });

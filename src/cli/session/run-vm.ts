@@ -18,8 +18,7 @@ import { networkForRepository } from "./workspace-policy.ts";
 import { isInteractive, runSession, type SessionRequest } from "./session.ts";
 
 export interface RunRequest {
-  path: string | undefined;
-  /** What of the repository at the path goes along. */
+  /** The repository that goes along, and what of it; undefined: none. */
   ship: ParamsOf<"workspace.inspect"> | undefined;
   argv: readonly string[];
   /** Replaces the image's entrypoint, and its command too; "" for none. */
@@ -165,8 +164,8 @@ async function forks(
 }
 
 /** What is run, and how it is asked to end; a login shell is asked with everything else. */
-function mainProcess(config: ImageRecord["config"], { argv: words, entrypoint, path }: RunRequest) {
-  const argv = commandOf(config, { argv: words, entrypoint, withoutPath: path === undefined });
+function mainProcess(config: ImageRecord["config"], { argv: words, entrypoint, ship }: RunRequest) {
+  const argv = commandOf(config, { argv: words, entrypoint, withoutPath: ship === undefined });
   const stopSignal = argv.length === 0 ? undefined : (signalNumber(config.stopSignal) ?? defaultStopSignal);
   return { argv, stopSignal };
 }

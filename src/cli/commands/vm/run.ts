@@ -125,7 +125,6 @@ the variable BANGER_FORK. What they print has their names before each line; at t
     checkShipFlags(path, ship);
     const request = {
       ship: path === undefined ? undefined : shipParams(context, path, ship),
-      path,
       argv: context.rest ?? [],
       entrypoint,
       rm,

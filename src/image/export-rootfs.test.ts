@@ -24,6 +24,7 @@ import { walkExt4 } from "./ext4-read/walk.ts";
 import { type ImageStore, openImageStore } from "./store.ts";
 import { archive, type TestEntry } from "./testdata/archive.ts";
 import { assertSound, debugfs } from "./testdata/ext4.ts";
+import { storePaths } from "./testdata/store-paths.ts";
 
 let root: string;
 let state: State;
@@ -33,13 +34,7 @@ const quiet = () => quietProgress(new AbortController().signal);
 beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), "banger-export-"));
   state = openState(join(root, "banger.db"));
-  const paths = {
-    imagesDir: join(root, "images"),
-    imageTagsFile: join(root, "image-tags.json"),
-    insecureImagesFile: join(root, "insecure-images.json"),
-    cacheDir: join(root, "cache"),
-    blobsDir: join(root, "cache/blobs"),
-  };
+  const paths = storePaths(root);
   store = await openImageStore({ paths, table: state.images, usedBy: () => [], log: silentLogger, catalog: [] });
 });
 afterEach(() => {

@@ -17,6 +17,7 @@ import { openImageStore } from "./store.ts";
 import type { ImageStore } from "./store.ts";
 import { archive } from "./testdata/archive.ts";
 import { assertSound, debugfs } from "./testdata/ext4.ts";
+import { storePaths } from "./testdata/store-paths.ts";
 
 const recipe: ImageRecipe = { name: "tiny", description: "", architecture: "amd64", suite: "none", packages: ["a"] };
 const originalPath = process.env["PATH"];
@@ -29,13 +30,7 @@ let store: ImageStore;
 
 const open = () =>
   openImageStore({
-    paths: {
-      imagesDir,
-      imageTagsFile: join(root, "image-tags.json"),
-      insecureImagesFile: join(root, "insecure.json"),
-      cacheDir: join(root, "cache"),
-      blobsDir: join(root, "cache", "blobs"),
-    },
+    paths: { ...storePaths(root), imagesDir },
     table: state.images,
     usedBy: (id) => users[id] ?? [],
     log: silentLogger,

@@ -21,6 +21,7 @@ import { templateMaking } from "./rows/template-making.ts";
 import { warmRun } from "./rows/warm-run.ts";
 import { workspaceExport } from "./rows/workspace-export.ts";
 import { workspacePrepare } from "./rows/workspace-prepare.ts";
+import { workspaceSync } from "./rows/workspace-sync.ts";
 import { runningQemu } from "./running-qemu.ts";
 import { createVm } from "./vms.ts";
 
@@ -29,6 +30,7 @@ const rows: readonly Row[] = [
   ...[startUp, exec, daemonMemory, warmRun, firstExecRow, fork, atOnce, hostMemory, coldRun, imagePull],
   workspaceExport,
   workspacePrepare,
+  workspaceSync,
   templateMaking,
 ];
 

@@ -68,6 +68,7 @@ export async function freeName(
   const [other] = holder === undefined ? [] : tags.of(holder.id);
   if (holder === undefined || other === undefined) return;
   table.rename(holder.id, other);
+  await table.settled();
   await tags.remove(other);
 }
 

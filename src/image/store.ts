@@ -208,6 +208,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       }
       if (row.name === normal) {
         table.rename(row.id, other);
+        await table.settled();
         await tags.remove(other);
       } else await tags.remove(normal);
       return record(find(row.id));

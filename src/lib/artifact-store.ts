@@ -18,13 +18,14 @@ export interface ArtifactRow {
   createdAt: number;
 }
 
-/** What the store needs of the database. Each call is one transaction. */
+/** What the store needs of the database. Each call is one transaction, which survives a power cut when `settled` has resolved after it. */
 export interface ArtifactTable {
   list(): ArtifactRow[];
   insert(row: ArtifactRow): void;
   rename(id: string, name: string): void;
   /** Throws when a VM's row refers to it. */
   remove(id: string): unknown;
+  settled(): Promise<void>;
 }
 
 export interface ArtifactStoreOptions {
@@ -131,6 +132,7 @@ export class ArtifactStore {
     crashPoint("store.old-displaced");
     if (same === undefined) table.insert(row);
     else if (same.name !== row.name) table.rename(same.id, row.name);
+    await table.settled();
     crashPoint("store.recorded");
     return same === undefined ? row : { ...same, name: row.name };
   }
@@ -158,6 +160,7 @@ export class ArtifactStore {
     if (after.manifest !== before.manifest) {
       table.remove(before.id);
       table.insert(after);
+      await table.settled();
       await writeFileAtomic(join(directory, "manifest.json"), after.manifest);
     }
     await syncDirectory(directory);
@@ -196,6 +199,7 @@ export class ArtifactStore {
   /** The row goes first: a directory without a row is swept at the next open, a row without a directory is a lie. */
   async #remove(id: string): Promise<void> {
     this.#options.table.remove(id);
+    await this.#options.table.settled();
     crashPoint("store.unrecorded");
     await removeInside(this.#options.directory, this.directoryOf(id));
     crashPoint("store.files-removed");

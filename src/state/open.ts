@@ -9,13 +9,17 @@ import { type OperationTable, operationTable } from "./operations.ts";
 import { type SnapshotTable, snapshotTable } from "./snapshots.ts";
 import { fromSqlite, isBusy } from "./sqlite-error.ts";
 import { type StartTable, startTable } from "./starts.ts";
+import { settled, unhurried } from "./unhurried.ts";
 import { type VmTable, vmTable } from "./vms.ts";
+
+/** Nothing of it waits for the disk but `settled`: when it resolves, all that was written survives a power cut. */
+export type ArtifactTable = ManifestTable & { settled(): Promise<void> };
 
 export interface State extends Disposable {
   readonly networks: NetworkTable;
   readonly vms: VmTable;
-  readonly images: ManifestTable;
-  readonly kernels: ManifestTable;
+  readonly images: ArtifactTable;
+  readonly kernels: ArtifactTable;
   readonly operations: OperationTable;
   readonly snapshots: SnapshotTable;
   readonly starts: StartTable;
@@ -57,14 +61,18 @@ export function openState(file: string, options: OpenOptions = {}): State {
 
 function stateOf(database: DatabaseSync, file: string): State {
   let depth = 0;
+  const artifacts = (kind: "image" | "kernel") => ({
+    ...unhurried(database, manifestTable(database, kind)),
+    settled: () => settled(file),
+  });
   return {
     vms: explained(vmTable(database), file),
-    images: explained(manifestTable(database, "image"), file),
+    images: explained(artifacts("image"), file),
     networks: explained(networkTable(database), file),
-    kernels: explained(manifestTable(database, "kernel"), file),
-    operations: explained(operationTable(database), file),
+    kernels: explained(artifacts("kernel"), file),
+    operations: explained(unhurried(database, operationTable(database)), file),
     snapshots: explained(snapshotTable(database), file),
-    starts: explained(startTable(database), file),
+    starts: explained(unhurried(database, startTable(database)), file),
     transaction(body) {
       const name = `nested_${depth}`;
       database.exec(depth === 0 ? "BEGIN IMMEDIATE" : `SAVEPOINT ${name}`);

@@ -3,7 +3,7 @@ import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import type { Operation } from "../api/records.ts";
 
 export interface OperationTable {
-  /** Inserts or replaces. Each call reaches the disk: save changes of stage, not every byte of progress. */
+  /** Inserts or replaces. Each call is a commit: save changes of stage, not every byte of progress. */
   save(operation: Operation): void;
   get(id: string): Operation | undefined;
   /** Newest first. */

@@ -4,11 +4,13 @@ import { parentPort, workerData } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import { paced } from "../../lib/paced.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { yieldProcessor } from "../../lib/yield-processor.ts";
 import { openArchive } from "../tar/decompress.ts";
 import { buildRootfs } from "./build.ts";
 import { LayerInbox } from "./inbox.ts";
 import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
 
+yieldProcessor();
 const job = workerData as BuildJob;
 const say = (message: FromBuilder) => parentPort?.postMessage(message, []);
 const abort = new AbortController();

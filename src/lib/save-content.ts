@@ -10,11 +10,14 @@ import type { Descriptor, SaveRequest } from "./oci-content.ts";
 
 const pieceBytes = 1024 * 1024;
 
+/** `onGrowth`: for whoever does not look at the count by itself. */
+type SavedContent = Omit<SaveRequest, "onGrowth"> & Partial<Pick<SaveRequest, "onGrowth">>;
+
 /** `BlobSaver.save` with a stream that `open` gives, from byte `offset` on. Its chunks are emptied. */
 export async function saveContent(
   open: (offset: number) => Promise<Readable>,
   { digest, sizeBytes }: Descriptor,
-  { fd, haveBytes, label, count, onGrowth, signal }: SaveRequest,
+  { fd, haveBytes, label, count, onGrowth, signal }: SavedContent,
 ): Promise<string> {
   const hash = createHash(digest.slice(0, digest.indexOf(":")));
   const wrong = (why: string) => new BangerError("image.invalid", `${label} ${why}`);
@@ -42,7 +45,7 @@ export async function saveContent(
         bytes += chunk.length;
         discardAlone(chunk);
         count.value = bytes;
-        onGrowth();
+        onGrowth?.();
       }
     } finally {
       content.destroy();

@@ -2,6 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { BangerError, fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { SharedCount } from "../../lib/shared-count.ts";
 import { workerFile } from "../../lib/worker-file.ts";
 import type { BuildLayer, BuildOptions, Rootfs } from "./build.ts";
 import { LayerFeed } from "./feed.ts";
@@ -14,6 +15,8 @@ export type ThreadLayer = Omit<BuildLayer, "open"> & ({ path: string } | ({ path
 /** A million entries need about half of it; what needs more is made to need more. */
 const maxHeapMib = 1536;
 const patienceMs = 5000;
+/** Between two looks how far the thread is. It does not tell: it would have the lock of the port when it loses its processor. */
+const lookIntervalMs = 100;
 
 /** `buildRootfs` in a thread of its own, which has ended when this returns. */
 export async function buildInThread(
@@ -23,8 +26,10 @@ export async function buildInThread(
   const { signal } = progress;
   signal.throwIfAborted();
   const { layers } = options;
+  const counts = { done: new SharedCount(), total: new SharedCount() };
   const job: BuildJob = {
     ...options,
+    bytes: { done: counts.done.memory, total: counts.total.memory },
     layers: layers.map(({ label, diffId, path }) => ({ label, diffId, path })),
   };
   const worker = new Worker(workerFile(import.meta.url, "image-worker.mjs"), {
@@ -37,6 +42,12 @@ export async function buildInThread(
   const feeds = layers.map((layer, index) =>
     layer.path === undefined ? new LayerFeed(index, layer, progress, say) : undefined,
   );
+  let seen = 0;
+  const look = () => {
+    const [value, total] = [counts.done.value, counts.total.value];
+    if (value !== seen) progress.bytes((seen = value), total < 0 ? null : total);
+  };
+  const looking = setInterval(look, lookIntervalMs);
   worker.on("message", (message: FromBuilder) => {
     switch (message.say) {
       case "open":
@@ -46,10 +57,8 @@ export async function buildInThread(
         feeds[message.layer]?.[message.say]();
         return;
       case "stage":
+        look();
         progress.stage(message.name, message.detail);
-        return;
-      case "bytes":
-        progress.bytes(message.done, message.total);
         return;
       case "done":
         done.resolve(message.rootfs);
@@ -74,6 +83,7 @@ export async function buildInThread(
     // What a source threw, and not what was left of it after two threads.
     throw feeds.find((feed) => feed?.failure !== undefined)?.failure ?? error;
   } finally {
+    clearInterval(looking);
     clearTimeout(giveUp);
     signal.removeEventListener("abort", stop);
     await worker.terminate();

@@ -6,6 +6,8 @@ import type { BuildOptions, Rootfs } from "./build.ts";
 /** What a thread is started with. For a layer without `path` the thread asks: it gets an open file, or the bytes. */
 export interface BuildJob extends Omit<BuildOptions, "layers"> {
   layers: { label: string; diffId: string | undefined; path: string | undefined }[];
+  /** Memory of the counts of bytes that are done and that there are; -1: nobody knows how many. */
+  bytes: { done: SharedArrayBuffer; total: SharedArrayBuffer };
 }
 
 /** A layer in an open file. */
@@ -31,7 +33,6 @@ export type FromBuilder =
   /** Nothing more of the layer is wanted. */
   | { say: "close"; layer: number }
   | { say: "stage"; name: string; detail: string | undefined }
-  | { say: "bytes"; done: number; total: number | null }
   | { say: "done"; rootfs: Rootfs }
   | { say: "failure"; error: ErrorBody };
 

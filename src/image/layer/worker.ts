@@ -2,8 +2,8 @@
 import { Readable } from "node:stream";
 import { parentPort, workerData } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
-import { paced } from "../../lib/paced.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { SharedCount } from "../../lib/shared-count.ts";
 import { yieldProcessor } from "../../lib/yield-processor.ts";
 import { openArchive } from "../tar/decompress.ts";
 import { buildRootfs } from "./build.ts";
@@ -14,8 +14,11 @@ yieldProcessor();
 const job = workerData as BuildJob;
 const say = (message: FromBuilder) => parentPort?.postMessage(message, []);
 const abort = new AbortController();
-/** Progress of the bytes, as often as anybody can see. */
-const bytes = paced(100, (done: number, total: number | null) => say({ say: "bytes", done, total }));
+const counts = { done: new SharedCount(job.bytes.done), total: new SharedCount(job.bytes.total) };
+const bytes = (done: number, total: number | null) => {
+  counts.done.value = done;
+  counts.total.value = total ?? -1;
+};
 const inboxes = job.layers.map(({ label }, layer) => new LayerInbox(layer, label, say, bytes));
 
 parentPort?.on("message", (message: ToBuilder) => {
@@ -30,10 +33,7 @@ parentPort?.on("message", (message: ToBuilder) => {
 
 const progress: Progress = {
   signal: abort.signal,
-  stage: (name, detail) => {
-    bytes[Symbol.dispose]();
-    say({ say: "stage", name, detail });
-  },
+  stage: (name, detail) => say({ say: "stage", name, detail }),
   bytes,
 };
 const layers = job.layers.map(({ label, diffId, path }, index) => ({

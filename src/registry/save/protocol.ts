@@ -39,7 +39,6 @@ export type ToSaver =
 
 export type FromSaver =
   | { say: "ask"; id: number; question: Question }
-  | { say: "grown"; id: number }
   | { say: "saved"; id: number; digest: string }
   | { say: "failed"; id: number; error: ErrorBody };
 

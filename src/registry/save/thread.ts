@@ -8,11 +8,15 @@ import type { ImageReference } from "../reference.ts";
 import type { Session } from "../session.ts";
 import { type Answer, type FromSaver, type Question, type SaverJob, sendable, type ToSaver } from "./protocol.ts";
 
-interface Save extends Pick<SaveRequest, "onGrowth"> {
+interface Save extends Pick<SaveRequest, "onGrowth" | "count"> {
+  /** Of the count, when it was looked at last. */
+  seen: number;
   resolve(digest: string): void;
   reject(error: unknown): void;
 }
 
+/** Between two looks at what has grown. The thread does not tell: it would have the lock of the port when it loses its processor. */
+const lookIntervalMs = 100;
 /** Most of what the thread has is outside of this: the bytes of blobs. */
 const youngMib = 16;
 
@@ -23,6 +27,7 @@ export class SaveThread implements BlobSaver, Disposable {
   readonly #life = new AbortController();
   #lastId = 0;
   #worker: Worker | undefined;
+  #looking: NodeJS.Timeout | undefined;
   #isDisposed = false;
 
   /** Nothing is started before the first save. */
@@ -38,7 +43,8 @@ export class SaveThread implements BlobSaver, Disposable {
     const worker = (this.#worker ??= this.#start(base));
     const id = ++this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<string>();
-    this.#saves.set(id, { resolve, reject, onGrowth });
+    this.#saves.set(id, { resolve, reject, onGrowth, count, seen: count.value });
+    this.#looking ??= setInterval(() => this.#look(), lookIntervalMs);
     const say = (message: ToSaver) => worker.postMessage(message, []);
     // The thread answers that too: until then it may write.
     const stop = () => say({ say: "abort", id, error: toErrorBody(signal.reason) });
@@ -52,6 +58,10 @@ export class SaveThread implements BlobSaver, Disposable {
     } finally {
       signal.removeEventListener("abort", stop);
       this.#saves.delete(id);
+      if (this.#saves.size === 0) {
+        clearInterval(this.#looking);
+        this.#looking = undefined;
+      }
       this.#endWhenIdle();
     }
   }
@@ -88,9 +98,17 @@ export class SaveThread implements BlobSaver, Disposable {
       return;
     }
     const save = this.#saves.get(message.id);
-    if (message.say === "grown") save?.onGrowth();
-    else if (message.say === "saved") save?.resolve(message.digest);
+    if (message.say === "saved") save?.resolve(message.digest);
     else save?.reject(fromErrorBody(message.error));
+  }
+
+  #look(): void {
+    for (const save of this.#saves.values()) {
+      const { value } = save.count;
+      if (value === save.seen) continue;
+      save.seen = value;
+      save.onGrowth();
+    }
   }
 
   async #answer(question: Question): Promise<Answer> {

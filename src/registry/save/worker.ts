@@ -1,7 +1,6 @@
 // The thread that fetches the blobs of one repository into files: requests, bytes and digests are its own, who it is is asked.
 import { parentPort, workerData } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
-import { paced } from "../../lib/paced.ts";
 import { saveContent } from "../../lib/save-content.ts";
 import { SharedCount } from "../../lib/shared-count.ts";
 import { yieldProcessor } from "../../lib/yield-processor.ts";
@@ -16,19 +15,16 @@ const say = (message: FromSaver) => parentPort?.postMessage(message, []);
 const authorization = new AskedAuthorizer((id, question) => say({ say: "ask", id, question }));
 const { registry, insecure, limits } = job;
 const session = openSession({ registry, insecure, limits, shared: { base: new URL(job.base), authorization } });
-/** Each message may stop the other thread for as long as this one has the lock of their port and no processor. */
-const grownIntervalMs = 100;
 const saves = new Map<number, AbortController>();
 
 async function save({ id, descriptor, request }: Extract<ToSaver, { say: "save" }>): Promise<void> {
   const stop = new AbortController();
   saves.set(id, stop);
   const { signal } = stop;
-  using onGrowth = paced(grownIntervalMs, () => say({ say: "grown", id }));
   try {
     const open = (offset: number) => openFrom(session, job, descriptor, offset, signal);
     const count = new SharedCount(request.count);
-    const digest = await saveContent(open, descriptor, { ...request, count, onGrowth, signal });
+    const digest = await saveContent(open, descriptor, { ...request, count, signal });
     say({ say: "saved", id, digest });
   } catch (error) {
     say({ say: "failed", id, error: toErrorBody(error) });

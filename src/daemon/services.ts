@@ -197,8 +197,13 @@ export interface OperationStore {
 }
 
 export interface Doctor {
-  /** `client`: the build of who asks. */
-  run(options: SignalOptions & { client: { version: string; builtAt: number } }): Promise<Check[]>;
+  /** `client`: the build of who asks. `names`: how the names of VMs are. */
+  run(options: SignalOptions & DoctorFacts): Promise<Check[]>;
+}
+
+export interface DoctorFacts {
+  client: { version: string; builtAt: number };
+  names: () => Promise<ResultOf<"dns.status">>;
 }
 
 /** A workspace as the routes see it. */

@@ -40,13 +40,7 @@ export interface Vms {
   agent(ref: string): Promise<{ record: VmRecord; agent: GuestAgent }>;
   /** What goes on in VMs; whoever begins something in one says so there. */
   readonly activity: Activity;
-  /** Absolute path of the console log; the file may not exist yet. */
-  consoleLog(ref: string): string;
   health(ref: string, options: SignalOptions): Promise<ResultOf<"vm.health">>;
-  ssh(ref: string, options: SignalOptions): Promise<ResultOf<"vm.ssh">>;
-  /** Of running VMs; of all of them when none is named. */
-  stats(refs: readonly string[] | undefined, options: SignalOptions): Promise<ResultOf<"vm.stats">["vms"]>;
-  ports(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<ResultOf<"vm.ports">>;
   set(ref: string, change: Omit<ParamsOf<"vm.set">, "vm">, progress: Progress): Promise<ResultOf<"vm.set">>;
   /** Counts as use; `ttlMs`: its time is over so many milliseconds from now. */
   touch(ref: string, options: { ttlMs?: number | undefined }): VmRecord;
@@ -68,6 +62,16 @@ export interface Vms {
   /** Lets go of the machines; they keep running. */
   close(): Promise<void>;
   runningCount(): number;
+}
+
+/** Looks at VMs from outside. References as for VMs. */
+export interface Looks {
+  /** Absolute path of the console log; the file may not exist yet. */
+  consoleLog(ref: string): string;
+  ssh(ref: string, options: SignalOptions): Promise<ResultOf<"vm.ssh">>;
+  /** Of running VMs; of all of them when none is named. */
+  stats(refs: readonly string[] | undefined, options: SignalOptions): Promise<ResultOf<"vm.stats">["vms"]>;
+  ports(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<ResultOf<"vm.ports">>;
 }
 
 export interface StartOptions {
@@ -240,6 +244,7 @@ export interface WorkspaceTools {
 /** Everything that stands behind the routes. Disposing it lets go of machines and closes the database. */
 export interface Services extends AsyncDisposable {
   vms: Vms;
+  looks: Looks;
   images: Images;
   kernels: Kernels;
   logins: Logins;

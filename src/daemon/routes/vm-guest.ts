@@ -7,15 +7,15 @@ import type { RouteContext } from "./context.ts";
 const pingTimeoutMs = 5000;
 
 export function vmGuestRoutes({
-  services: { vms },
+  services: { looks, vms },
 }: RouteContext): RoutesOf<"vm.stats" | "vm.processes" | "vm.ports" | "vm.ping"> {
   return {
-    "vm.stats": async ({ vms: refs }, { signal }) => ({ vms: await vms.stats(refs, { signal }) }),
+    "vm.stats": async ({ vms: refs }, { signal }) => ({ vms: await looks.stats(refs, { signal }) }),
     "vm.processes": async ({ vm, intervalMs = 0 }, { signal }) => {
       const { agent } = await vms.agent(vm);
       return await agent.processes({ intervalMs, signal });
     },
-    "vm.ports": ({ vm, follow = false }, { signal }) => vms.ports(vm, { follow, signal }),
+    "vm.ports": ({ vm, follow = false }, { signal }) => looks.ports(vm, { follow, signal }),
     "vm.ping": async ({ vm }, { signal }) => {
       // A reference that names no VM is the caller's mistake; all else is an answer.
       vms.show(vm);

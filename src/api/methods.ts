@@ -305,7 +305,7 @@ export const methods = {
   }),
   "vm.health": method({
     kind: "unary",
-    summary: "Whether the guest's agent answers and can start processes.",
+    summary: "Whether the guest's agent answers and can start processes; why not, also of a VM that does not run.",
     params: vm,
     result: v.object({ healthy: v.boolean(), reason: v.string(), uptimeMs: v.number() }),
   }),

@@ -30,7 +30,8 @@ export interface Vms {
   /** `onNamed` is called once the VM is listed under its name. */
   create(params: ParamsOf<"vm.create">, progress: Progress, onNamed?: (name: string) => void): Promise<VmRecord>;
   start(ref: string, options: StartOptions, progress: Progress): Promise<VmRecord>;
-  stop(ref: string, progress: Progress): Promise<VmRecord>;
+  /** `reason`: why, when nobody asked for it; the record says it. */
+  stop(ref: string, progress: Progress, options?: { reason?: string | undefined }): Promise<VmRecord>;
   restart(ref: string, options: StartOptions, progress: Progress): Promise<VmRecord>;
   pause(ref: string, options: { keepRunning: boolean }, progress: Progress): Promise<VmRecord>;
   resume(ref: string, progress: Progress): Promise<VmRecord>;

@@ -36,7 +36,7 @@ import { setVm } from "./set.ts";
 import type { SpecRequest } from "./spec.ts";
 import { startVm, type StartOptions } from "./start.ts";
 import { StartLog, type StartStats } from "./start-stats.ts";
-import { killVm, stopVm } from "./stop.ts";
+import { killVm, type StopOptions, stopVm } from "./stop.ts";
 import { takeOver } from "./take-over.ts";
 import { waitForVm } from "./wait.ts";
 import type { VmEvent, WaitCondition } from "../api/vm-record-methods.ts";
@@ -170,10 +170,10 @@ export class Vms {
     return this.#current(row);
   }
 
-  async stop(reference: string, progress: Progress): Promise<VmRecord> {
+  async stop(reference: string, progress: Progress, options: StopOptions = {}): Promise<VmRecord> {
     const row = this.#find(reference);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
-    await stopVm(this.#context, this.#byId(row), progress);
+    await stopVm(this.#context, this.#byId(row), progress, options);
     return this.#current(row);
   }
 

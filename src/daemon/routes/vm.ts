@@ -20,7 +20,6 @@ type Names =
   | "vm.delete"
   | "vm.hold"
   | "vm.logs"
-  | "vm.health"
   | "vm.ssh"
   | "ssh.identity";
 
@@ -60,7 +59,6 @@ export function vmRoutes({ services, operations, holds, paths }: RouteContext): 
       };
       return followLog(looks.consoleLog(id), { follow, isLive, signal });
     },
-    "vm.health": ({ vm }, { signal }) => vms.health(vm, { signal }),
     "vm.ssh": ({ vm }, { signal }) => looks.ssh(vm, { signal }),
     "ssh.identity": async (_params, { signal }) => {
       const { identityFile } = await ensureClientKey(paths.sshDir, { signal });

@@ -85,6 +85,7 @@ await build({
   ...common,
   entryPoints: {
     "capture-worker": join(root, "src/vmm/qemu/capture/worker.ts"),
+    "image-file-worker": join(root, "src/image/file-work/worker.ts"),
     "image-worker": join(root, "src/image/layer/worker.ts"),
     "registry-worker": join(root, "src/registry/save/worker.ts"),
   },

@@ -4,17 +4,20 @@ import { method } from "./method.ts";
 
 const resolver = v.picklist(["systemd-resolved", "dnsmasq", "NetworkManager", "resolv.conf"]);
 
+/** Where names of VMs are answered, and whether they are. */
+export const dnsStatus = v.object({
+  server: v.string(),
+  port: v.pipe(v.number(), v.description("0: switched off")),
+  listening: v.boolean(),
+  problem: v.pipe(v.string(), v.description("why it does not listen; else empty")),
+});
+
 export const dnsMethods = {
   "dns.status": method({
     kind: "unary",
     summary: "Where names below .vm are answered, and whether they are.",
     params: v.strictObject({}),
-    result: v.object({
-      server: v.string(),
-      port: v.pipe(v.number(), v.description("0: switched off")),
-      listening: v.boolean(),
-      problem: v.pipe(v.string(), v.description("why it does not listen; else empty")),
-    }),
+    result: dnsStatus,
   }),
   "dns.setup": method({
     kind: "unary",

@@ -1,7 +1,7 @@
 // Every method of the daemon: name -> schemas. The single source of truth for server, client, OpenAPI and docs.
 import * as v from "valibot";
 import { method, type MethodKind, type Params, type Result } from "./method.ts";
-import { dnsMethods } from "./dns-methods.ts";
+import { dnsMethods, dnsStatus } from "./dns-methods.ts";
 import { forwardMethods, newForwards } from "./forward-methods.ts";
 import { guestMethods } from "./guest-methods.ts";
 import { lifetimeMethods, newLifetime } from "./lifetime-methods.ts";
@@ -89,6 +89,7 @@ export const methods = {
       operationsRunning: v.number(),
       sessionsOpen: v.number(),
       residentBytes: v.number(),
+      dns: dnsStatus,
     }),
   }),
   "daemon.stop": method({
@@ -304,7 +305,7 @@ export const methods = {
   }),
   "vm.health": method({
     kind: "unary",
-    summary: "Whether the guest's agent answers and can start processes.",
+    summary: "Whether the guest's agent answers and can start processes; why not, also of a VM that does not run.",
     params: vm,
     result: v.object({ healthy: v.boolean(), reason: v.string(), uptimeMs: v.number() }),
   }),

@@ -1,17 +1,19 @@
 // Methods on what is recorded of VMs: their names and labels, and the wait for a change of it.
 import * as v from "valibot";
+import { labelKey, labelKeyWords, labelValue, labelValueWords } from "../lib/label.ts";
 import { method } from "./method.ts";
 import { vmRecord, vmState } from "./records.ts";
 
 const reference = v.pipe(v.string(), v.minLength(1), v.maxLength(1024));
-const labelKey = v.pipe(
-  v.string(),
-  v.regex(/^[a-zA-Z0-9](?:[a-zA-Z0-9._/-]{0,126}[a-zA-Z0-9])?$/, "1 to 128 of letters, digits and . _ / -"),
-);
-const labelValue = v.pipe(v.string(), v.maxLength(256), v.regex(/^\P{Cc}*$/u, "no control characters"));
 
 /** What a VM may be labelled with. */
-export const newLabels = v.pipe(v.record(labelKey, labelValue), v.maxEntries(64));
+export const newLabels = v.pipe(
+  v.record(
+    v.pipe(v.string(), v.regex(labelKey, labelKeyWords)),
+    v.pipe(v.string(), v.regex(labelValue, labelValueWords)),
+  ),
+  v.maxEntries(64),
+);
 
 const timestamp = v.pipe(v.number(), v.description("milliseconds since 1970"));
 

@@ -1,7 +1,7 @@
 // Making a VM for "vm run" and "vm create": progress, the line that says what is being made, and the time it took.
 import type { ParamsOf } from "../api/methods.ts";
 import type { Operation, VmRecord, VmSpec } from "../api/records.ts";
-import { formatBytes, formatDuration } from "../lib/units.ts";
+import { formatDuration, mib } from "../lib/units.ts";
 import type { Client } from "../sdk/client.ts";
 import { warnOfOthers } from "./forward-spec.ts";
 import { noticeBoot } from "./boot-notice.ts";
@@ -59,8 +59,8 @@ export function describeSpec(spec: VmSpec): string {
   return `${spec.vcpus} vcpu | ${spec.memoryMib} MiB | ${shortSize(spec.diskBytes)} disk`;
 }
 
-/** "8G" when it is a whole number of GiB, "1.5 GiB" otherwise. */
-function shortSize(bytes: number): string {
+/** "8G" or "1536M": as options take it; disks have whole MiB. */
+export function shortSize(bytes: number): string {
   const gib = bytes / 1024 ** 3;
-  return Number.isInteger(gib) ? `${gib}G` : formatBytes(bytes);
+  return Number.isInteger(gib) ? `${gib}G` : `${Math.ceil(bytes / mib)}M`;
 }

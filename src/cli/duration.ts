@@ -11,11 +11,20 @@ export function parseDuration(text: string, what: string): number {
   throw new BangerError("usage", `${what} "${text}" is not a span of time: write for example 30s, 10m, 2h or 1h30m`);
 }
 
-/** An option with a span of time; the value is milliseconds. */
-export function durationOption(name: string, brief: string) {
+/** What a VM's times may be: a second to ten years. */
+export const lifetimes = { least: "1s", most: "3660d" };
+
+/** An option with a span of time, within the given ones if any; the value is milliseconds. */
+export function durationOption(name: string, brief: string, { least, most }: { least?: string; most?: string } = {}) {
   return {
     kind: "parsed",
-    parse: (text: string) => parseDuration(text, `--${name}`),
+    parse(text: string) {
+      const ms = parseDuration(text, `--${name}`);
+      const beyond = (limit: string) => new BangerError("usage", `--${name} "${text}" is not possible: ${limit}`);
+      if (least !== undefined && ms < parseDuration(least, "")) throw beyond(`at least ${least}`);
+      if (most !== undefined && ms > parseDuration(most, "")) throw beyond(`at most ${most}`);
+      return ms;
+    },
     optional: true,
     placeholder: "time",
     brief,

@@ -1,5 +1,5 @@
 // Which VMs a list shows: `--filter KEY=VALUE`, as docker's lists have it. Several of one key are alternatives; keys restrict each other.
-import type { VmRecord } from "../api/records.ts";
+import type { VmRecord, VmState } from "../api/records.ts";
 import { BangerError } from "../lib/errors.ts";
 
 export interface VmFilter {
@@ -19,11 +19,26 @@ const tests: Readonly<Record<string, (vm: VmRecord, value: string) => boolean>> 
   },
 };
 
-/** Throws `usage` for a key that there is not. */
+/** All there are: the compiler says when one is missing. */
+const states: Readonly<Record<VmState, true>> = {
+  created: true,
+  starting: true,
+  running: true,
+  stopping: true,
+  paused: true,
+  stopped: true,
+  broken: true,
+};
+
+/** Throws `usage` for a key or a state that there is not. */
 export function parseFilter(text: string): VmFilter {
   const at = text.indexOf("=");
   const key = text.slice(0, Math.max(0, at));
-  if (Object.hasOwn(tests, key)) return { key, value: text.slice(at + 1) };
+  const value = text.slice(at + 1);
+  if (key === "state" && !Object.hasOwn(states, value)) {
+    throw new BangerError("usage", `--filter "${text}": a VM is ${Object.keys(states).join(", ")}`);
+  }
+  if (Object.hasOwn(tests, key)) return { key, value };
   throw new BangerError("usage", `--filter "${text}" is not KEY=VALUE with one of ${Object.keys(tests).join(", ")}`);
 }
 

@@ -4,7 +4,8 @@ import { BangerError } from "../lib/errors.ts";
 import { mib } from "../lib/units.ts";
 import { flag, option } from "./command.ts";
 import { parseForward } from "./forward-spec.ts";
-import { durationOption } from "./duration.ts";
+import { durationOption, lifetimes } from "./duration.ts";
+import { parseLabel } from "./label.ts";
 import { type NetworkFlags, networkFlags, networkParams } from "./network-options.ts";
 import { countOption, referenceOption, sizeOption } from "./arguments.ts";
 
@@ -59,7 +60,7 @@ export const vmFlags = {
   cold: coldFlag,
   label: {
     kind: "parsed",
-    parse: parseLabel,
+    parse: (text: string) => parseLabel(text, "--label"),
     optional: true,
     variadic: true,
     placeholder: "KEY=VALUE",
@@ -74,10 +75,11 @@ export const vmFlags = {
     brief: "make a port of this host (0 or left out: a free one) lead to one in the VM, at each start (repeatable)",
   } as const,
   ...networkFlags,
-  ttl: durationOption("ttl", "end the VM so long after it was made, e.g. 8h; see --on-end"),
+  ttl: durationOption("ttl", "end the VM so long after it was made, e.g. 8h; see --on-end", lifetimes),
   idleTimeout: durationOption(
     "idle-timeout",
     "end the VM when there was no command, SSH session or forwarded connection for so long, e.g. 30m",
+    lifetimes,
   ),
   onEnd: {
     kind: "enum",
@@ -100,12 +102,6 @@ function lifetimeParams({ ttl, idleTimeout, onEnd }: VmFlags): Pick<ParamsOf<"vm
       ...(onEnd === undefined ? {} : { action: onEnd }),
     },
   };
-}
-
-function parseLabel(text: string): readonly [string, string] {
-  const at = text.indexOf("=");
-  if (at < 1) throw new BangerError("usage", `--label "${text}" is not KEY=VALUE`);
-  return [text.slice(0, at), text.slice(at + 1)];
 }
 
 /** The daemon's parameters; what was not given is left to its settings. Refuses what a snapshot has fixed already. */

@@ -101,6 +101,7 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     kernels: withTemplates(kernels, templates),
     templates,
     snapshots: vms.snapshots,
+    looks: vms.looks,
     forwards: vms.forwards,
     networks: vms.networks,
     secrets: vms.secrets,

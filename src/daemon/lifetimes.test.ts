@@ -21,14 +21,17 @@ function house(lifetime: Partial<Lifetime>, change: Partial<VmRecord> = {}) {
   const done: string[] = [];
   const failures: BangerError[] = [];
   let changed = (_id: string) => {};
-  const verb = (name: string, state: VmRecord["state"]) => async () => {
-    done.push(name);
-    const failure = failures.shift();
-    if (failure !== undefined) throw failure;
-    vm = { ...vm, state };
-    changed(vm.id);
-    return vm;
-  };
+  const reasons: unknown[] = [];
+  const verb =
+    (name: string, state: VmRecord["state"]) => async (_ref: string, _progress: unknown, options: unknown) => {
+      done.push(name);
+      if (name === "stop") reasons.push(options);
+      const failure = failures.shift();
+      if (failure !== undefined) throw failure;
+      vm = { ...vm, state };
+      changed(vm.id);
+      return vm;
+    };
   const activity = new Activity();
   const vms = {
     activity,
@@ -54,7 +57,7 @@ function house(lifetime: Partial<Lifetime>, change: Partial<VmRecord> = {}) {
     }
   };
   return {
-    ...{ done, failures, activity, pass },
+    ...{ done, failures, activity, pass, reasons },
     set: (other: Partial<VmRecord>) => {
       vm = { ...vm, ...other };
       changed(vm.id);
@@ -73,6 +76,7 @@ test("a VM is stopped when it is old enough, used or not", async () => {
   assert.deepEqual(one.done, []);
   await one.pass(2000);
   assert.deepEqual(one.done, ["stop"]);
+  assert.deepEqual(one.reasons, [{ reason: "its time is over (--ttl)" }]);
   await one.pass(hour);
   assert.deepEqual(one.done, ["stop"], "what is stopped is not stopped again");
 });

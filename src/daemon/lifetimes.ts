@@ -71,17 +71,23 @@ export class Lifetimes implements Disposable {
 
   /** When the VM's time is over; undefined: never, or not as long as it is used. */
   dueAt(vm: VmRecord): number | undefined {
+    return this.#end(vm)?.at;
+  }
+
+  #end(vm: VmRecord): { at: number; why: string } | undefined {
     if (vm.lifetime === null) return undefined;
     const { ttlMs, idleTimeoutMs, action } = vm.lifetime;
     const isUp = vm.state === "running";
     // What does not run needs no end but its deletion.
-    const times = [
-      ttlMs !== null && (isUp || (action === "delete" && atRest.has(vm.state))) ? vm.createdAt + ttlMs : undefined,
-      idleTimeoutMs !== null && isUp && this.#options.vms.activity.open(vm.id) === 0
-        ? this.#idleSince(vm) + idleTimeoutMs
-        : undefined,
-    ].filter((time) => time !== undefined);
-    return times.length === 0 ? undefined : Math.max(Math.min(...times), this.#notBefore.get(vm.id) ?? 0);
+    const ends: { at: number; why: string }[] = [];
+    if (ttlMs !== null && (isUp || (action === "delete" && atRest.has(vm.state)))) {
+      ends.push({ at: vm.createdAt + ttlMs, why: "its time is over (--ttl)" });
+    }
+    if (idleTimeoutMs !== null && isUp && this.#options.vms.activity.open(vm.id) === 0) {
+      ends.push({ at: this.#idleSince(vm) + idleTimeoutMs, why: "nothing went on in it (--idle-timeout)" });
+    }
+    const [first] = ends.toSorted((one, other) => one.at - other.at);
+    return first && { ...first, at: Math.max(first.at, this.#notBefore.get(vm.id) ?? 0) };
   }
 
   #idleSince(vm: VmRecord): number {
@@ -101,22 +107,23 @@ export class Lifetimes implements Disposable {
 
   #look(): void {
     for (const vm of this.#mortal.values()) {
-      const due = this.dueAt(vm);
-      if (due === undefined || vm.lifetime === null || due > this.#options.now() || this.#acting.has(vm.id)) continue;
-      void this.#act(vm, vm.lifetime.action);
+      const end = this.#end(vm);
+      if (end === undefined || vm.lifetime === null || end.at > this.#options.now() || this.#acting.has(vm.id))
+        continue;
+      void this.#act(vm, vm.lifetime.action, end.why);
     }
     this.#plan();
   }
 
-  async #act(vm: VmRecord, action: Action): Promise<void> {
+  async #act(vm: VmRecord, action: Action, why: string): Promise<void> {
     const { vms, operations, log, now } = this.#options;
     this.#acting.add(vm.id);
-    log.info("a VM's time is over", { vm: vm.id, action, lifetime: vm.lifetime });
+    log.info("a VM's time is over", { vm: vm.id, action, why, lifetime: vm.lifetime });
     try {
       const operation = operations.start(`vm.${action}`, vm.name, async (progress): Promise<VmRecord | undefined> => {
-        progress.stage(action, "its time is over");
+        progress.stage(action, why);
         if (action === "pause") return await vms.pause(vm.id, { keepRunning: false }, progress);
-        if (action === "stop") return await vms.stop(vm.id, progress);
+        if (action === "stop") return await vms.stop(vm.id, progress, { reason: why });
         await vms.delete(vm.id, progress);
         return undefined;
       });

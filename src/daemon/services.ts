@@ -30,7 +30,8 @@ export interface Vms {
   /** `onNamed` is called once the VM is listed under its name. */
   create(params: ParamsOf<"vm.create">, progress: Progress, onNamed?: (name: string) => void): Promise<VmRecord>;
   start(ref: string, options: StartOptions, progress: Progress): Promise<VmRecord>;
-  stop(ref: string, progress: Progress): Promise<VmRecord>;
+  /** `reason`: why, when nobody asked for it; the record says it. */
+  stop(ref: string, progress: Progress, options?: { reason?: string | undefined }): Promise<VmRecord>;
   restart(ref: string, options: StartOptions, progress: Progress): Promise<VmRecord>;
   pause(ref: string, options: { keepRunning: boolean }, progress: Progress): Promise<VmRecord>;
   resume(ref: string, progress: Progress): Promise<VmRecord>;
@@ -40,13 +41,7 @@ export interface Vms {
   agent(ref: string): Promise<{ record: VmRecord; agent: GuestAgent }>;
   /** What goes on in VMs; whoever begins something in one says so there. */
   readonly activity: Activity;
-  /** Absolute path of the console log; the file may not exist yet. */
-  consoleLog(ref: string): string;
   health(ref: string, options: SignalOptions): Promise<ResultOf<"vm.health">>;
-  ssh(ref: string, options: SignalOptions): Promise<ResultOf<"vm.ssh">>;
-  /** Of running VMs; of all of them when none is named. */
-  stats(refs: readonly string[] | undefined, options: SignalOptions): Promise<ResultOf<"vm.stats">["vms"]>;
-  ports(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<ResultOf<"vm.ports">>;
   set(ref: string, change: Omit<ParamsOf<"vm.set">, "vm">, progress: Progress): Promise<ResultOf<"vm.set">>;
   /** Counts as use; `ttlMs`: its time is over so many milliseconds from now. */
   touch(ref: string, options: { ttlMs?: number | undefined }): VmRecord;
@@ -68,6 +63,16 @@ export interface Vms {
   /** Lets go of the machines; they keep running. */
   close(): Promise<void>;
   runningCount(): number;
+}
+
+/** Looks at VMs from outside. References as for VMs. */
+export interface Looks {
+  /** Absolute path of the console log; the file may not exist yet. */
+  consoleLog(ref: string): string;
+  ssh(ref: string, options: SignalOptions): Promise<ResultOf<"vm.ssh">>;
+  /** Of running VMs; of all of them when none is named. */
+  stats(refs: readonly string[] | undefined, options: SignalOptions): Promise<ResultOf<"vm.stats">["vms"]>;
+  ports(ref: string, options: SignalOptions & { follow: boolean }): AsyncIterable<ResultOf<"vm.ports">>;
 }
 
 export interface StartOptions {
@@ -197,8 +202,13 @@ export interface OperationStore {
 }
 
 export interface Doctor {
-  /** `client`: the build of who asks. */
-  run(options: SignalOptions & { client: { version: string; builtAt: number } }): Promise<Check[]>;
+  /** `client`: the build of who asks. `names`: how the names of VMs are. */
+  run(options: SignalOptions & DoctorFacts): Promise<Check[]>;
+}
+
+export interface DoctorFacts {
+  client: { version: string; builtAt: number };
+  names: () => Promise<ResultOf<"dns.status">>;
 }
 
 /** A workspace as the routes see it. */
@@ -235,6 +245,7 @@ export interface WorkspaceTools {
 /** Everything that stands behind the routes. Disposing it lets go of machines and closes the database. */
 export interface Services extends AsyncDisposable {
   vms: Vms;
+  looks: Looks;
   images: Images;
   kernels: Kernels;
   logins: Logins;

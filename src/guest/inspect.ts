@@ -27,7 +27,7 @@ export function inspectCalls(session: GuestSession): InspectCalls {
           parentPid: process.parentPid,
           uid: process.uid,
           state: label(process.state).slice(0, 1),
-          cpuPercent: finite(process.cpuPercent),
+          cpuPercent: Math.round(finite(process.cpuPercent) * 10) / 10,
           cpuMs: Number(process.cpuMs),
           residentBytes: Number(process.residentBytes),
           command: commandOf(process.command),

@@ -29,7 +29,7 @@ export const hostArchitecture = process.arch === "arm64" ? "arm64" : "amd64";
 
 /** The manifest of an image whose config is known. */
 export function manifestOf(image: ResolvedImage, rootfs: Rootfs, source: string): ImageManifest {
-  const { config, manifest, raw, digest } = image;
+  const { config } = image;
   return {
     source,
     rootfsSha256: rootfs.tarSha256,
@@ -47,12 +47,17 @@ export function manifestOf(image: ResolvedImage, rootfs: Rootfs, source: string)
     },
     sizeBytes: rootfs.sizeBytes,
     usedBytes: rootfs.usedBytes,
-    digests: {
-      reference: digest,
-      manifest: raw.digest,
-      config: manifest.config.digest,
-      layers: manifest.layers.map((layer) => layer.digest),
-    },
+    digests: digestsOf(image),
+  };
+}
+
+/** What stands for the documents and layers of an image. */
+export function digestsOf({ digest, manifest, raw }: ResolvedImage): NonNullable<ImageManifest["digests"]> {
+  return {
+    reference: digest,
+    manifest: raw.digest,
+    config: manifest.config.digest,
+    layers: manifest.layers.map((layer) => layer.digest),
   };
 }
 

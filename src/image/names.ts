@@ -39,6 +39,18 @@ export function resolveImageName(
   return (normal === undefined ? undefined : named(normal)) ?? artifacts.resolve(reference);
 }
 
+/** The name that a reference of a user is; all names of the image when it was meant by its id or a digest. */
+export function namesMeant(
+  reference: string,
+  row: ArtifactRow,
+  { tags }: { tags: ImageTags },
+  registries: Registries | undefined,
+): string[] {
+  const all = [row.name, ...tags.of(row.id)];
+  const meant = [reference, usual(reference, registries)].find((name) => name !== undefined && all.includes(name));
+  return meant === undefined ? all : [meant];
+}
+
 /** Also for short names: "alpine" is "alpine:latest" too. Undefined for what is no reference. */
 function usual(reference: string, registries: Registries | undefined): string | undefined {
   try {

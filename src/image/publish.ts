@@ -5,7 +5,7 @@ import type { ArtifactRow, ArtifactStore, ArtifactTable } from "../lib/artifact-
 import { crashPoint } from "../lib/crash-point.ts";
 import { stagingDirectory, writeFileAtomic } from "../lib/files.ts";
 import type { Progress } from "../lib/progress.ts";
-import { defaultConfig, hostArchitecture, type ImageManifest, manifestOf } from "./manifest.ts";
+import { defaultConfig, digestsOf, hostArchitecture, type ImageManifest, manifestOf } from "./manifest.ts";
 import { addName, freeName } from "./names.ts";
 import { splitDigest } from "./oci/digest.ts";
 import type { ResolvedImage } from "./oci/resolve-image.ts";
@@ -58,9 +58,9 @@ export type Outcome = "made" | "present" | "rebuilt";
 export type PublishedRow = ArtifactRow & { outcome: Outcome };
 
 /**
- * Unpacks an image and publishes it. One that is there already only gets the name, without a layer being read, unless it shall be
- * rebuilt: that is refused with `image.in-use` while anything uses it, since guests keep in memory where files lie on its disk. Its
- * id is that of its config, which stands for the content of all its layers.
+ * Unpacks an image and publishes it. One that is there already only gets the name and the manifest that a registry has for it, without a
+ * layer being read, unless it shall be rebuilt: that is refused with `image.in-use` while anything uses it, since guests keep in memory
+ * where files lie on its disk. Its id is that of its config, which stands for the content of all its layers.
  */
 export async function publishImage(
   parts: StoreParts,
@@ -74,18 +74,21 @@ export async function publishImage(
   const present = () => parts.artifacts.list().find((row) => row.id === id);
   const before = present();
   const named = async (row: ArtifactRow) => await addName(row, from.name, parts);
-  if (before !== undefined && from.rebuild !== true) return { ...(await named(before)), outcome: "present" };
+  const isThere = async (row: ArtifactRow) => ({
+    ...(await named(await describeAnew(parts, row, image, from.source))),
+    outcome: "present" as const,
+  });
+  if (before !== undefined && from.rebuild !== true) return await isThere(before);
   if (before !== undefined) parts.artifacts.checkUnused(before);
   await using staging = await stagingDirectory(parts.directory);
   const rootfs = await unpackImage(image, open, join(staging.path, "rootfs.ext4"), progress, parts.limits);
   crashPoint("image.unpacked");
-  await writeFileAtomic(join(staging.path, documentNames.manifest), image.raw.bytes);
-  await writeFileAtomic(join(staging.path, documentNames.config), image.configBytes);
+  await writeDocuments(staging.path, image);
   crashPoint("image.documents-written");
   progress.signal.throwIfAborted();
   // Another reference to the same image may have been faster.
   const meanwhile = present();
-  if (meanwhile !== undefined && from.rebuild !== true) return { ...(await named(meanwhile)), outcome: "present" };
+  if (meanwhile !== undefined && from.rebuild !== true) return await isThere(meanwhile);
   const manifest = JSON.stringify(manifestOf(image, rootfs, from.source));
   const row = { id, name: from.name, manifest, createdAt: Date.now() };
   if (meanwhile !== undefined) {
@@ -95,4 +98,27 @@ export async function publishImage(
   await freeName(from.name, id, parts);
   crashPoint("image.name-freed");
   return { ...(await parts.artifacts.add(staging.path, row, true)), outcome: "made" };
+}
+
+/**
+ * The same content under another manifest, be it that an archive had brought it or that its layers were packed anew: what a registry says
+ * last is what the image is called and exported by.
+ */
+async function describeAnew(
+  { artifacts, directory }: StoreParts,
+  row: ArtifactRow,
+  image: ResolvedImage,
+  source: string,
+): Promise<ArtifactRow> {
+  const before = JSON.parse(row.manifest) as ImageManifest;
+  if (!source.startsWith("registry:") || before.digests?.manifest === image.raw.digest) return row;
+  await using staging = await stagingDirectory(directory);
+  await writeDocuments(staging.path, image);
+  const manifest = JSON.stringify({ ...before, source, digests: digestsOf(image) });
+  return await artifacts.describe(staging.path, { ...row, manifest }, Object.values(documentNames));
+}
+
+async function writeDocuments(directory: string, image: ResolvedImage): Promise<void> {
+  await writeFileAtomic(join(directory, documentNames.manifest), image.raw.bytes);
+  await writeFileAtomic(join(directory, documentNames.config), image.configBytes);
 }

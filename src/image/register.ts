@@ -1,6 +1,4 @@
 // Images of files that stay where they are: an ext4 file of the user's. A directory tree is copied, for lack of a way to boot from it.
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { copyFile, lstat, open, readlink, rename, rm, stat, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -9,6 +7,7 @@ import { BangerError } from "../lib/errors.ts";
 import { stagingDirectory, syncDirectory } from "../lib/files.ts";
 import { type Progress, withSignal } from "../lib/progress.ts";
 import { run } from "../lib/run.ts";
+import { inThread } from "./file-work/thread.ts";
 import { hostArchitecture } from "./manifest.ts";
 import { publishRootfs, type StoreParts } from "./publish.ts";
 import { rootfsFromTar } from "./rootfs.ts";
@@ -47,7 +46,7 @@ export async function registerImage(
     });
   }
   progress.stage("verify", basename(path));
-  const tarSha256 = await sha256(path, info.size, progress);
+  const tarSha256 = await inThread({ do: "digest", path }, progress);
   await symlink(path, target);
   const rootfs = {
     tarSha256,
@@ -121,15 +120,4 @@ async function isExt4(path: string): Promise<boolean> {
   const magic = Buffer.alloc(2);
   await file.read(magic, 0, 2, 1024 + 56);
   return magic.readUInt16LE(0) === 0xef53;
-}
-
-async function sha256(path: string, total: number, { signal, bytes }: Progress): Promise<string> {
-  const hash = createHash("sha256");
-  let done = 0;
-  for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024, signal })) {
-    hash.update(piece as Buffer);
-    done += (piece as Buffer).length;
-    bytes(done, total);
-  }
-  return hash.digest("hex");
 }

@@ -15,7 +15,7 @@ import { publishRecipe } from "./build-recipe.ts";
 import { type ImageRecipe, imageCatalog } from "./catalog.ts";
 import { importImage, type ImportRequest } from "./import.ts";
 import { type ImageManifest, toRecord } from "./manifest.ts";
-import { addName, holderOf, normalName, resolveImageName } from "./names.ts";
+import { addName, holderOf, namesMeant, normalName, resolveImageName } from "./names.ts";
 import { BlobFetches } from "./oci/blob-fetch.ts";
 import { BlobStore } from "./oci/blob-store.ts";
 import { type HistoryEntry, parseConfig } from "./oci/config.ts";
@@ -219,7 +219,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
         { registries, blobs, fetches, isInsecure },
         record(row),
         await documents(row),
-        request,
+        { ...request, names: namesMeant(image, row, parts, registries) },
         progress,
       );
     },

@@ -23,6 +23,8 @@ export interface ArtifactTable {
   list(): ArtifactRow[];
   insert(row: ArtifactRow): void;
   rename(id: string, name: string): void;
+  /** Gives it another manifest. */
+  describe(id: string, manifest: string): void;
   /** Throws when a VM's row refers to it. */
   remove(id: string): unknown;
   settled(): Promise<void>;
@@ -99,7 +101,7 @@ export class ArtifactStore {
       throw new BangerError("request.invalid", `${kind} name "${name}" is not valid: use a-z, 0-9 and "-" (1 to 63)`);
     }
     if (!force && this.list().some((row) => row.name === name)) {
-      throw new BangerError(`${kind}.exists`, `there is already a ${kind} "${name}"`, {
+      throw new BangerError(`${kind}.exists`, `there is already ${kind === "image" ? "an image" : "a kernel"} "${name}"`, {
         hint: `banger ${kind} list  # or repeat with --force to replace it`,
       });
     }
@@ -158,12 +160,25 @@ export class ArtifactStore {
     for (const file of files) renameSync(join(staging, file), join(directory, file));
     const after = { ...before, manifest: row.manifest };
     if (after.manifest !== before.manifest) {
-      table.remove(before.id);
-      table.insert(after);
+      table.describe(after.id, after.manifest);
       await table.settled();
       await writeFileAtomic(join(directory, "manifest.json"), after.manifest);
     }
     await syncDirectory(directory);
+    return after;
+  }
+
+  /**
+   * Gives an artifact, which may be in use, another manifest, and the `files` of a staging directory in the place of its own: for what is
+   * told of its content and not read from it.
+   */
+  async describe(staging: string, row: ArtifactRow, files: readonly string[]): Promise<ArtifactRow> {
+    using _ = await this.#changes.acquire("all", neverAborted);
+    const directory = this.directoryOf(row.id);
+    const after = { ...this.resolve(row.id), manifest: row.manifest };
+    for (const file of files) renameSync(join(staging, file), join(directory, file));
+    this.#options.table.describe(after.id, after.manifest);
+    await writeFileAtomic(join(directory, "manifest.json"), after.manifest);
     return after;
   }
 

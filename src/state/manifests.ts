@@ -22,6 +22,8 @@ export interface ManifestTable {
   remove(id: string): boolean;
   /** Gives `id` another name. Throws image.exists when something else has it. */
   rename(id: string, name: string): void;
+  /** Gives `id` another manifest. */
+  describe(id: string, manifest: string): void;
 }
 
 /** The table of one kind of thing. */
@@ -57,11 +59,17 @@ export function manifestTable(database: DatabaseSync, kind: "image" | "kernel"):
           duplicate: [`${kind}.exists`, `${kind} "${name}" exists already`, `banger ${kind} show ${name}`],
         },
       );
-      if (changes === 0) {
-        throw new BangerError(`${kind}.not-found`, `no ${kind} has the id "${id}"`, { hint: `banger ${kind} list` });
-      }
+      if (changes === 0) throw notFound(kind, id);
+    },
+    describe(id, manifest) {
+      const { changes } = database.prepare(`UPDATE ${table} SET manifest = ? WHERE id = ?`).run(manifest, id);
+      if (changes === 0) throw notFound(kind, id);
     },
   };
+}
+
+function notFound(kind: "image" | "kernel", id: string): BangerError {
+  return new BangerError(`${kind}.not-found`, `no ${kind} has the id "${id}"`, { hint: `banger ${kind} list` });
 }
 
 function fromRaw(raw: Record<string, SQLOutputValue>): ManifestRow {

@@ -71,7 +71,7 @@ export function unreadable(file: string, why: string, cause?: unknown): BangerEr
   });
 }
 
-/** Runs `body`; a duplicate or foreign key breach becomes an error with the code and message given. */
+/** Runs `body`; a duplicate or foreign key breach becomes an error with the code and message given, which say all that there is to say. */
 export function explaining<T>(
   body: () => T,
   explain: { duplicate?: [ErrorCode, string, string?]; reference?: [ErrorCode, string, string?] },
@@ -82,6 +82,6 @@ export function explaining<T>(
     const known = isDuplicate(error) ? explain.duplicate : isForeignKeyBreach(error) ? explain.reference : undefined;
     if (known === undefined) throw error;
     const [code, message, hint] = known;
-    throw new BangerError(code, message, hint === undefined ? { cause: error } : { cause: error, hint });
+    throw new BangerError(code, message, hint === undefined ? {} : { hint });
   }
 }

@@ -100,6 +100,9 @@ test("images and kernels have one name each", () => {
   state.images.rename("cccc", "yours");
   assert.equal(state.images.byName("mine"), undefined);
   assert.equal(state.images.byName("yours")?.id, "cccc");
+  state.images.describe("cccc", '{"of":"another"}');
+  assert.deepEqual(state.images.get("cccc"), { ...row, name: "yours", manifest: '{"of":"another"}' });
+  assert.throws(() => state.images.describe("none", "{}"), { code: "image.not-found" });
 });
 
 test("an operation is saved again and again under its id", () => {

@@ -1,18 +1,17 @@
 // Looks into running VMs: what they use, and what listens in them.
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import type { GuestPort, VmStats } from "../api/guest-methods.ts";
 import type { ForwardState } from "../api/forward-methods.ts";
 import type { VmRecord } from "../api/records.ts";
 import type { GuestAgent, GuestListener } from "../guest/agent.ts";
 import { deadline, orAborted } from "../lib/abort.ts";
 import { BangerError } from "../lib/errors.ts";
+import { usageOf } from "../lib/process-table.ts";
 
 /** A guest that does not answer must not hold up the list of all. */
 const answerTimeoutMs = 2000;
 /** A server of an emulated guest may need a second for its first answer. */
 const probeTimeoutMs = 3000;
-const msPerTick = 10;
 
 /** What the VM takes of the host, and what its guest says within two seconds. Throws when its VMM has ended. */
 export async function statsOf(vm: VmRecord, agent: Promise<GuestAgent>, signal: AbortSignal): Promise<VmStats> {
@@ -21,23 +20,13 @@ export async function statsOf(vm: VmRecord, agent: Promise<GuestAgent>, signal: 
     .then((one) => one.stats({ signal: limit.signal }))
     .catch(() => undefined);
   signal.throwIfAborted();
-  return { id: vm.id, name: vm.name, at: Date.now(), host: hostUse(vm), guest: guest ?? null };
+  return { id: vm.id, name: vm.name, at: Date.now(), host: await hostUse(vm), guest: guest ?? null };
 }
 
-function hostUse({ name, pid, diskUsedBytes }: VmRecord): VmStats["host"] {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name of the program may hold anything: the fields begin behind the last bracket.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    return {
-      cpuMs: (Number(fields[11]) + Number(fields[12])) * msPerTick,
-      residentBytes: Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024,
-      diskBytes: diskUsedBytes,
-    };
-  } catch (error) {
-    throw new BangerError("vm.wrong-state", `VM "${name}" is not running any more`, { cause: error });
-  }
+async function hostUse({ name, pid, diskUsedBytes }: VmRecord): Promise<VmStats["host"]> {
+  const usage = pid === null ? undefined : await usageOf(pid);
+  if (usage === undefined) throw new BangerError("vm.wrong-state", `VM "${name}" is not running any more`);
+  return { ...usage, diskBytes: diskUsedBytes };
 }
 
 /** Finds out which listeners speak HTTP, once for each of them, and where the host reaches those. */

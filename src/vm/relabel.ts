@@ -8,7 +8,7 @@ const maxLabels = 64;
 
 /** Throws `vm.name-invalid`, `vm.name-taken`. A running guest keeps its host name until its next start. */
 export function renameVm(table: VmTable, row: VmRow, name: string): void {
-  checkName(name);
+  checkName(name, `banger vm rename ${row.name}`);
   if (name !== row.name) table.update(row.id, { name });
   crashPoint("rename.recorded");
 }

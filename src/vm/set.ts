@@ -36,7 +36,7 @@ export async function setVm(
   change: SpecRequest,
   progress: Progress,
 ): Promise<SpecPart[]> {
-  const spec = resolveSpec(change, row.spec);
+  const spec = resolveSpec(change, row.spec, { help: "banger vm set --help" });
   for (const disk of disks) checkGrowth(disk, row, spec);
   if (row.state === "paused") {
     throw new BangerError("vm.wrong-state", `VM "${row.name}" is paused: its memory knows the sizes that it has`, {

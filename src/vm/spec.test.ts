@@ -4,12 +4,13 @@ import { test } from "node:test";
 import { checkName, resolveSpec } from "./spec.ts";
 
 const gib = 1024 ** 3;
+const host = { hostMemoryBytes: 4 * gib };
 const defaults = { vcpus: 2, memoryMib: 1024, diskBytes: 8 * gib, overlayBytes: 8 * gib };
 
 test("what is not asked for comes from the defaults", () => {
-  assert.deepEqual(resolveSpec({}, defaults, 4 * gib), defaults);
-  assert.equal(resolveSpec({ vcpus: 1 }, defaults, 4 * gib).vcpus, 1);
-  assert.equal(resolveSpec({ diskBytes: 100 * 1024 * 1024 + 1 }, defaults, 4 * gib).diskBytes, 101 * 1024 * 1024);
+  assert.deepEqual(resolveSpec({}, defaults, host), defaults);
+  assert.equal(resolveSpec({ vcpus: 1 }, defaults, host).vcpus, 1);
+  assert.equal(resolveSpec({ diskBytes: 100 * 1024 * 1024 + 1 }, defaults, host).diskBytes, 101 * 1024 * 1024);
 });
 
 test("what cannot be is refused with the option's name", () => {
@@ -21,7 +22,7 @@ test("what cannot be is refused with the option's name", () => {
     [{ diskBytes: 1024 }, /--disk-size/],
     [{ overlayBytes: 2 ** 52 }, /--system-overlay-size/],
   ] as const) {
-    assert.throws(() => resolveSpec(request, defaults, 4 * gib), { code: "vm.spec-invalid", message: words });
+    assert.throws(() => resolveSpec(request, defaults, host), { code: "vm.spec-invalid", message: words });
   }
 });
 
@@ -31,4 +32,5 @@ test("names are DNS labels and are not normalised", () => {
     assert.throws(() => checkName(name), { code: "vm.name-invalid" }, name);
   }
   assert.throws(() => checkName("My App!"), { hint: "banger vm create --name my-app" });
+  assert.throws(() => checkName("Web", "banger vm rename box"), { hint: "banger vm rename box web" });
 });

@@ -13,8 +13,13 @@ export interface SpecRequest {
 
 const limits = { vcpus: 64, minMemoryMib: 128, minDiskBytes: 64 * mib, maxDiskBytes: 16 * 1024 * 1024 * mib };
 
-/** The spec of a new VM. Throws `vm.spec-invalid` that names the option, what was asked and what is possible. */
-export function resolveSpec(request: SpecRequest, defaults: VmSpec, hostMemoryBytes = totalmem()): VmSpec {
+/** The spec of a VM, new or changed. Throws `vm.spec-invalid` that names the option, what was asked and what is possible; `help` is the hint. */
+export function resolveSpec(
+  request: SpecRequest,
+  defaults: VmSpec,
+  { hostMemoryBytes = totalmem(), help = "banger vm run --help" }: { hostMemoryBytes?: number; help?: string } = {},
+): VmSpec {
+  const invalid = (message: string) => new BangerError("vm.spec-invalid", message, { hint: help });
   const spec: VmSpec = {
     vcpus: request.vcpus ?? defaults.vcpus,
     memoryMib: request.memoryMib ?? defaults.memoryMib,
@@ -30,27 +35,25 @@ export function resolveSpec(request: SpecRequest, defaults: VmSpec, hostMemoryBy
   if (spec.memoryMib * mib > hostMemoryBytes) {
     throw invalid(`--memory ${spec.memoryMib} MiB is more than this host has (${formatBytes(hostMemoryBytes)})`);
   }
-  checkDisk("--disk-size", spec.diskBytes);
-  checkDisk("--system-overlay-size", spec.overlayBytes);
+  for (const [option, bytes] of [
+    ["--disk-size", spec.diskBytes],
+    ["--system-overlay-size", spec.overlayBytes],
+  ] as const) {
+    if (bytes >= limits.minDiskBytes && bytes <= limits.maxDiskBytes) continue;
+    const range = `from ${formatBytes(limits.minDiskBytes)} to ${formatBytes(limits.maxDiskBytes)}`;
+    throw invalid(`${option} ${formatBytes(bytes)} is not possible: ${range}`);
+  }
   return spec;
 }
 
-/** Throws `vm.name-invalid` unless the name can be a DNS label. */
-export function checkName(name: string): void {
+/** Throws `vm.name-invalid` unless the name can be a DNS label. `hint` is a command that lacks only a name. */
+export function checkName(name: string, hint = "banger vm create --name"): void {
   if (namePattern.test(name)) return;
   throw new BangerError(
     "vm.name-invalid",
     `"${name}" cannot be a VM's name: it must be 1 to 63 of a-z, 0-9 and "-", with no "-" at either end`,
-    { hint: `banger vm create --name ${suggestName(name)}` },
+    { hint: `${hint} ${suggestName(name)}` },
   );
-}
-
-function checkDisk(option: string, bytes: number): void {
-  if (bytes < limits.minDiskBytes || bytes > limits.maxDiskBytes) {
-    throw invalid(
-      `${option} ${formatBytes(bytes)} is not possible: from ${formatBytes(limits.minDiskBytes)} to ${formatBytes(limits.maxDiskBytes)}`,
-    );
-  }
 }
 
 function suggestName(name: string): string {
@@ -64,8 +67,4 @@ function suggestName(name: string): string {
 
 function alignToMib(bytes: number): number {
   return Math.ceil(bytes / mib) * mib;
-}
-
-function invalid(message: string): BangerError {
-  return new BangerError("vm.spec-invalid", message, { hint: "banger vm run --help" });
 }

@@ -22,7 +22,12 @@ const initShare = 2;
  * The caller holds the lock. Can be cancelled until the guest was asked; from then on it goes to its end. A VM that cannot be resumed
  * stays paused: throws as `resumeVm` does. Idempotent.
  */
-export async function stopVm(context: VmContext, row: VmRow, progress: Progress): Promise<void> {
+export async function stopVm(
+  context: VmContext,
+  row: VmRow,
+  progress: Progress,
+  { reason = "" }: StopOptions = {},
+): Promise<void> {
   if (row.state === "paused") await resumeToStop(context, row, progress);
   const session = context.sessions.get(row.id);
   if (session !== undefined && row.state !== "broken") {
@@ -48,7 +53,7 @@ export async function stopVm(context: VmContext, row: VmRow, progress: Progress)
       context.log.warn("clean shutdown failed; ending the VMM", { vm: row.id, error: toBangerError(error).message });
     }
   }
-  await killVm(context, row);
+  await killVm(context, row, { reason });
 }
 
 function limits(context: VmContext, row: VmRow): [graceMs: number, totalMs: number] {
@@ -71,8 +76,13 @@ async function resumeToStop(context: VmContext, row: VmRow, progress: Progress):
   }
 }
 
+export interface StopOptions {
+  /** Why, for the record; "" when somebody asked for it. */
+  reason?: string | undefined;
+}
+
 /** Ends the VMM at once, and gives up the memory of a paused VM; the disks stay as they are. The caller holds the lock. Idempotent. */
-export async function killVm(context: VmContext, row: VmRow): Promise<void> {
+export async function killVm(context: VmContext, row: VmRow, { reason = "" }: StopOptions = {}): Promise<void> {
   const session = context.sessions.get(row.id);
   if (session !== undefined) {
     session.ending = true;
@@ -86,7 +96,7 @@ export async function killVm(context: VmContext, row: VmRow): Promise<void> {
   crashPoint("stop.memory-spent");
   await removeLeftovers(context.paths, row.id);
   crashPoint("stop.memory-removed");
-  if (row.state !== "created") context.state.vms.update(row.id, { state: "stopped", reason: "", bootId: null });
+  if (row.state !== "created") context.state.vms.update(row.id, { state: "stopped", reason, bootId: null });
   crashPoint("stop.done");
 }
 

@@ -1,38 +1,32 @@
 // All VMs of one home: finds the one that is meant, takes its lock, runs the verb, shows the record.
-import { statSync } from "node:fs";
-import { join } from "node:path";
 import type { NetworkChange } from "../api/network-records.ts";
 import type { VmRecord } from "../api/records.ts";
-import { vmPaths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { KeyedMutex } from "../lib/mutex.ts";
 import type { Progress } from "../lib/progress.ts";
-import { ensureClientKey } from "../ssh/client-key.ts";
-import { hostAlias } from "../ssh/known-hosts.ts";
 import type { VmRow } from "../state/vms.ts";
 import { Activity } from "./activity.ts";
 import type { VmContext } from "./context.ts";
 import { VmChanges } from "./changes.ts";
 import { giveAddresses } from "./addresses.ts";
 import { createVm, type CreateRequest } from "./create.ts";
-import { vmDisk, writableSerials } from "./disk-files.ts";
 import { Forwards } from "./forward/forwards.ts";
-import { withOwnAddress } from "./forward/plan.ts";
 import { ForwardVerbs } from "./forward/verbs.ts";
 import { Networks, type NetworksOptions } from "../network/networks.ts";
 import { introduceAll, PeerVerbs } from "./network/peers.ts";
 import { SecretVerbs } from "./network/secret-verbs.ts";
 import { NetworkVerbs } from "./network/verbs.ts";
 import { pauseVm } from "./pause.ts";
-import { pausedMemoryBytes } from "./paused-memory.ts";
+import { recordOf, type RecordParts } from "./record-of.ts";
 import { reconnectGuest, recoverVms } from "./recover.ts";
 import { findVm } from "./reference.ts";
-import { PortList, statsOf } from "./look.ts";
-import { keepUse, lastUsed, touchVm } from "./last-use.ts";
+import { LookVerbs } from "./look-verbs.ts";
+import { keepUse, touchVm } from "./last-use.ts";
 import { labelVm, renameVm } from "./relabel.ts";
 import { removeVm } from "./remove.ts";
 import { resumeOrBoot } from "./resume.ts";
+import { pausedError, runningSession } from "./running.ts";
 import { Sessions, type Session } from "./sessions.ts";
 import { Pins } from "./snapshot/pins.ts";
 import { recoverSnapshots } from "./snapshot/recover.ts";
@@ -42,9 +36,9 @@ import { setVm } from "./set.ts";
 import type { SpecRequest } from "./spec.ts";
 import { startVm, type StartOptions } from "./start.ts";
 import { StartLog, type StartStats } from "./start-stats.ts";
-import { killVm, stopVm } from "./stop.ts";
+import { killVm, type StopOptions, stopVm } from "./stop.ts";
+import { takeOver } from "./take-over.ts";
 import { waitForVm } from "./wait.ts";
-import type { GuestPort, VmStats } from "../api/guest-methods.ts";
 import type { VmEvent, WaitCondition } from "../api/vm-record-methods.ts";
 import type { WorkspaceRecord } from "../api/workspace-record.ts";
 
@@ -56,6 +50,7 @@ export type VmsOptions = Omit<
 export class Vms {
   readonly #context: VmContext;
   readonly #changes: VmChanges;
+  readonly #recordParts: RecordParts;
   /** What goes on in these VMs; whoever begins something says so there. */
   readonly activity = new Activity();
   /** Of these VMs. */
@@ -65,6 +60,7 @@ export class Vms {
   readonly networks: NetworkVerbs;
   readonly secrets: SecretVerbs;
   readonly peers: PeerVerbs;
+  readonly looks: LookVerbs;
 
   constructor(options: VmsOptions) {
     const sessions = new Sessions(
@@ -99,6 +95,9 @@ export class Vms {
     this.networks = new NetworkVerbs(this.#context);
     this.secrets = new SecretVerbs(this.#context);
     this.peers = new PeerVerbs(this.#context);
+    const networkOf = this.networks.stateOf.bind(this.networks);
+    this.#recordParts = { context: this.#context, activity: this.activity, networkOf };
+    this.looks = new LookVerbs(this.#context, (row) => this.#record(row));
   }
 
   /** Makes record and reality agree; the first call of a daemon. */
@@ -171,10 +170,10 @@ export class Vms {
     return this.#current(row);
   }
 
-  async stop(reference: string, progress: Progress): Promise<VmRecord> {
+  async stop(reference: string, progress: Progress, options: StopOptions = {}): Promise<VmRecord> {
     const row = this.#find(reference);
     using _lock = await this.#context.locks.acquire(row.id, progress.signal);
-    await stopVm(this.#context, this.#byId(row), progress);
+    await stopVm(this.#context, this.#byId(row), progress, options);
     return this.#current(row);
   }
 
@@ -219,7 +218,7 @@ export class Vms {
   /** Does not wait for a start or stop that is under way: it cuts it short. */
   async kill(reference: string, options: { signal: AbortSignal }): Promise<VmRecord> {
     const row = this.#find(reference);
-    using _lock = await this.#takeOver(row, options.signal);
+    using _lock = await takeOver(this.#context, row, options.signal);
     await killVm(this.#context, this.#byId(row));
     return this.#current(row);
   }
@@ -243,7 +242,7 @@ export class Vms {
       await removeVm(this.#context, now);
       return;
     }
-    using _lock = await this.#takeOver(row, progress.signal);
+    using _lock = await takeOver(this.#context, row, progress.signal);
     await removeVm(this.#context, this.#byId(row));
   }
 
@@ -260,32 +259,6 @@ export class Vms {
   ): Promise<{ healthy: boolean; reason: string; uptimeMs: number }> {
     const { agent } = await this.agent(reference);
     return await agent.health(options);
-  }
-
-  /** Of running VMs; of all of them when none is named. One that ends meanwhile is left out, unless it was named. */
-  async stats(references: readonly string[] | undefined, { signal }: { signal: AbortSignal }): Promise<VmStats[]> {
-    const rows = references?.map((one) => this.#find(one)) ?? this.#context.state.vms.list().filter(isUp);
-    const found = rows.map(async (row) => {
-      const session = references === undefined ? this.#context.sessions.get(row.id) : this.#running(row);
-      return session === undefined ? undefined : await statsOf(this.#record(row), session.agent, signal);
-    });
-    const all = await Promise.all(references === undefined ? found.map((one) => one.catch(() => undefined)) : found);
-    signal.throwIfAborted();
-    return all.filter((one) => one !== undefined);
-  }
-
-  /** What listens in a running VM. */
-  async *ports(
-    reference: string,
-    options: { signal: AbortSignal; follow: boolean },
-  ): AsyncGenerator<{ ports: GuestPort[] }> {
-    const { agent, record } = await this.agent(reference);
-    const list = new PortList(agent, options.signal);
-    for await (const listeners of agent.listeners(options)) {
-      const row = this.#context.state.vms.get(record.id);
-      const forwards = row === undefined ? [] : this.#context.forwards.list(row);
-      yield { ports: await list.describe(listeners, forwards) };
-    }
   }
 
   async set(
@@ -345,23 +318,6 @@ export class Vms {
     return this.#changes.watch(reference === undefined ? undefined : this.#find(reference).id, signal);
   }
 
-  consoleLog(reference: string): string {
-    return vmPaths(this.#context.paths, this.#find(reference).id).consoleLog;
-  }
-
-  /** What an SSH client needs to reach the VM with no trust on first use. */
-  async ssh(reference: string, options: { signal: AbortSignal }) {
-    const row = this.#find(reference);
-    const key = await ensureClientKey(this.#context.paths.sshDir, options);
-    return {
-      vmId: row.id,
-      name: row.name,
-      identityFile: key.identityFile,
-      knownHostsFile: join(vmPaths(this.#context.paths, row.id).dir, "known_hosts"),
-      hostAlias: hostAlias(row.id),
-    };
-  }
-
   /** Records where a repository was put: commands start there. */
   workspacePrepared(reference: string, workspace: WorkspaceRecord): void {
     this.#context.state.vms.update(this.#find(reference).id, { workspace });
@@ -382,48 +338,8 @@ export class Vms {
     return this.#context.state.snapshots.list().flatMap((row) => (isListed(row) && row[kind] === id ? [row.name] : []));
   }
 
-  /** The lock, without waiting for what the verb under way waits for. Verbs that come later wait behind this one. */
-  async #takeOver(row: VmRow, signal: AbortSignal): Promise<Disposable> {
-    const lock = this.#context.locks.acquire(row.id, signal);
-    // It may be given up while nobody awaits it yet.
-    lock.catch(() => {});
-    try {
-      await this.#cutShort(row);
-    } catch (error) {
-      lock.then(
-        (held) => held[Symbol.dispose](),
-        () => {},
-      );
-      throw error;
-    }
-    return await lock;
-  }
-
-  /** Ends what keeps a verb waiting: the start under way, or the VMM of the running machine. */
-  async #cutShort(row: VmRow): Promise<void> {
-    const reason = new BangerError("cancelled", `VM "${row.name}" was ended while it was starting`);
-    this.#context.starting.get(row.id)?.abort(reason);
-    const session = this.#context.sessions.get(row.id);
-    if (session === undefined) return;
-    session.ending = true;
-    await session.machine.kill();
-  }
-
-  /** The session with a VM that runs. Throws `vm.wrong-state`, `vm.broken`. */
   #running(row: VmRow): Session {
-    if (row.state === "broken") {
-      throw new BangerError("vm.broken", `VM "${row.name}" is broken: ${row.reason}`, {
-        hint: `banger vm restart ${row.name}`,
-      });
-    }
-    if (row.state === "paused") throw pausedError(row);
-    const session = this.#context.sessions.get(row.id);
-    if (session === undefined || row.state !== "running") {
-      throw new BangerError("vm.wrong-state", `VM "${row.name}" is not running (${row.state})`, {
-        hint: `banger vm start ${row.name}`,
-      });
-    }
-    return session;
+    return runningSession(this.#context.sessions, row);
   }
 
   #ended(vmId: string, state: "stopped" | "broken", reason: string): void {
@@ -451,49 +367,8 @@ export class Vms {
   }
 
   #record(row: VmRow): VmRecord {
-    const files = vmPaths(this.#context.paths, row.id);
-    return {
-      id: row.id,
-      name: row.name,
-      state: row.state,
-      reason: row.reason,
-      image: { id: row.imageId, name: row.imageName },
-      kernel: { id: row.kernelId, name: row.kernelName },
-      spec: row.spec,
-      autoRemove: row.autoRemove,
-      workspace: row.workspace,
-      pid: this.#context.sessions.get(row.id)?.machine.pid ?? null,
-      bootId: row.bootId,
-      diskUsedBytes:
-        writableSerials
-          .map((serial) => allocatedBytes(vmDisk(this.#context.paths, row, serial).path))
-          .reduce((sum, bytes) => sum + bytes) +
-        (row.state === "paused" ? pausedMemoryBytes(this.#context.paths, row.id) : 0),
-      init: row.init,
-      labels: row.labels,
-      forwards: withOwnAddress(row.forwards, row.address),
-      lifetime: row.lifetime,
-      address: row.address,
-      network: this.networks.stateOf(row),
-      lastUsedAt: lastUsed(row, this.activity),
-      baseSnapshot: row.baseSnapshotId,
-      lastStart: row.lastStart,
-      dir: files.dir,
-      createdAt: row.createdAt,
-      startedAt: row.startedAt,
-    };
+    return recordOf(this.#recordParts, row);
   }
 }
 
-const isUp = ({ state }: VmRow) => state === "running";
-
 const idleStates: ReadonlySet<VmRow["state"]> = new Set(["created", "stopped", "broken"]);
-
-function pausedError({ name }: VmRow): BangerError {
-  return new BangerError("vm.wrong-state", `VM "${name}" is paused`, { hint: `banger vm resume ${name}` });
-}
-
-/** Bytes that a sparse file takes on the host; 0 when it does not exist yet. */
-function allocatedBytes(path: string): number {
-  return (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512;
-}

@@ -113,6 +113,12 @@ describe("forwards", { concurrency: false }, () => {
       assert.equal(await exchange(listen, "hi"), "2:hi", listen);
     }
     assert.equal(statSync(ours).mode & 0o777, 0o600);
+    const nobody = `${ours}3`;
+    await add(`${nobody}:81`);
+    const { pid } = await home.json<{ pid: number }>(["daemon", "status"]);
+    assert.equal(await text(connect({ path: nobody })), "");
+    await home.ok(["vm", "forward", "web", "--remove", nobody]);
+    assert.equal((await home.json<{ pid: number }>(["daemon", "status"])).pid, pid, "nothing harmed the daemon");
     writeFileSync(theirs, "precious");
     const refused = await home.run(["vm", "forward", "web", "0:7000", `${theirs}:7000`]);
     assert.match(refused.stderr, /exists already \(port\.in-use\)/);

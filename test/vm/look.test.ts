@@ -19,6 +19,9 @@ describe("a look into a VM", { concurrency: false }, () => {
     await home.ok(["vm", "create", "--no-start", "--name", "off", ...smallVm]);
     const off = await home.run(["vm", "ping", "off"]);
     assert.deepEqual([off.code, off.stdout], [1, 'no answer: VM "off" is not running (created)\n']);
+    const unhealthy = await home.run(["vm", "health", "off"]);
+    assert.deepEqual([unhealthy.code, unhealthy.stdout], [1, 'not healthy: VM "off" is not running (created)\n']);
+    assert.match((await home.run(["vm", "health", "none"])).stderr, /vm\.not-found/);
     assert.match((await home.run(["vm", "ping", "none"])).stderr, /vm\.not-found/);
   });
 

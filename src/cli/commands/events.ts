@@ -1,6 +1,7 @@
 // banger events
 import { optionalReference } from "../arguments.ts";
 import { defineCommand } from "../command.ts";
+import { printableLine } from "../output/sanitise.ts";
 
 export default defineCommand<NonNullable<unknown>, [string?]>({
   about: `Prints every change of VMs as it happens, one line each, until Ctrl-C: made, started, stopped, renamed, deleted, and what became
@@ -17,12 +18,12 @@ nothing is missed.`,
     const { terminal } = context;
     const params = vm === undefined ? {} : { vm };
     for await (const event of client.events("vm.events", params, { signal })) {
-      if (terminal.json) terminal.print(JSON.stringify(event));
+      if (terminal.json) terminal.printJsonLine(event);
       else if (event.vm !== null) {
         const { name, state, reason } = event.vm;
         const what = event.kind === "state" ? state : event.kind;
         const time = new Date(event.at).toISOString();
-        terminal.print(`${time}  ${name}  ${what}${reason === "" ? "" : `  ${reason}`}`);
+        terminal.print(printableLine(`${time}  ${name}  ${what}${reason === "" ? "" : `  ${reason}`}`));
       } else terminal.notice("watching; Ctrl-C ends it", "dim");
     }
   },

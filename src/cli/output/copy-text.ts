@@ -18,7 +18,7 @@ async function copyJson(source: Readable, terminal: Terminal, follow: boolean): 
   for await (const chunk of source) {
     text += decoder.decode(chunk as Buffer, { stream: true });
     if (!follow) continue;
-    terminal.print(JSON.stringify({ text }));
+    terminal.printJsonLine({ text });
     text = "";
   }
   if (!follow) terminal.printJson({ text: text + decoder.decode() });

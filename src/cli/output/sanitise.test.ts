@@ -15,7 +15,9 @@ test("one line stays one line", () => {
 
 test("JSON keeps its meaning and holds no raw control character", () => {
   const value = { text: "\x1b[2J\u009b\u202e", other: ["\x7f"] };
-  const text = printableJson(value);
-  assert.deepEqual(JSON.parse(text), value);
-  assert.match(text, /^[\n\x20-\x7e]*$/);
+  for (const text of [printableJson(value), printableJson(value, 0)]) {
+    assert.deepEqual(JSON.parse(text), value);
+    assert.match(text, /^[\n\x20-\x7e]*$/);
+  }
+  assert.ok(!printableJson(value, 0).includes("\n"), "one line");
 });

@@ -2,7 +2,7 @@
 // reorder the line is shown as an escape instead. Interactive sessions are the only output that does not pass here.
 
 // C0 and C1 controls and DEL, and the Unicode characters that reorder or hide text.
-const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
 /** Keeps newlines and tabs, shows every other control character as "\x1b" or "\u202e". */
 export function printable(text: string): string {
@@ -15,8 +15,8 @@ export function printableLine(text: string): string {
 }
 
 /** JSON that is safe on a terminal: the controls that JSON.stringify leaves as they are become \u escapes. */
-export function printableJson(value: unknown): string {
-  return JSON.stringify(value, null, 2).replace(unsafe, (character) => unicodeEscape(character));
+export function printableJson(value: unknown, indent = 2): string {
+  return JSON.stringify(value, null, indent).replace(unsafe, (character) => unicodeEscape(character));
 }
 
 function escapeCharacter(character: string): string {

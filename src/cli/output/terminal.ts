@@ -61,6 +61,11 @@ export class Terminal {
     this.#aroundLive(() => this.stdout.write(`${printableJson(value)}\n`));
   }
 
+  /** One of several values: JSON on a line of stdout. */
+  printJsonLine(value: unknown): void {
+    this.#aroundLive(() => this.stdout.write(`${printableJson(value, 0)}\n`));
+  }
+
   /** A line on stderr that must always be seen. */
   report(line: string): void {
     this.#aroundLive(() => this.stderr.write(`${line}\n`));

@@ -3,7 +3,7 @@ import type { Check } from "../../api/records.ts";
 import type { Paths } from "../../config/paths.ts";
 import type { Config } from "../../config/resolve.ts";
 import type { BuildInfo } from "../../lib/build-info.ts";
-import type { Images, Kernels, SignalOptions } from "../services.ts";
+import type { DoctorFacts, Images, Kernels, SignalOptions } from "../services.ts";
 
 export interface DoctorParts {
   paths: Paths;
@@ -15,9 +15,7 @@ export interface DoctorParts {
   probeKernel: () => Promise<string | undefined>;
 }
 
-export interface CheckOptions extends SignalOptions {
-  client: { version: string; builtAt: number };
-}
+export type CheckOptions = SignalOptions & DoctorFacts;
 
 /** One question about the host or the store. Changes nothing. What it throws becomes a FAIL. */
 export interface DoctorCheck {

@@ -14,7 +14,9 @@ after(() => rmSync(home, { recursive: true }));
 const paths = resolvePaths({ BANGER_HOME: home });
 const signal = new AbortController().signal;
 
-async function examine(images: ImageRecord[] = [], clientBuiltAt = 5): Promise<Map<string, Check>> {
+const answered = { server: "127.0.0.1", port: 5354, listening: true, problem: "" };
+
+async function examine(images: ImageRecord[] = [], clientBuiltAt = 5, names = answered): Promise<Map<string, Check>> {
   await ensurePaths(paths);
   const doctor = createDoctor({
     paths,
@@ -24,7 +26,11 @@ async function examine(images: ImageRecord[] = [], clientBuiltAt = 5): Promise<M
     kernels: { list: () => [] },
     probeKernel: async () => undefined,
   });
-  const checks = await doctor.run({ signal, client: { version: "2", builtAt: clientBuiltAt } });
+  const checks = await doctor.run({
+    signal,
+    client: { version: "2", builtAt: clientBuiltAt },
+    names: async () => names,
+  });
   return new Map(checks.map((check) => [check.name, check]));
 }
 
@@ -49,6 +55,16 @@ test("a missing default image is a warning with the command that pulls it", asyn
 test("a client of another build is told how to replace the daemon", async () => {
   const daemon = (await examine([], 6)).get("daemon");
   assert.deepEqual([daemon?.status, daemon?.fix], ["WARN", "banger daemon stop"]);
+});
+
+test("names of VMs: answered, switched off, or in nobody's way but said to be missing", async () => {
+  const found = async (names: typeof answered) => (await examine([], 5, names)).get("names of VMs");
+  assert.deepEqual((await found(answered))?.details, ["<vm>.vm is answered on 127.0.0.1:5354, UDP and TCP"]);
+  const problem = "no DNS on port 5354 of 127.0.0.1: another program has it";
+  assert.equal((await found({ ...answered, port: 0, listening: false, problem: "switched off" }))?.status, "PASS");
+  const missing = await found({ ...answered, listening: false, problem });
+  assert.deepEqual([missing?.status, missing?.details], ["WARN", [problem]]);
+  assert.match(missing?.fix ?? "", /^ss -lunp 'sport = :5354'/);
 });
 
 test("a damaged database is a failure, not an error", async () => {

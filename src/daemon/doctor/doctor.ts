@@ -12,6 +12,7 @@ import { guestAgent } from "./guest-agent.ts";
 import { qemu } from "./qemu.ts";
 import { stateReadable } from "./state-readable.ts";
 import { subordinateIds } from "./subordinate-ids.ts";
+import { vmNames } from "./vm-names.ts";
 import { vmNetwork } from "./vm-network.ts";
 import { e2fsprogs, git, mmdebstrap, qemuImg, sshClient } from "./tools.ts";
 
@@ -24,6 +25,7 @@ const checks: readonly DoctorCheck[] = [
   accelerator,
   guestAgent,
   vmNetwork,
+  vmNames,
   e2fsprogs,
   qemuImg,
   mmdebstrap,

@@ -4,7 +4,7 @@ import type { RoutesOf } from "../handler.ts";
 import type { RouteContext } from "./context.ts";
 
 export function daemonRoutes(context: RouteContext): RoutesOf<"daemon.status" | "daemon.stop" | "doctor.run"> {
-  const { build, operations, paths, services, sessions } = context;
+  const { build, dns, operations, paths, services, sessions } = context;
   return {
     "daemon.status": () => ({
       version: build.version,
@@ -19,6 +19,7 @@ export function daemonRoutes(context: RouteContext): RoutesOf<"daemon.status" | 
       operationsRunning: operations.running(),
       sessionsOpen: sessions.count(),
       residentBytes: process.memoryUsage.rss(),
+      dns: dns.now(),
     }),
     "daemon.stop": ({ force = false }, { meantPid }) => {
       // The client means a daemon that is gone already.
@@ -38,6 +39,8 @@ export function daemonRoutes(context: RouteContext): RoutesOf<"daemon.status" | 
       context.requestStop();
       return {};
     },
-    "doctor.run": async (_params, { signal, client }) => ({ checks: await services.doctor.run({ signal, client }) }),
+    "doctor.run": async (_params, { signal, client }) => ({
+      checks: await services.doctor.run({ signal, client, names: () => dns.status() }),
+    }),
   };
 }

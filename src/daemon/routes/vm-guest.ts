@@ -7,15 +7,25 @@ import type { RouteContext } from "./context.ts";
 const pingTimeoutMs = 5000;
 
 export function vmGuestRoutes({
-  services: { vms },
-}: RouteContext): RoutesOf<"vm.stats" | "vm.processes" | "vm.ports" | "vm.ping"> {
+  services: { looks, vms },
+}: RouteContext): RoutesOf<"vm.stats" | "vm.processes" | "vm.ports" | "vm.ping" | "vm.health"> {
   return {
-    "vm.stats": async ({ vms: refs }, { signal }) => ({ vms: await vms.stats(refs, { signal }) }),
+    "vm.stats": async ({ vms: refs }, { signal }) => ({ vms: await looks.stats(refs, { signal }) }),
     "vm.processes": async ({ vm, intervalMs = 0 }, { signal }) => {
       const { agent } = await vms.agent(vm);
       return await agent.processes({ intervalMs, signal });
     },
-    "vm.ports": ({ vm, follow = false }, { signal }) => vms.ports(vm, { follow, signal }),
+    "vm.ports": ({ vm, follow = false }, { signal }) => looks.ports(vm, { follow, signal }),
+    "vm.health": async ({ vm }, { signal }) => {
+      // As for a ping: a reference that names no VM is the caller's mistake; all else is an answer.
+      vms.show(vm);
+      try {
+        return await vms.health(vm, { signal });
+      } catch (error) {
+        signal.throwIfAborted();
+        return { healthy: false, reason: toBangerError(error).message, uptimeMs: 0 };
+      }
+    },
     "vm.ping": async ({ vm }, { signal }) => {
       // A reference that names no VM is the caller's mistake; all else is an answer.
       vms.show(vm);
@@ -24,7 +34,7 @@ export function vmGuestRoutes({
       try {
         const { agent } = await orAborted(vms.agent(vm), limit.signal);
         await agent.hello({ signal: limit.signal });
-        return { alive: true, roundTripMs: performance.now() - began, reason: "" };
+        return { alive: true, roundTripMs: Math.round((performance.now() - began) * 10) / 10, reason: "" };
       } catch (error) {
         signal.throwIfAborted();
         return { alive: false, roundTripMs: null, reason: toBangerError(error).message };

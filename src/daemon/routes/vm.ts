@@ -20,12 +20,11 @@ type Names =
   | "vm.delete"
   | "vm.hold"
   | "vm.logs"
-  | "vm.health"
   | "vm.ssh"
   | "ssh.identity";
 
 export function vmRoutes({ services, operations, holds, paths }: RouteContext): RoutesOf<Names> {
-  const { snapshots, vms } = services;
+  const { looks, snapshots, vms } = services;
   const nameOf = (reference: string) => vmName(services, reference);
   return {
     "vm.list": () => ({ vms: vms.list() }),
@@ -58,10 +57,9 @@ export function vmRoutes({ services, operations, holds, paths }: RouteContext): 
         const state = vms.list().find((record) => record.id === id)?.state;
         return state === "starting" || state === "running" || state === "stopping";
       };
-      return followLog(vms.consoleLog(id), { follow, isLive, signal });
+      return followLog(looks.consoleLog(id), { follow, isLive, signal });
     },
-    "vm.health": ({ vm }, { signal }) => vms.health(vm, { signal }),
-    "vm.ssh": ({ vm }, { signal }) => vms.ssh(vm, { signal }),
+    "vm.ssh": ({ vm }, { signal }) => looks.ssh(vm, { signal }),
     "ssh.identity": async (_params, { signal }) => {
       const { identityFile } = await ensureClientKey(paths.sshDir, { signal });
       return { identityFile, directory: paths.sshDir };

@@ -1,5 +1,4 @@
 // Fetches the layers of one image, some at a time, in the order in which they are unpacked, and says how far each is.
-import type { Readable } from "node:stream";
 import { ensureDirectory } from "../../lib/files.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { requireSpace } from "../layer/space.ts";
@@ -7,11 +6,10 @@ import type { BlobFetches, BlobHandle } from "./blob-fetch.ts";
 import type { BlobStore } from "./blob-store.ts";
 import type { BlobFile } from "../layer/blob-file.ts";
 import type { BlobSaver, Descriptor } from "../../lib/oci-content.ts";
+import { layerLabel } from "./manifest.ts";
 import { LayerProgress } from "./layer-progress.ts";
 
 export interface LayerFetch extends Disposable {
-  /** Content of one of the layers, checked; may be asked for before it has begun to arrive. */
-  open(layer: Descriptor, signal: AbortSignal): Promise<Readable>;
   /** The file in which one of the layers is or arrives, for another thread to read before this is disposed. */
   file(layer: Descriptor): Promise<BlobFile>;
   /** Rejects with the first failure; settles when all layers are there. */
@@ -44,7 +42,7 @@ export function fetchLayers(
       try {
         await room;
         progress.signal.throwIfAborted();
-        const label = `layer ${index + 1} of ${unique.length} (${layer.digest.slice(0, 19)})`;
+        const label = layerLabel(unique, index);
         const handle = await fetches.get(layer, source, label, () => report.grown());
         if (over) handle[Symbol.dispose]();
         open.push(handle);
@@ -64,7 +62,6 @@ export function fetchLayers(
   const handleOf = (layer: Descriptor) => handles.get(layer.digest)?.promise ?? missingLayer(layer);
   return {
     done,
-    open: async (layer, signal) => (await handleOf(layer)).open(signal),
     file: async (layer) => (await handleOf(layer)).file(),
     [Symbol.dispose]: () => {
       over = true;

@@ -154,3 +154,8 @@ export function pasteable(words: readonly string[]): string | undefined {
 export function invalid(message: string, cause?: unknown): BangerError {
   return new BangerError("image.invalid", message, { cause });
 }
+
+/** What a layer is called in errors. */
+export function layerLabel(layers: readonly Descriptor[], index: number): string {
+  return `layer ${index + 1} of ${layers.length} (${layers[index]?.digest.slice(0, 19)})`;
+}

@@ -1,18 +1,15 @@
 // What a path of a user's is: an image layout, an archive of images, or the tar of a root file system.
-import { createWriteStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { BangerError } from "../../lib/errors.ts";
 import { stagingDirectory } from "../../lib/files.ts";
 import { type Progress, quietProgress, withSignal } from "../../lib/progress.ts";
+import { inThread } from "../file-work/thread.ts";
 import { decompress, openArchive } from "../tar/decompress.ts";
-import { blockBytes, parseHeader, TarError } from "../tar/header.ts";
+import { blockBytes, parseHeader } from "../tar/header.ts";
 import { isDockerArchive, openDockerArchive } from "./docker-archive.ts";
 import { type FileTree, openDirectoryTree } from "./file-tree.ts";
 import { isLayout, openLayout } from "./layout.ts";
-import { invalid } from "./manifest.ts";
 import type { FileSource } from "./source.ts";
 import { openTarTree } from "./tar-tree.ts";
 
@@ -63,7 +60,8 @@ export async function openImage(
     const staging = undo.use(await stagingDirectory(options.stagingRoot));
     plain = join(staging.path, "images.tar");
     progress.stage("unpack", "archive");
-    await decompressTo(path, plain, options.maxBytes ?? defaultMaxBytes, progress);
+    const maxBytes = options.maxBytes ?? defaultMaxBytes;
+    await inThread({ do: "decompress", path, target: plain, maxBytes }, progress);
   }
   const tree = undo.use(await openTarTree(plain, path, progress.signal));
   const found = (await isLayout(tree))
@@ -131,31 +129,4 @@ async function isCompressed(path: string): Promise<boolean> {
   const head = Buffer.alloc(6);
   await file.read(head, 0, head.length, 0);
   return /^(?:1f8b|28b52ffd|5.2a4d18|fd377a585a00)/.test(head.toString("hex"));
-}
-
-async function decompressTo(path: string, target: string, maxBytes: number, progress: Progress): Promise<void> {
-  let bytes = 0;
-  const bounded = new Transform({
-    highWaterMark: 1024 * 1024,
-    transform(chunk: Buffer, _encoding, done) {
-      bytes += chunk.length;
-      if (bytes > maxBytes) done(invalid(`"${path}" is larger than ${maxBytes} bytes when it is decompressed`));
-      else done(null, chunk);
-    },
-  });
-  const { signal } = progress;
-  const archive = await openArchive(path, progress);
-  archive.on("error", () => {});
-  try {
-    const plain = decompress(archive, { allowXz: true, signal });
-    await pipeline(plain, bounded, createWriteStream(target, { flags: "wx", mode: 0o600 }), { signal });
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof TarError || (error as NodeJS.ErrnoException).code?.startsWith("Z_") === true) {
-      throw invalid(`"${path}" is damaged: its compression is broken`, error);
-    }
-    throw error;
-  } finally {
-    archive.destroy();
-  }
 }

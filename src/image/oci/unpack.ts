@@ -2,6 +2,7 @@
 import type { BlobFile } from "../layer/blob-file.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { type Rootfs, rootfsFromLayers, type RootfsLimits } from "../rootfs.ts";
+import { layerLabel } from "./manifest.ts";
 import type { ResolvedImage } from "./resolve-image.ts";
 import type { Descriptor } from "../../lib/oci-content.ts";
 
@@ -18,7 +19,7 @@ export async function unpackImage(
 ): Promise<Rootfs> {
   const { layers } = image.manifest;
   const opened = layers.map((layer, index) => {
-    const label = `layer ${index + 1} of ${layers.length} (${layer.digest.slice(0, 19)})`;
+    const label = layerLabel(layers, index);
     return {
       diffId: image.config.diffIds[index],
       mediaType: layer.mediaType,

@@ -15,6 +15,7 @@ import { addParts, exampleVm } from "../../state/testdata/rows.ts";
 import type { VmRow } from "../../state/vms.ts";
 import { Activity } from "../activity.ts";
 import type { Session, Sessions } from "../sessions.ts";
+import { until } from "../../../test/support/until.ts";
 import { Forwards } from "./forwards.ts";
 import { maxCarried } from "./gate.ts";
 
@@ -34,7 +35,11 @@ beforeEach(async () => {
   vm = exampleVm({ state: "running" });
   state.vms.insert(vm);
   guest = createServer({ allowHalfOpen: true }).listen(join(root, "guest.sock"));
-  guest.on("connection", (socket) => void text(socket).then((said) => socket.end(`<${said}>`)));
+  guest.on("connection", (socket) => {
+    // Who asked may be gone by then.
+    socket.on("error", () => {});
+    void text(socket).then((said) => socket.end(`<${said}>`));
+  });
   await once(guest, "listening");
   dialled = [];
   const agent = {
@@ -169,4 +174,21 @@ test("a target that refuses resets its connection; no more than so many are carr
   assert.equal(await late, "<late>");
   assert.deepEqual(await Promise.all(held.map((socket) => text(socket))), Array(maxCarried + 10).fill("<x>"));
   assert.ok(dialled.length > maxCarried);
+});
+
+test("where the host's side is a unix socket, which cannot be reset, a target that refuses closes it, and so do those who end it", async () => {
+  const [refusing, works] = [join(root, "refusing.sock"), join(root, "works.sock")];
+  await forwards.add(row(), [
+    { listen: refusing, target: "81" },
+    { listen: works, target: "80" },
+  ]);
+  assert.equal(await text(connect({ path: refusing })), "");
+  assert.equal(await exchange(works, "still there"), "<still there>");
+  const held = connect({ path: works, allowHalfOpen: true });
+  held.write("x");
+  await until("the connection to be carried", () => (dialled.length === 3 ? true : undefined));
+  const closed = once(held.on("error", () => {}).resume(), "close");
+  await forwards.remove(row(), row().forwards);
+  held.end();
+  await closed;
 });

@@ -254,7 +254,7 @@ export class Forwards {
     const of = this.#vms.get(vmId);
     of?.bound.get(listen)?.listener?.[Symbol.dispose]();
     of?.bound.delete(listen);
-    if (!keepConnections) of?.gate.reset(listen);
+    if (!keepConnections) of?.gate.end(listen);
   }
 
   #drop(vmId: string): void {

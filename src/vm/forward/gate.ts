@@ -1,6 +1,7 @@
 // How many connections one VM may have at once: some are carried, some wait for their turn, and the rest is refused.
 import type { Socket } from "node:net";
 import { Turns } from "../../lib/turns.ts";
+import { reset } from "./reset.ts";
 
 /** The agent takes 512 streams at once; commands and files need some, too. */
 export const maxCarried = 256;
@@ -20,7 +21,7 @@ export class Gate implements Disposable {
   /** Runs `carry` when it is the connection's turn. Never throws; it is reset when there are too many. */
   async pass(listen: string, socket: Socket, carry: () => Promise<void>): Promise<void> {
     if (this.#over.signal.aborted || this.#sockets.size >= maxCarried + maxWaiting) {
-      socket.resetAndDestroy();
+      reset(socket);
       return;
     }
     this.#sockets.set(socket, listen);
@@ -32,20 +33,20 @@ export class Gate implements Disposable {
       using _turn = await this.#turns.take(this.#over.signal);
       if (!socket.destroyed) await carry();
     } catch {
-      socket.resetAndDestroy();
+      reset(socket);
     } finally {
       socket.off("error", ignore);
     }
   }
 
   /** Ends the connections that came in by the listener. */
-  reset(listen: string): void {
-    for (const [socket, one] of this.#sockets) if (one === listen) socket.resetAndDestroy();
+  end(listen: string): void {
+    for (const [socket, one] of this.#sockets) if (one === listen) reset(socket);
   }
 
   /** Ends all. */
   [Symbol.dispose](): void {
     this.#over.abort();
-    for (const socket of this.#sockets.keys()) socket.resetAndDestroy();
+    for (const socket of this.#sockets.keys()) reset(socket);
   }
 }

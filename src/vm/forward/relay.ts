@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { reset } from "./reset.ts";
 
 /** A peer that vanished without a word is found out after some of these. */
 const keepAliveMs = 60_000;
@@ -19,7 +20,7 @@ export async function relay(socket: Socket, dial: (signal: AbortSignal) => Promi
     failure ??= error;
     gone.abort(error);
     guest?.destroy();
-    socket.resetAndDestroy();
+    reset(socket);
   };
   const closed = once(socket, "close").catch(() => {});
   socket.on("error", fail);
@@ -37,7 +38,7 @@ export async function relay(socket: Socket, dial: (signal: AbortSignal) => Promi
       });
       socket.pipe(guest).pipe(socket);
       await guestClosed;
-      if (!socket.writableEnded) socket.resetAndDestroy();
+      if (!socket.writableEnded) reset(socket);
     }
   } catch (error) {
     fail(error);

@@ -109,7 +109,7 @@ export class Templates implements TemplatesOfStarts, AsyncDisposable {
       });
     }
     const kernel = kernels.resolve(request.kernel ?? settings.defaultKernel);
-    const { vcpus, memoryMib } = resolveSpec(request, settings.vmDefaults);
+    const { vcpus, memoryMib } = resolveSpec(request, settings.vmDefaults, { help: "banger template warm --help" });
     const shape = await this.#shapeOf(kernel, vcpus, memoryMib, progress.signal);
     return await this.#make(shape, progress, false);
   }

@@ -39,14 +39,9 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       vms.delete(find(ref).name);
     },
     agent: async (ref) => ({ record: find(ref), agent: hostAgent }),
-    consoleLog: () => join(paths.stateDir, "console.log"),
     pause: verb,
     resume: verb,
     health: async () => ({ healthy: true, reason: "", uptimeMs: 1 }),
-    ssh: async (ref) => {
-      const { id, name } = find(ref);
-      return { vmId: id, name, identityFile: "", knownHostsFile: "", hostAlias: "" };
-    },
     async set(ref, { vcpus, memoryMib }) {
       const vm = find(ref);
       const spec = { ...vm.spec, vcpus: vcpus ?? vm.spec.vcpus, memoryMib: memoryMib ?? vm.spec.memoryMib };
@@ -61,8 +56,6 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
       return renamed;
     },
     activity: new Activity(),
-    stats: async () => [],
-    ports: async function* () {},
     label: find,
     touch: find,
     onChange: () => ({ [Symbol.dispose]() {} }),
@@ -75,6 +68,15 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
   };
   return {
     vms: fakeVms,
+    looks: {
+      consoleLog: () => join(paths.stateDir, "console.log"),
+      async ssh(ref) {
+        const { id, name } = find(ref);
+        return { vmId: id, name, identityFile: "", knownHostsFile: "", hostAlias: "" };
+      },
+      stats: async () => [],
+      ports: async function* () {},
+    },
     images: emptyStore as unknown as Images,
     kernels: emptyStore as unknown as Kernels,
     workspaces: {

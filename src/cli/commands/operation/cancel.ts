@@ -3,7 +3,8 @@ import { oneReference } from "../../arguments.ts";
 import { defineCommand } from "../../command.ts";
 
 export default defineCommand<NonNullable<unknown>, [string]>({
-  about: `Asks an operation to stop and to undo what it made, and returns at once. "operation watch" waits for its end.`,
+  about: `Asks an operation to stop and to undo what it made, and returns at once. "operation watch" waits for its end. A VM that was being
+made stays listed as stopped, with its console, unless it was made with --rm.`,
   examples: [["banger operation cancel op-3f9a1c2b", "stop one"]],
   parameters: { positional: oneReference("operation") },
   async run(context, _flags, id) {

@@ -2,6 +2,7 @@
 import { BangerError } from "../../../lib/errors.ts";
 import { reference } from "../../arguments.ts";
 import { defineCommand } from "../../command.ts";
+import { parseLabel } from "../../label.ts";
 import { formatPairs } from "../../output/table.ts";
 
 export default defineCommand<NonNullable<unknown>, [string, ...string[]]>({
@@ -20,7 +21,7 @@ Without any it prints the labels that there are.`,
     },
   },
   async run(context, _flags, vm, ...changes) {
-    const set = Object.fromEntries(changes.filter(isSet).map(labelPair));
+    const set = Object.fromEntries(changes.filter(isSet).map((change) => parseLabel(change)));
     const remove = changes.filter((change) => !isSet(change)).map(removal);
     await using client = await context.connect();
     const record =
@@ -34,12 +35,6 @@ Without any it prints the labels that there are.`,
 });
 
 const isSet = (change: string) => change.includes("=");
-
-/** "KEY=VALUE" as an entry. */
-function labelPair(text: string): [string, string] {
-  const at = text.indexOf("=");
-  return [text.slice(0, at), text.slice(at + 1)];
-}
 
 function removal(text: string): string {
   if (text.endsWith("-") && text.length > 1) return text.slice(0, -1);

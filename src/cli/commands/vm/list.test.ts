@@ -59,16 +59,27 @@ describe("vm list", () => {
       (await run("{{.id}}\\t{{.spec.memoryMib}} {{.labels.tier}}|{{.labels.none}}|")).stdout,
       "id-web\t1024 front||\n",
     );
-    for (const format of ["{{.nme}}", "{{name}}", "{{.name"]) {
+    for (const format of ["{{.nme}}", "{{name}}", "{{.name", "json", ""]) {
       const { code, stderr } = await run(format);
       assert.equal(code, 2);
       assert.match(stderr, /--format/);
     }
   });
 
+  test("a line stays one line whatever is in it, and JSON is not mixed with it", async () => {
+    const replies = { "vm.list": () => ({ vms: [fakeVm("web", { reason: "first\n\x1b[2Jsecond" })] }) };
+    const ran = await runFake(["vm", "list", "--format", "{{.reason}}"], { replies });
+    assert.equal(ran.stdout, "first\\n\\x1b[2Jsecond\n");
+    const both = await runFake(["vm", "list", "--format", "{{.name}}", "--json"], { replies });
+    assert.deepEqual([both.code, both.calls], [2, []]);
+  });
+
   test("a filter that there is not is refused before the daemon is asked", async () => {
     const ran = await runFake(["vm", "list", "--filter", "colour=red"]);
     assert.deepEqual([ran.code, ran.calls], [2, []]);
     assert.match(ran.stderr, /one of id, name, state, image, label/);
+    const state = await runFake(["vm", "list", "--filter", "state=runing"]);
+    assert.deepEqual([state.code, state.calls], [2, []]);
+    assert.match(state.stderr, /a VM is created, starting, running/);
   });
 });

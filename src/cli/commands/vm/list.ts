@@ -1,5 +1,6 @@
 // banger vm list, banger ps
 import type { VmState } from "../../../api/records.ts";
+import { BangerError } from "../../../lib/errors.ts";
 import { formatAge, formatBytes } from "../../../lib/units.ts";
 import { countOption } from "../../arguments.ts";
 import { defineCommand, flag, option } from "../../command.ts";
@@ -56,6 +57,9 @@ is shown also without --all. --format prints a line for each VM, with fields of 
   },
   async run(context, { all, latest, last, filter = [], format }) {
     const line = format === undefined ? undefined : lineFormat(format);
+    if (line !== undefined && context.terminal.json) {
+      throw new BangerError("usage", "--format and --json exclude each other: --json has all fields of every VM");
+    }
     await using client = await context.connect();
     const { vms } = await client.call("vm.list", {});
     const newest = latest === true ? 1 : last;

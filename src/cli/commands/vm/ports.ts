@@ -24,7 +24,7 @@ has changed, until Ctrl-C; with --json one object on each line then.`,
     const { terminal, interrupts } = context;
     for await (const { ports } of client.events("vm.ports", { vm, follow }, { signal: interrupts.signal })) {
       if (!terminal.json) terminal.print(tableOf(ports));
-      else if (follow) terminal.print(JSON.stringify(ports));
+      else if (follow) terminal.printJsonLine(ports);
       else terminal.printJson(ports);
     }
   },

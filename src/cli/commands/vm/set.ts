@@ -1,8 +1,8 @@
 // banger vm set
 import { BangerError } from "../../../lib/errors.ts";
 import type { ResultOf } from "../../../api/methods.ts";
-import type { VmSpec } from "../../../api/records.ts";
-import { mib } from "../../../lib/units.ts";
+import type { VmRecord, VmSpec } from "../../../api/records.ts";
+import { shortSize } from "../../create-vm.ts";
 import { manyReferences } from "../../arguments.ts";
 import { defineCommand, flag } from "../../command.ts";
 import { operate } from "../../operate.ts";
@@ -60,9 +60,15 @@ With --json: an array of {vm, atNextStart}, where atNextStart names what a runni
       find: (vm) => client.call("vm.show", { vm }),
       act: async ({ id, name }) => {
         const done = await operate(context, client, "vm.set", { ...change, vm: id }, { view });
+        const now = partsOf(flags).filter((part) => !done.atNextStart.includes(part));
+        if (now.length > 0) {
+          const when = done.vm.state === "running" ? "in effect now" : "takes effect at the next start";
+          context.terminal.notice(`${name}: ${describe(done.vm, now)}: ${when}`);
+        }
+        if (network !== undefined) context.terminal.notice(`${name}: network ${network}: in effect now`);
         if (done.atNextStart.length === 0) return done;
         if (restart) return { vm: await operate(context, client, "vm.restart", { vm: id }, { view }), atNextStart: [] };
-        context.terminal.notice(`${name}: ${describe(done)}: takes effect at the next start`);
+        context.terminal.notice(`${name}: ${describe(done.vm, done.atNextStart)}: takes effect at the next start`);
         context.terminal.notice(`next: banger vm restart ${name}`, "dim");
         return done;
       },
@@ -70,14 +76,22 @@ With --json: an array of {vm, atNextStart}, where atNextStart names what a runni
   },
 });
 
+type Part = ResultOf<"vm.set">["atNextStart"][number];
+
 /** "4 vcpu, 8192 MiB". */
-function describe({ vm: { spec }, atNextStart }: ResultOf<"vm.set">): string {
-  return atNextStart.map((part) => words[part](spec)).join(", ");
+function describe({ spec }: VmRecord, parts: readonly Part[]): string {
+  return parts.map((part) => words[part](spec)).join(", ");
 }
 
-const words: Record<ResultOf<"vm.set">["atNextStart"][number], (spec: VmSpec) => string> = {
+const words: Record<Part, (spec: VmSpec) => string> = {
   vcpus: ({ vcpus }) => `${vcpus} vcpu`,
   memoryMib: ({ memoryMib }) => `${memoryMib} MiB`,
-  diskBytes: ({ diskBytes }) => `${diskBytes / mib} MiB disk`,
-  overlayBytes: ({ overlayBytes }) => `${overlayBytes / mib} MiB system overlay`,
+  diskBytes: ({ diskBytes }) => `${shortSize(diskBytes)} disk`,
+  overlayBytes: ({ overlayBytes }) => `${shortSize(overlayBytes)} system overlay`,
 };
+
+/** What the options ask for. */
+function partsOf({ diskSize, memory, systemOverlaySize, vcpu }: Flags): Part[] {
+  const asked = { vcpus: vcpu, memoryMib: memory, diskBytes: diskSize, overlayBytes: systemOverlaySize };
+  return (Object.keys(asked) as Part[]).filter((part) => asked[part] !== undefined);
+}

@@ -33,7 +33,7 @@ new table every second until Ctrl-C; with --json one array on each line then.`,
       await pause(everyMs, signal);
       const now = await look();
       if (!terminal.json) terminal.print(tableOf(before, now));
-      else if (watch) terminal.print(JSON.stringify(withCpu(before, now)));
+      else if (watch) terminal.printJsonLine(withCpu(before, now));
       else terminal.printJson(withCpu(before, now));
       if (!watch) return;
       before = now;
@@ -46,7 +46,8 @@ function withCpu(before: Stats, now: Stats) {
   return now.map((vm) => {
     const last = before.find(({ id }) => id === vm.id);
     const ms = vm.at - (last?.at ?? vm.at);
-    return { ...vm, cpuPercent: last === undefined || ms <= 0 ? null : (100 * (vm.host.cpuMs - last.host.cpuMs)) / ms };
+    if (last === undefined || ms <= 0) return { ...vm, cpuPercent: null };
+    return { ...vm, cpuPercent: Math.round((1000 * (vm.host.cpuMs - last.host.cpuMs)) / ms) / 10 };
   });
 }
 

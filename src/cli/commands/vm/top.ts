@@ -16,7 +16,7 @@ half a second (--interval), 100% is one processor.`,
   ],
   parameters: {
     positional: oneReference("vm"),
-    flags: { interval: durationOption("interval", "how long to watch, at most 5s") },
+    flags: { interval: durationOption("interval", "how long to watch, at most 5s", { most: "5s" }) },
   },
   async run(context, { interval = defaultIntervalMs }, vm) {
     await using client = await context.connect();

@@ -2,7 +2,7 @@
 import { formatDuration } from "../../../lib/units.ts";
 import { oneReference } from "../../arguments.ts";
 import { defineCommand } from "../../command.ts";
-import { durationOption } from "../../duration.ts";
+import { durationOption, lifetimes } from "../../duration.ts";
 
 export default defineCommand<{ readonly ttl?: number }, [string]>({
   about: `Counts as use of a VM: the time of its --idle-timeout begins anew. With --ttl its age limit is so far from now, whether it had one before or
@@ -13,7 +13,7 @@ not.`,
   ],
   parameters: {
     positional: oneReference("vm"),
-    flags: { ttl: durationOption("ttl", "end it so long from now") },
+    flags: { ttl: durationOption("ttl", "end it so long from now", lifetimes) },
   },
   async run(context, { ttl }, vm) {
     await using client = await context.connect();

@@ -27,7 +27,9 @@ can not come to that any more: the VM was stopped or deleted. A VM that is not t
         brief: "running, stopped, paused, deleted, exec, or port:<number>; default: running",
         proposeCompletions: () => [...states, "port:"],
       },
-      timeout: durationOption("timeout", "how long to wait at the most, e.g. 30s or 5m; default: for ever"),
+      timeout: durationOption("timeout", "how long to wait at the most, e.g. 30s or 5m; default: for ever", {
+        most: "24d",
+      }),
     },
   },
   async run(context, { for: condition = "running", timeout }, vm) {

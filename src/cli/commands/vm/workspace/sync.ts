@@ -39,7 +39,7 @@ sides again; --force takes the host's. Git's history does not move: after a comm
 });
 
 function show(terminal: Terminal, vm: string, synced: Synced): void {
-  if (terminal.json) return terminal.print(JSON.stringify(synced));
+  if (terminal.json) return terminal.printJsonLine(synced);
   const { written, removed, conflicts, headMoved } = synced;
   if (!terminal.quiet) terminal.print(`${written} written, ${removed} removed`);
   for (const path of conflicts.paths) {

@@ -3,7 +3,7 @@ import type { Client } from "../src/sdk/client.ts";
 import type { Banger } from "./banger.ts";
 import type { Summary } from "./statistics.ts";
 
-export type Unit = "x" | "ms" | "MB" | "MiB";
+export type Unit = "x" | "ms" | "MB" | "MiB" | "MB/s";
 
 export interface Measure {
   name: string;

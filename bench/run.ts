@@ -16,6 +16,7 @@ import { firstExecRow } from "./rows/first-exec.ts";
 import { fork } from "./rows/fork.ts";
 import { hostMemory } from "./rows/host-memory.ts";
 import { imagePull } from "./rows/image-pull.ts";
+import { network } from "./rows/network.ts";
 import { startUp } from "./rows/start-up.ts";
 import { templateMaking } from "./rows/template-making.ts";
 import { warmRun } from "./rows/warm-run.ts";
@@ -27,7 +28,7 @@ import { createVm } from "./vms.ts";
 
 /** The last one removes the templates that the others use. */
 const rows: readonly Row[] = [
-  ...[startUp, exec, daemonMemory, warmRun, firstExecRow, fork, atOnce, hostMemory, coldRun, imagePull],
+  ...[startUp, exec, daemonMemory, warmRun, firstExecRow, fork, atOnce, hostMemory, network, coldRun, imagePull],
   workspaceExport,
   workspacePrepare,
   workspaceSync,

@@ -48,6 +48,7 @@ export async function checkAfterCrash(
     [],
     "VMs are in no state that a user can go on from",
   );
+  await checkNetworks(home);
   let left: string[] = [];
   // Children of the daemon that died end with it, a moment later.
   await until(
@@ -57,6 +58,24 @@ export async function checkAfterCrash(
   ).catch((error: unknown) => {
     home.leaks += left.length;
     throw new Error(`left over: ${left.join(", ")}`, { cause: error });
+  });
+}
+
+/** VMs that run have the network that their record says, and what that names is there, whole. */
+async function checkNetworks(home: CrashHome): Promise<void> {
+  const { secrets } = await home.client.call("secret.list", {});
+  const { networks } = await home.client.call("network.list", {});
+  for (const { name, network } of await home.records()) {
+    const lost = network.secrets.filter((secret) => !secrets.some((one) => one.name === secret));
+    assert.deepEqual(lost, [], `secrets of VM ${name} are gone`);
+    const { join } = network;
+    assert.ok(join === null || networks.some((one) => one.name === join.network), `the network of VM ${name} is gone`);
+  }
+  await until("networks to be up again", async () => {
+    const wrong = (await home.records()).filter(
+      ({ state, network }) => network.state !== (state === "running" && network.mode !== "none" ? "up" : "off"),
+    );
+    return wrong.length === 0 ? true : undefined;
   });
 }
 

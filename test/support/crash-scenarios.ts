@@ -67,7 +67,19 @@ export function crashScenarios(directory: string): CrashScenario[] {
   const forward = (client: Client) =>
     client.call("vm.forward", { vm: "box", add: [{ listen: socket, target: "8080" }, { target: "8081" }] });
 
+  const setToken = (client: Client, value: string) =>
+    client.call("secret.set", { name: "token", hosts: ["api.example"], env: "TOKEN", value });
+  const withNetwork = async ({ client }: CrashHome) => {
+    await client.call("network.create", { name: "dev" });
+    await setToken(client, "first");
+  };
+  /** With a secret, and in a network with others. */
   const wired = (state: "running" | "stopped") => async (home: CrashHome) => {
+    await withNetwork(home);
+    const network = { use: "locked", join: "dev", secrets: ["token"] };
+    if ((await home.find("wired")) === undefined) {
+      await home.client.operate("vm.create", { name: "wired", ...smallSpec, network });
+    }
     await home.ensure("wired", state);
     await home.client.call("net.set", { vm: "wired", change: { use: "locked" } });
   };
@@ -316,6 +328,12 @@ export function crashScenarios(directory: string): CrashScenario[] {
       verb: (client) => client.call("net.set", { vm: "wired", change: { use: "balanced" } }),
     },
     {
+      name: "another value of a secret",
+      points: ["secret.stored", "secret.told"],
+      prepare: wired("running"),
+      verb: (client) => setToken(client, "second"),
+    },
+    {
       name: "a network that comes and goes",
       points: ["network.ready", "network.changed", "network.ended"],
       prepare: async (home) => {
@@ -326,6 +344,19 @@ export function crashScenarios(directory: string): CrashScenario[] {
         await client.call("net.set", { vm: "wired", change: { use: "locked" } });
         await client.call("net.set", { vm: "wired", change: { use: "none" } });
         await client.operate("vm.delete", { vm: "wired" });
+      },
+    },
+    {
+      name: "secrets and networks that nobody uses any more",
+      points: ["secret.removed", "peers.removed", "peers.recorded"],
+      prepare: async (home) => {
+        await home.remove("wired");
+        await withNetwork(home);
+      },
+      verb: async (client) => {
+        await client.call("secret.delete", { name: "token" });
+        await client.call("network.delete", { name: "dev" });
+        await client.call("network.create", { name: "dev" });
       },
     },
     {

@@ -1,6 +1,7 @@
 // VMs that are in one network find and reach each other, and nobody else does.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import type { NetworkState } from "../../src/api/network-records.ts";
 import type { PeerNetwork } from "../../src/api/peer-methods.ts";
 import { Home, smallVm } from "../support/home.ts";
 import { until } from "../support/until.ts";
@@ -61,6 +62,22 @@ describe("a network of VMs", { concurrency: false }, () => {
     assert.match(await page("web", "copy"), /Could not resolve host/);
     process.kill((await home.json<{ pid: number }>(["daemon", "status"])).pid, "SIGKILL");
     assert.equal(await page("spare", "db"), "db");
+  });
+
+  test("a network that dies comes back in its place, and takes no other along; a daemon that dies keeps no name back", async () => {
+    const pid = async (vm: string) => (await home.json<NetworkState>(["net", "policy", vm])).pid;
+    const [before, other] = [await pid("db"), await pid("web")];
+    assert.ok(before !== null);
+    process.kill(before, "SIGKILL");
+    assert.equal(await page("web", "spare"), "db");
+    await until("db to be there again", async () => ((await page("web", "db")) === "db" ? true : undefined));
+    assert.equal(await page("db", "spare"), "db");
+    assert.equal(await pid("web"), other);
+    await home.ok(["daemon", "stop"]);
+    const env = { BANGER_DEBUG_CRASH_AT: "rename.recorded" };
+    assert.equal((await home.run(["vm", "rename", "spare", "third"], { env })).code, 1);
+    assert.equal(await page("web", "third"), "db");
+    await home.ok(["vm", "rename", "third", "spare"]);
   });
 
   test("who stops is gone, who comes back is there, and a network with members stays", async () => {

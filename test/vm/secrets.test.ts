@@ -5,10 +5,11 @@ import { createHash, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { NetworkRecord } from "../../src/api/network-records.ts";
+import type { NetworkRecord, NetworkState } from "../../src/api/network-records.ts";
 import type { SecretRecord } from "../../src/api/secret-methods.ts";
 import { smallVm } from "../support/home.ts";
 import { WorldHome } from "../support/internet/world.ts";
+import { until } from "../support/until.ts";
 
 describe("a secret", { concurrency: false }, () => {
   const value = `first-${randomBytes(12).toString("hex")}`;
@@ -59,6 +60,26 @@ describe("a secret", { concurrency: false }, () => {
     await home.ok(["vm", "delete", "kid"]);
   });
 
+  test("a daemon that dies while it is set, and a network that dies, leave the VM with the new value", async () => {
+    const next = `third-${randomBytes(12).toString("hex")}`;
+    await home.ok(["daemon", "stop"]);
+    const env = { BANGER_DEBUG_CRASH_AT: "secret.stored" };
+    const options = ["--host", "api.site.example", "--env", "API_TOKEN"];
+    const cut = await home.run(["secret", "set", "api", ...options], { stdin: next, env });
+    assert.equal(cut.code, 1, cut.stderr);
+    assert.equal(await seen("box", "api.site.example"), got(next));
+    const network = () => home.json<NetworkState>(["net", "policy", "box"]);
+    const { pid } = await network();
+    assert.ok(pid !== null);
+    process.kill(pid, "SIGKILL");
+    await until("another one", async () => {
+      const now = await network();
+      return now.state === "up" && now.pid !== pid ? true : undefined;
+    });
+    assert.equal(await seen("box", "api.site.example"), got(next));
+    await set(value);
+  });
+
   test("it is in one file of this host, and nowhere in the VM", async () => {
     await home.ok(["vm", "snapshot", "create", "box", "shot"]);
     const inside =
@@ -95,6 +116,10 @@ describe("a secret", { concurrency: false }, () => {
     assert.match(await refused("vm", "run", "--secret", "none", "--", "true"), /\(secret\.not-found\)/);
     const failing = ["secret", "set", "bad", "--host", "a.example", "--from-command", "--", "false"];
     assert.match(await refused(...failing), /gave no value \(exit code 1\) \(secret\.failed\)/);
+    assert.deepEqual(
+      (await home.json<SecretRecord[]>(["secret", "list"])).map(({ name }) => name),
+      ["api"],
+    );
     await home.ok(["vm", "delete", "box"]);
     await home.ok(["vm", "snapshot", "delete", "shot"]);
     await home.ok(["secret", "delete", "api", "--quiet"]);

@@ -32,6 +32,11 @@ export class Secrets {
     return names.flatMap((name) => this.store.get(name).hosts.map((host) => `${host}:443`));
   }
 
+  /** Whether the values of all of them are in the file, so that no command has to be run. */
+  areStored(names: readonly string[]): boolean {
+    return names.length > 0 && names.every((name) => this.store.get(name).command === null);
+  }
+
   /** "NAME=value" for a guest: placeholders, and what makes programs trust the authority that do not look at the system's bundle. */
   environmentFor(names: readonly string[]): string[] {
     if (names.length === 0) return [];

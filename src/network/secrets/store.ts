@@ -51,6 +51,12 @@ export class SecretStore {
     throw new BangerError("secret.not-found", `there is no secret "${name}"`, { hint: "banger secret list" });
   }
 
+  /** Throws `secret.invalid` for what cannot be one, and `secret.failed` when its command gives nothing. */
+  async verify(secret: NewSecret, options: { signal: AbortSignal }): Promise<void> {
+    check(secret);
+    await this.valueOf(secret, options);
+  }
+
   /** Makes or replaces one; a VM that has its placeholder keeps it. Throws `secret.invalid`. */
   async set(secret: NewSecret, options: { signal: AbortSignal }): Promise<StoredSecret> {
     check(secret);
@@ -74,7 +80,7 @@ export class SecretStore {
   }
 
   /** The value now; a command is run for it. Throws `secret.failed`, without anything that the command printed. */
-  async valueOf({ name, value, command }: StoredSecret, options: { signal: AbortSignal }): Promise<string> {
+  async valueOf({ name, value, command }: NewSecret, options: { signal: AbortSignal }): Promise<string> {
     if (command === null) return value ?? "";
     const [file = "", ...args] = command;
     try {

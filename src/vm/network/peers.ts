@@ -5,6 +5,7 @@ import type { NetworkPolicy } from "../../api/network-records.ts";
 import type { PeerNetwork } from "../../api/peer-methods.ts";
 import { namePattern } from "../../api/records.ts";
 import { vmPaths } from "../../config/paths.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { peerSocketName } from "../../network/process.ts";
 import type { VmRow } from "../../state/vms.ts";
@@ -92,6 +93,7 @@ export class PeerVerbs {
       );
     }
     this.#parts.state.networks.insert({ name, createdAt: Date.now() });
+    crashPoint("peers.recorded");
     return this.list().find((one) => one.name === name) ?? { name, members: [], createdAt: Date.now() };
   }
 
@@ -104,6 +106,7 @@ export class PeerVerbs {
       });
     }
     if (!this.#parts.state.networks.remove(name)) throw notFound(name);
+    crashPoint("peers.removed");
   }
 }
 

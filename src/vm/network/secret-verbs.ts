@@ -1,5 +1,6 @@
 // What users do with secrets: values reach the networks of VMs that run, and go nowhere else.
 import type { SecretRecord } from "../../api/secret-methods.ts";
+import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { NewSecret, StoredSecret } from "../../network/secrets/store.ts";
 import type { VmContext } from "../context.ts";
@@ -18,12 +19,14 @@ export class SecretVerbs {
   /** Throws `secret.invalid`, and `secret.failed` when its command gives nothing. */
   async set(secret: NewSecret, options: { signal: AbortSignal }): Promise<SecretRecord> {
     const { networks, secrets, sessions, state } = this.#context;
+    await secrets.store.verify(secret, options);
     const stored = await secrets.store.set(secret, options);
-    await secrets.store.valueOf(stored, options);
+    crashPoint("secret.stored");
     for (const row of state.vms.list()) {
       const { network } = row;
       if (network?.secrets.includes(stored.name) !== true || sessions.get(row.id) === undefined) continue;
       await networks.refreshSecrets(row.id, network, options);
+      crashPoint("secret.told");
     }
     return this.#record(stored);
   }
@@ -37,6 +40,7 @@ export class SecretVerbs {
       });
     }
     await this.#context.secrets.store.remove(name, options);
+    crashPoint("secret.removed");
   }
 
   #usersOf(name: string): string[] {

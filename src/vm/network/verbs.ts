@@ -9,6 +9,7 @@ import { findVm } from "../reference.ts";
 import type { Session } from "../sessions.ts";
 import { changedPolicy, changeNetwork, giveNetwork } from "./change.ts";
 import { hasNetwork } from "./network-use.ts";
+import { introduceAll } from "./peers.ts";
 
 /** What carries a network is started anew this often within this time; then it stays gone until somebody asks. */
 const maxRestarts = 3;
@@ -75,7 +76,10 @@ export class NetworkVerbs {
     return this.show(id);
   }
 
-  /** At the start of a daemon, after its VMs were found: each network goes on with the policy of the record, and none is left over. */
+  /**
+   * At the start of a daemon, after its VMs were found: each network goes on with the policy of the record, the values that its secrets
+   * have and the others of its network, and none is left over.
+   */
   async recover(options: { signal: AbortSignal }): Promise<void> {
     const { networks, sessions, state, log } = this.#context;
     const rows = state.vms.list().filter((row) => hasNetwork(row) && sessions.get(row.id) !== undefined);
@@ -93,9 +97,23 @@ export class NetworkVerbs {
           log.error("the policy of a VM could not be set again", { vm: row.id, error });
           await networks.end(row.id);
           networks.fail(row.id, toBangerError(error).message);
+          return;
         }
+        await this.#recoverSecrets(row, options);
       }),
     );
+    await introduceAll(this.#context);
+  }
+
+  /** The values that were stored last. Those of commands stay: one that takes long must not keep a daemon from its clients. */
+  async #recoverSecrets({ id, network }: VmRow, options: { signal: AbortSignal }): Promise<void> {
+    const { log, networks, secrets } = this.#context;
+    try {
+      if (network !== null && secrets.areStored(network.secrets)) await networks.refreshSecrets(id, network, options);
+    } catch (error) {
+      options.signal.throwIfAborted();
+      log.warn("the secrets of a VM could not be set again", { vm: id, error });
+    }
   }
 
   /** What carried the network of a VM has ended: it is started anew, unless that was of no use before. Never throws. */

@@ -1,11 +1,12 @@
 // The servers of the "internet" of world.ts, as a program: names on UDP port 53; on port 80 of every address a page that says which
-// host was asked for and at which address; on port 443 one that says the digest of the authorization that it got.
-// Ends with its stdin. usage: node fake-servers.ts '{"name": "address"}' <key file> <certificate file>
+// host was asked for and at which address; on port 443 one that says the digest of the authorization that it got, and the hosts of
+// package-hosts.ts. Ends with its stdin. usage: node fake-servers.ts '{"name": "address"}' <key file> <certificate file> [<directory>]
 import { createSocket } from "node:dgram";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
+import { isPackageHost, packageHosts } from "./package-hosts.ts";
 
 const addresses = JSON.parse(process.argv[2] ?? "{}") as Record<string, string>;
 
@@ -31,20 +32,21 @@ function answer(query: Buffer): Buffer {
   return Buffer.concat([header, question, ...(found ? [record] : [])]);
 }
 
-const names = createSocket("udp4");
+// Others may answer at an address of their own.
+const names = createSocket({ type: "udp4", reuseAddr: true });
 names.on("message", (query, { address, port }) => names.send(answer(query), port, address));
 const web = createServer((request, response) => {
   response.end(`${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`);
 });
-const [keyFile = "", certificateFile = ""] = process.argv.slice(3);
+const [keyFile = "", certificateFile = "", directory = ""] = process.argv.slice(3);
+const packages = packageHosts(directory);
 const secure = createSecureServer(
   { key: readFileSync(keyFile), cert: readFileSync(certificateFile) },
-  (request, response) =>
-    response.end(
-      `authorization ${createHash("sha256")
-        .update(request.headers.authorization ?? "")
-        .digest("hex")}\n`,
-    ),
+  (request, response) => {
+    if (isPackageHost(directory, request.headers.host)) return packages(request, response);
+    const authorization = createHash("sha256").update(request.headers.authorization ?? "");
+    response.end(`authorization ${authorization.digest("hex")}\n`);
+  },
 );
 names.bind(53, "0.0.0.0", () =>
   web.listen(80, "0.0.0.0", () => secure.listen(443, "0.0.0.0", () => process.stdout.write("ready\n"))),

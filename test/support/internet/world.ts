@@ -21,9 +21,16 @@ export const sites: Readonly<Record<string, string>> = {
   "metadata.example": "169.254.169.254",
 };
 
+/** Hosts of package-hosts.ts: their addresses, and the directory with what they serve over HTTPS. */
+export interface Packages {
+  readonly addresses: Readonly<Record<string, string>>;
+  readonly directory: string;
+}
+
 export class WorldHome extends Home {
   readonly #holders: ChildProcess[] = [];
   #host = 0;
+  #internet = 0;
   /** What belongs to the world and not to the home: its processes are no processes of the home. */
   readonly #outside = mkdtempSync(join(tmpdir(), "banger-world-"));
 
@@ -31,45 +38,81 @@ export class WorldHome extends Home {
     super({ seeded: true });
   }
 
-  /** `network`: the lines below [network] in config.toml, beside the resolver. */
-  static async make(network: string): Promise<WorldHome> {
+  /** `network`: the lines below [network] in config.toml, beside the resolver, which is the one of fake-servers.ts unless said otherwise. */
+  static async make(network: string, options: { resolver?: string; packages?: Packages } = {}): Promise<WorldHome> {
     const home = new WorldHome();
-    writeFileSync(join(home.path, "config.toml"), `[network]\nresolvers = ["${gatewayAddress}"]\n${network}`);
+    const names = { ...sites, ...options.packages?.addresses };
+    const resolver = options.resolver ?? gatewayAddress;
+    writeFileSync(join(home.path, "config.toml"), `[network]\nresolvers = ["${resolver}"]\n${network}`);
     home.#host = await home.#hold("unshare", ["--net", "sh", "-ec", "ip link set lo up; echo ready; exec cat"]);
-    const { key, cert } = home.#makeCertificate();
+    home.#makeCertificate(Object.keys(names));
     const servers = join(import.meta.dirname, "fake-servers.ts");
     const wire = [
       "ip link set lo up",
       `ip link add near netns ${home.#host} type veth peer name far`,
       `ip address add ${gatewayAddress}/24 dev far`,
       "ip link set far up",
-      ...Object.values(sites)
+      ...Object.values(names)
         .filter((address) => address !== gatewayAddress)
         .map((address) => `ip address add ${address}/32 dev lo`),
     ];
-    const serve = `${wire.join("; ")}; exec ${process.execPath} ${servers} '${JSON.stringify(sites)}' ${key} ${cert}`;
-    await home.#hold("unshare", ["--net", "sh", "-ec", serve]);
-    home.#inHost(["ip", "address", "add", `${hostAddress}/24`, "dev", "near"]);
-    home.#inHost(["ip", "link", "set", "near", "up"]);
-    home.#inHost(["ip", "route", "add", "default", "via", gatewayAddress]);
+    const serve = [process.execPath, servers, JSON.stringify(names), home.#key, home.certificate];
+    const script = `${wire.join("; ")}; exec "$0" "$@"`;
+    const directory = options.packages?.directory ?? "";
+    home.#internet = await home.#hold("unshare", ["--net", "sh", "-ec", script, ...serve, directory]);
+    home.setUp("host", [
+      `ip address add ${hostAddress}/24 dev near`,
+      "ip link set near up",
+      `ip route add default via ${gatewayAddress}`,
+    ]);
     return home;
   }
 
+  /** Runs lines of shell in one of the two namespaces: addresses, routes, settings. */
+  setUp(side: "host" | "internet", lines: readonly string[]): void {
+    const [file, ...args] = this.#inside(side);
+    const done = spawnSync(file, [...args, "sh", "-ec", lines.join("\n")], { encoding: "utf8" });
+    assert.equal(done.status, 0, done.stderr);
+  }
+
+  /** Starts a server of TypeScript in one of them: it says "ready" on its stdout when it is, and ends with its stdin. */
+  async serve(side: "host" | "internet", program: string, args: readonly string[]): Promise<void> {
+    const [file, ...rest] = this.#inside(side);
+    await this.#hold(file, [...rest, process.execPath, program, ...args]);
+  }
+
+  /** For files of servers; goes with this home. */
+  get outside(): string {
+    return this.#outside;
+  }
+
+  #inside(side: "host" | "internet"): [string, ...string[]] {
+    return ["nsenter", "--net", `--target=${side === "host" ? this.#host : this.#internet}`, "--"];
+  }
+
   /** For all names, of itself; the network of VMs trusts it, as the host of this home would. */
-  #makeCertificate(): { key: string; cert: string } {
-    const [key, cert] = [join(this.#outside, "key.pem"), join(this.#outside, "cert.pem")];
-    const names = Object.keys(sites).map((name) => `DNS:${name}`);
+  #makeCertificate(hosts: readonly string[]): void {
+    const names = hosts.map((name) => `DNS:${name}`);
     execFileSync(
       "openssl",
       [
         ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
-        ...["-subj", "/CN=sites", "-addext", `subjectAltName=${names.join(",")}`, "-keyout", key, "-out", cert],
+        ...["-subj", "/CN=sites", "-addext", `subjectAltName=${names.join(",")}`, "-keyout", this.#key],
+        ...["-out", this.certificate],
       ],
       { stdio: "pipe", timeout: 60_000 },
     );
     const program = join(root, "dist/netd/banger-netd");
-    writeFileSync(this.#netd, `#!/bin/sh\nSSL_CERT_FILE=${cert} exec ${program} "$@"\n`, { mode: 0o755 });
-    return { key, cert };
+    writeFileSync(this.#netd, `#!/bin/sh\nSSL_CERT_FILE=${this.certificate} exec ${program} "$@"\n`, { mode: 0o755 });
+  }
+
+  /** Path of the certificate of all web servers, which is its own authority. */
+  get certificate(): string {
+    return join(this.#outside, "cert.pem");
+  }
+
+  get #key(): string {
+    return join(this.#outside, "key.pem");
   }
 
   get #netd(): string {
@@ -81,7 +124,7 @@ export class WorldHome extends Home {
   }
 
   protected override command(args: readonly string[]): [string, ...string[]] {
-    return ["nsenter", "--net", `--target=${this.#host}`, "--", ...super.command(args)];
+    return [...this.#inside("host"), ...super.command(args)];
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {
@@ -106,10 +149,5 @@ export class WorldHome extends Home {
     assert.equal(String(said), "ready\n");
     assert.ok(holder.pid !== undefined);
     return holder.pid;
-  }
-
-  #inHost(argv: string[]): void {
-    const done = spawnSync("nsenter", ["--net", `--target=${this.#host}`, "--", ...argv], { encoding: "utf8" });
-    assert.equal(done.status, 0, `${argv.join(" ")}: ${done.stderr}`);
   }
 }

@@ -83,6 +83,7 @@ func (s *Server) Answer(ctx context.Context, message []byte, stream bool) []byte
 func (s *Server) resolve(ctx context.Context, query *query) []byte {
 	name, err := names.Normalize(query.question.Name.String())
 	if err != nil {
+		query.name = printable(query.question.Name.String())
 		return s.refuse(query, policy.Verdict{Reason: "bad-name"})
 	}
 	query.name = name
@@ -237,6 +238,16 @@ func (s *Server) refuse(query *query, verdict policy.Verdict) []byte {
 
 func (s *Server) deny(query *query, verdict policy.Verdict) {
 	s.record(journal.Record{Event: journal.Denied, Verdict: verdict}, query)
+}
+
+// printable is a name of any bytes as the log may show it.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, strings.TrimSuffix(name, "."))
 }
 
 func (s *Server) record(r journal.Record, query *query) {

@@ -86,7 +86,9 @@ func (r *Relay) Handle(ctx context.Context, request *tcp.ForwarderRequest) {
 	guest, err := link.Accept(request, r.opened())
 	r.connected()
 	if err != nil {
-		// The guest is gone, or never was there: a half-open connection.
+		// The guest is gone, or never was there: the server has seen a connection, so the log has it.
+		to.verdict.Reason = "half-open"
+		r.record(journal.Failed, to)
 		return
 	}
 	session := &session{relay: r, guest: guest, upstream: upstream, to: to}

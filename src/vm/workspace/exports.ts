@@ -5,6 +5,7 @@ import { PassThrough, type Readable } from "node:stream";
 import type { VmRecord } from "../../api/records.ts";
 import type { ParamsOf, ResultOf } from "../../api/methods.ts";
 import type { WorkspaceExport } from "../../api/workspace-export-methods.ts";
+import type { WorkspaceRecord } from "../../api/workspace-record.ts";
 import type { GuestAgent } from "../../guest/agent.ts";
 import { deadline } from "../../lib/abort.ts";
 import { BangerError } from "../../lib/errors.ts";
@@ -87,7 +88,7 @@ export class WorkspaceExports implements AsyncDisposable {
     const repository = await openHostRepository(one.workspace.root, signal);
     const otherRepository = other === undefined ? undefined : await openHostRepository(other.workspace.root, signal);
     const objects = new Set([repository, otherRepository].flatMap((found) => found?.objects ?? []));
-    for (const side of [one, other]) if (side !== undefined) objects.add(shippedObjects(side.record));
+    for (const side of [one, other]) if (side !== undefined) objects.add(shippedObjects(side.record, side.workspace));
     const { format } = repository;
     const directory = this.#options.paths.exportsDir;
     await using undo = new AsyncDisposableStack();
@@ -246,8 +247,8 @@ export class WorkspaceExports implements AsyncDisposable {
 }
 
 /** What was shipped of a VM's workspace and is in no commit. Git passes over a directory that is not there. */
-function shippedObjects(record: VmRecord): string {
-  return join(hostDirectory(record), "git/objects");
+function shippedObjects({ dir }: VmRecord, workspace: WorkspaceRecord): string {
+  return join(hostDirectory(dir, workspace), "git/objects");
 }
 
 function runIn(agent: GuestAgent): RunInGuest {

@@ -1,11 +1,12 @@
 // The servers of the "internet" of world.ts, as a program: names on UDP port 53; on port 80 of every address a page that says which
-// host was asked for and at which address; on port 443 one that says the digest of the authorization that it got.
-// Ends with its stdin. usage: node fake-servers.ts '{"name": "address"}' <key file> <certificate file>
+// host was asked for and at which address, and below /files/ the files of a directory; on port 443 one that says the digest of the authorization that it got.
+// Ends with its stdin. usage: node fake-servers.ts '{"name": "address"}' <key file> <certificate file> [<directory>]
 import { createSocket } from "node:dgram";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
+import { join } from "node:path";
 
 const addresses = JSON.parse(process.argv[2] ?? "{}") as Record<string, string>;
 
@@ -33,10 +34,18 @@ function answer(query: Buffer): Buffer {
 
 const names = createSocket("udp4");
 names.on("message", (query, { address, port }) => names.send(answer(query), port, address));
+const [keyFile = "", certificateFile = "", directory = "/nonexistent"] = process.argv.slice(3);
 const web = createServer((request, response) => {
-  response.end(`${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`);
+  const [, name] = /^\/files\/([\w./-]+)$/.exec(request.url ?? "") ?? [];
+  if (name !== undefined) {
+    return createReadStream(join(directory, name))
+      .on("error", () => response.writeHead(404).end())
+      .pipe(response);
+  }
+  return response.end(
+    `${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`,
+  );
 });
-const [keyFile = "", certificateFile = ""] = process.argv.slice(3);
 const secure = createSecureServer(
   { key: readFileSync(keyFile), cert: readFileSync(certificateFile) },
   (request, response) =>

@@ -31,8 +31,8 @@ export class WorldHome extends Home {
     super({ seeded: true });
   }
 
-  /** `network`: the lines below [network] in config.toml, beside the resolver. */
-  static async make(network: string): Promise<WorldHome> {
+  /** `network`: the lines below [network] in config.toml, beside the resolver. `files`: directory that is served below /files/. */
+  static async make(network: string, files = ""): Promise<WorldHome> {
     const home = new WorldHome();
     writeFileSync(join(home.path, "config.toml"), `[network]\nresolvers = ["${gatewayAddress}"]\n${network}`);
     home.#host = await home.#hold("unshare", ["--net", "sh", "-ec", "ip link set lo up; echo ready; exec cat"]);
@@ -47,7 +47,7 @@ export class WorldHome extends Home {
         .filter((address) => address !== gatewayAddress)
         .map((address) => `ip address add ${address}/32 dev lo`),
     ];
-    const serve = `${wire.join("; ")}; exec ${process.execPath} ${servers} '${JSON.stringify(sites)}' ${key} ${cert}`;
+    const serve = `${wire.join("; ")}; exec ${process.execPath} ${servers} '${JSON.stringify(sites)}' ${key} ${cert} ${files}`;
     await home.#hold("unshare", ["--net", "sh", "-ec", serve]);
     home.#inHost(["ip", "address", "add", `${hostAddress}/24`, "dev", "near"]);
     home.#inHost(["ip", "link", "set", "near", "up"]);

@@ -20,6 +20,13 @@ import type { Conflict } from "../../workspace/apply/plan.ts";
 import type { RunInGuest } from "../../workspace/export/collect.ts";
 import { checkBranchName, commitOf, writeBundle, writeDiff, writePatch } from "../../workspace/export/formats.ts";
 import { checkCommits, fetchGuestState, type GuestState } from "../../workspace/export/guest-state.ts";
+import {
+  changedSubmodules,
+  noSubmodules,
+  submodulesOf,
+  treeOfCommit,
+  type Submodules,
+} from "../../workspace/export/submodules.ts";
 import { fileStats, type FileStat } from "../../workspace/export/stat.ts";
 import { worthALook } from "../../workspace/export/worth-a-look.ts";
 import { Quarantine } from "../../workspace/quarantine/quarantine.ts";
@@ -51,6 +58,7 @@ interface Kept {
   state: GuestState;
   vm: VmRecord;
   repository: HostRepository;
+  submodules: Submodules;
   shown: WorkspaceExport;
   /** Calls that use it now. */
   users: number;
@@ -86,6 +94,8 @@ export class WorkspaceExports implements AsyncDisposable {
     const one = await this.#workspace(vm);
     const other = against === undefined ? undefined : await this.#workspace(against);
     const repository = await openHostRepository(one.workspace.root, signal);
+    // With git they are not shipped at all.
+    const submodules = one.workspace.mode === "copy" ? await submodulesOf(repository, signal) : noSubmodules;
     const otherRepository = other === undefined ? undefined : await openHostRepository(other.workspace.root, signal);
     const objects = new Set([repository, otherRepository].flatMap((found) => found?.objects ?? []));
     for (const side of [one, other]) if (side !== undefined) objects.add(shippedObjects(side.record, side.workspace));
@@ -129,10 +139,11 @@ export class WorkspaceExports implements AsyncDisposable {
       fileCount: stats.length,
       added: sum(stats, "added"),
       removed: sum(stats, "removed"),
+      submodules: changedSubmodules(submodules, state.changes),
       notes: [...state.notes, ...notes],
     };
     const timer = setTimeout(() => void this.forget(id), keptMs).unref();
-    this.#kept.set(id, { quarantine, state, vm: one.record, repository, shown, users: 0, timer });
+    this.#kept.set(id, { quarantine, state, vm: one.record, repository, submodules, shown, users: 0, timer });
     undo.move();
     await this.#dropOldest();
     return shown;
@@ -181,7 +192,8 @@ export class WorkspaceExports implements AsyncDisposable {
       }
       const { changes } = state;
       const journalDirectory = this.#options.paths.appliesDir;
-      const applied = await applyChanges({ quarantine, changes, repository, journalDirectory, check, signal });
+      const { within } = kept.submodules;
+      const applied = await applyChanges({ quarantine, changes, repository, within, journalDirectory, check, signal });
       if (applied.conflicts.length > 0 && !check) throw conflictError(kept, applied.conflicts);
       const conflicts = applied.conflicts.slice(0, maxListed).map(shownConflict);
       return { ...applied, conflicts, branch: null, commit: null, commits: 0 };
@@ -237,12 +249,21 @@ export class WorkspaceExports implements AsyncDisposable {
   }
 
   /** The guest's files as a commit, all commits below it checked. */
-  async #commit({ quarantine, state, vm, repository }: Kept, branch: string, signal: AbortSignal): Promise<string> {
+  async #commit(kept: Kept, branch: string, signal: AbortSignal): Promise<string> {
+    const { quarantine, state, vm, repository, submodules, shown } = kept;
     await checkBranchName(quarantine, branch, signal);
     await checkCommits(quarantine, state, signal);
     const identity = await hostIdentity(repository.root, signal);
     const message = `Uncommitted changes of ${vm.name}`;
-    return commitOf(quarantine, state, { message, ...identity }, signal);
+    const tree = await treeOfCommit(quarantine, state, submodules, signal);
+    const commit = await commitOf(quarantine, { ...state, tree }, { message, ...identity }, signal);
+    if (commit !== state.start || shown.submodules.length === 0) return commit;
+    const names = shown.submodules.map(({ path }) => `"${path}"`).join(", ");
+    throw new BangerError(
+      "workspace.failed",
+      `all that "${vm.name}" changed lies in submodules (${names}), and a commit of "${repository.root}" cannot hold that`,
+      { hint: `banger vm workspace export ${vm.name} --apply  # into the files of the submodules` },
+    );
   }
 }
 

@@ -16,6 +16,8 @@ echo "==> seed (kernel and image for the tests with real VMs)"
 node test/support/seed.ts
 echo "==> images of a registry (made once, some minutes)"
 node test/support/image-fixture.ts
+echo "==> mise (once)"
+node test/support/mise.ts
 echo "==> unit, host, cli, vm"
 node --test --test-concurrency=2 --test-timeout=600000 \
   'src/**/*.test.ts' 'bench/**/*.test.ts' 'test/host/**/*.test.ts' 'test/cli/**/*.test.ts' 'test/vm/**/*.test.ts'

@@ -31,6 +31,10 @@ export const workspaceExport = v.object({
   fileCount: v.number(),
   added: v.number(),
   removed: v.number(),
+  submodules: v.pipe(
+    v.array(v.object({ path: v.string(), files: v.number() })),
+    v.description("with changed files: those are among the files and in a patch, and never in a branch or bundle"),
+  ),
   notes: v.pipe(v.array(v.string()), v.description("what is worth a look before it is applied")),
 });
 export type WorkspaceExport = v.InferOutput<typeof workspaceExport>;

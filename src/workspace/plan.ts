@@ -3,7 +3,7 @@ import { lstatSync, readFileSync, type Stats } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ResultOf } from "../api/methods.ts";
 import { showPath } from "./quarantine/show-path.ts";
-import { executableMode, linkMode, splitZero, submoduleMode, type IndexEntry } from "./source/git-words.ts";
+import { executableMode, isBelow, linkMode, splitZero, submoduleMode, type IndexEntry } from "./source/git-words.ts";
 import { originUrl } from "./source/origin.ts";
 import type { Source } from "./source/source.ts";
 import type { ShipmentRequest } from "./staging/shipment.ts";
@@ -54,6 +54,7 @@ export async function plan(source: Source, directory: string, request: ShipmentR
     ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"],
     options,
   );
+  const submodules = new Set([...before].flatMap(([name, { mode }]) => (mode === submoduleMode ? [name] : [])));
   const shipped: Plan["shipped"] = [];
   const large: Plan["large"] = [];
   let sizeBytes = 0;
@@ -68,13 +69,16 @@ export async function plan(source: Source, directory: string, request: ShipmentR
     sizeBytes += size;
     if (size >= largeBytes) large.push({ path, sizeBytes: size });
     const known = head.get(key(entry.name));
-    const state = !before.has(key(entry.name))
-      ? "untracked"
-      : known === undefined
-        ? "added"
-        : known === `${entry.mode.toString(8).padStart(6, "0")} ${entry.id}`
-          ? "clean"
-          : "changed";
+    // Files of submodules are only listed: what their repositories say of them is not asked.
+    const state = isBelow(submodules, key(entry.name))
+      ? "clean"
+      : !before.has(key(entry.name))
+        ? "untracked"
+        : known === undefined
+          ? "added"
+          : known === `${entry.mode.toString(8).padStart(6, "0")} ${entry.id}`
+            ? "clean"
+            : "changed";
     shipped.push({ path, kind: kindOf(entry), sizeBytes: size, state });
   }
   const names = new Set(entries.map(({ name }) => key(name)));

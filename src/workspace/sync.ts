@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { BangerError } from "../lib/errors.ts";
 import { writeFileAtomic } from "../lib/files.ts";
 import { baseRef } from "./record.ts";
-import { splitZero, submoduleMode, type FileChange } from "./source/git-words.ts";
+import { isBelow, splitZero, submoduleMode, type FileChange } from "./source/git-words.ts";
 import { git } from "./source/safe-git.ts";
 import type { Shipment } from "./staging/shipment.ts";
 import { makeReadable } from "./staging/dot-git.ts";
@@ -243,12 +243,6 @@ const directoryMode = 0o040000;
 const maxLooseObjects = 50;
 const slash = 0x2f;
 const key = (name: Buffer) => name.toString("latin1");
-
-/** Whether a name is in a set, or below one that is: a file of a submodule. */
-function isBelow(names: ReadonlySet<string>, name: string): boolean {
-  for (let at = name.length; at > 0; at = name.lastIndexOf("/", at - 1)) if (names.has(name.slice(0, at))) return true;
-  return false;
-}
 
 function isThere(root: string, name: Buffer): boolean {
   try {

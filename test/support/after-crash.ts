@@ -128,7 +128,7 @@ function strangeVmFiles(home: CrashHome, records: readonly VmRecord[]): string[]
     const strange = names.filter((name) => {
       if (always.test(name) || disk.test(name)) return false;
       if (name === "netd.sock" || name.startsWith("peer.sock")) return vm.network.pid === null;
-      if (name === "workspace") return vm.workspace === null;
+      if (name.startsWith("workspace")) return name !== `workspace-${vm.workspace?.preparedAt}`;
       return ofMachines.test(name) ? vm.pid === null : !(name === "paused" && vm.state === "paused");
     });
     if (new Set(disks).size !== disks.length) strange.push(...names.filter((name) => disk.test(name)));

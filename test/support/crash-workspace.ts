@@ -11,6 +11,7 @@ const names = ["changed-1", "changed-2", "changed-3", "deleted", "added/below"];
 const guestWork =
   "cd /root/repo && for f in changed-1 changed-2 changed-3; do echo guest >$f; done; rm deleted; mkdir added; echo guest >added/below";
 const before = ["host", "host", "host", "host", undefined];
+const shot = "with-a-workspace";
 const after = ["guest", "guest", "guest", undefined, "guest"];
 
 /** `directory`: where the repository is made. */
@@ -32,9 +33,26 @@ export function workspaceScenarios(directory: string): CrashScenario[] {
   return [
     {
       name: "prepare a workspace",
-      points: ["workspace.placed"],
+      points: ["workspace.placed", "workspace.published"],
       prepare: (home) => home.ensure("box", "running"),
       verb: prepare,
+    },
+    {
+      name: "snapshot and restore of a VM with a workspace",
+      points: ["snapshot.workspace-kept", "restore.workspace-linked"],
+      prepare: async (home) => {
+        await home.ensure("box", "running");
+        const { snapshots } = await home.client.call("snapshot.list", {});
+        if (snapshots.some(({ name }) => name === shot)) await home.client.call("snapshot.delete", { snapshot: shot });
+        await prepare(home.client);
+      },
+      verb: async (client) => {
+        await client.operate("snapshot.create", { vm: "box", name: shot });
+        await prepare(client);
+        await client.operate("vm.restore", { vm: "box", snapshot: shot });
+        assert.deepEqual((await client.call("workspace.sync", { vm: "box" })).conflicts, { count: 0, paths: [] });
+        await client.call("snapshot.delete", { snapshot: shot });
+      },
     },
     {
       name: "apply what a guest changed",

@@ -139,4 +139,33 @@ git add -A 2>/dev/null; git ls-tree $(git write-tree); rm .git/check\n`),
     assert.equal(git(host, "rev-list", "--count", "from/box"), String(Number(made) + 1));
     git(host, "fsck", "--strict", "--no-dangling");
   });
+
+  test("submodules, in mode copy: into their files and into a patch, never into a commit, and that is told", async () => {
+    const inner = join(directory, "inner");
+    const outer = join(directory, "outer");
+    for (const path of [inner, outer]) git(directory, "init", "-q", "-b", "main", path);
+    writeFileSync(join(inner, "lib"), "one\n");
+    git(inner, "add", "-A");
+    git(inner, "commit", "-qm", "inner");
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", inner, "mod");
+    git(outer, "commit", "-qm", "outer");
+    writeFileSync(join(outer, "mod/lib"), "one, changed on the host\n");
+    const planned = await home.ok(["vm", "run", "--dry-run", "--mode", "copy", outer]);
+    assert.equal(planned.stdout, "  .gitmodules\n  mod/lib\n");
+    await home.ok(["vm", "workspace", "prepare", "box", outer, "--mode", "copy", "--guest-path", "/root/outer"]);
+    await guest("echo two >>mod/lib; echo new >mod/new\n");
+    const shown = await home.json<{ submodules: unknown }>(["vm", "workspace", "export", "box"]);
+    assert.deepEqual(shown.submodules, [{ path: "mod", files: 2 }]);
+    const only = await home.run(["vm", "workspace", "export", "box", "--apply", "--branch", "out"]);
+    assert.match(only.stderr, /all that "box" changed lies in submodules \("mod"\)[^]*hint: .*--apply/);
+    await guest("echo top >top\n");
+    const branch = await home.ok(["vm", "workspace", "export", "box", "--apply", "--branch", "out"]);
+    assert.match(branch.stderr, /left out: 2 files of the submodule "mod"/);
+    assert.equal(git(outer, "diff", "--name-status", "main", "out"), "A\ttop");
+    const patch = (await home.ok(["vm", "workspace", "export", "box"])).stdout;
+    execFileSync("git", ["-C", outer, "apply", "--check"], { input: patch });
+    await home.ok(["vm", "workspace", "export", "box", "--apply"]);
+    assert.equal(readFileSync(join(outer, "mod/lib"), "utf8"), "one, changed on the host\ntwo\n");
+    assert.equal(git(join(outer, "mod"), "status", "--porcelain"), " M lib\n?? new");
+  });
 });

@@ -1,4 +1,4 @@
-// Commands in a workspace: tools, a host that goes on, forks that are compared; and a guest that does not send what it should.
+// Commands in a workspace: a host that goes on, forks that are compared; and a guest that does not send what it should.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -65,31 +65,6 @@ describe("a repository in a VM at work", { concurrency: false }, () => {
     assert.deepEqual([fresh.code, fresh.stdout], [43, "two\n/root/repo\n"], fresh.stderr);
     const again = await exec("--guest-path", "/tmp", "box", "--", "pwd");
     assert.deepEqual([again.stdout, again.stderr], ["/tmp\n", ""]);
-  });
-
-  test("tools: what a file for mise names must be there; commands are run through mise; exit codes are exact", async () => {
-    write(".tool-versions", "no-such-tool 1.2\n");
-    git("add", "-A");
-    git("commit", "-qm", "tools");
-    assert.match((await home.ok(["vm", "workspace", "plan", host])).stdout, /^no-such-tool +1\.2 +\.tool-versions$/m);
-    const refused = await home.run(["vm", "run", "--rm", ...smallVm, host, "--", "true"]);
-    assert.equal(refused.code, 1);
-    assert.match(refused.stderr, /no-such-tool 1\.2 \(\.tool-versions\).*no network.*workspace\.tools-missing/);
-    const mise = '#!/bin/sh\necho "mise $1, trusts $MISE_TRUSTED_CONFIG_PATHS" >&2; shift 2; exec "$@"\n';
-    await home.ok(["vm", "exec", "--auto-prepare", "box", "--", "true"]);
-    await sh(`cat >/usr/local/bin/mise <<'END'\n${mise}END\nchmod +x /usr/local/bin/mise`);
-    const through = await exec("box", "--", "sh", "-c", 'echo "$0 $1"; exit 77', "a b", "c'd");
-    assert.deepEqual([through.code, through.stdout], [77, "a b c'd\n"]);
-    assert.equal(through.stderr, "mise exec, trusts /root/repo\n");
-    assert.equal((await exec("box", "--", "sh", "-c", "kill -9 $$")).code, 137);
-    for (const words of [
-      ["--no-tools", "box"],
-      ["--workdir", "/tmp", "box"],
-    ]) {
-      const plain = await exec(...words, "--", "sh", "-c", "exit 3");
-      assert.deepEqual([plain.code, plain.stderr], [3, ""], words.join(" "));
-    }
-    await sh("rm /usr/local/bin/mise");
   });
 
   test("a guest that sends something else is refused, in bounded size, and nothing of the host changes", async () => {

@@ -251,16 +251,43 @@ describe("workspaces", { concurrency: false }, () => {
   const tree = (name: string) =>
     inRepo(name, "find . -path ./.git -prune -o -type f -exec sha256sum {} + | sort; git rev-parse HEAD");
 
-  test("two VMs at once; a fork says what it does not know", async () => {
+  test("two VMs at once; forks, and VMs that went back, are synced without a new prepare", async () => {
     await home.ok(["vm", "create", "--name", "two", ...vm]);
     write("kept", "both\n");
     const [one, two] = await Promise.all([home.ok(prepare("box")), home.ok(prepare("two"))]);
     assert.deepEqual([one.code, two.code], [0, 0]);
     assert.deepEqual([await inRepo("box", "cat kept"), await inRepo("two", "cat kept")], ["both", "both"]);
     await home.ok(["vm", "fork", "two", "--name", "three"]);
-    assert.match((await home.run(["vm", "workspace", "sync", "three"])).stderr, /snapshot or a fork.*workspace\.none/);
-    await home.ok(prepare("three"));
-    await home.ok(["vm", "delete", "two", "three"]);
+    await inRepo("three", "echo guest > tool");
+    write("kept", "after the fork\n");
+    write("tool", "host");
+    const forked = await home.ok(["vm", "workspace", "sync", "three"]);
+    assert.match(forked.stdout, /^1 written, 0 removed$/m);
+    assert.match(forked.stderr, /changed on both sides, the guest keeps its own: tool/);
+    assert.deepEqual([await inRepo("three", "cat kept"), await inRepo("two", "cat kept")], ["after the fork", "both"]);
+    const now = await status("three");
+    assert.deepEqual(
+      [now.host, now.guest].map(({ changed }) => changed.paths),
+      [["tool"], ["tool"]],
+    );
+    assert.match((await home.ok(["vm", "workspace", "export", "three"])).stdout, /^-echo tool\n\+guest$/m);
+
+    // What the snapshot knows is in no commit, and the VM itself knows something else by the time it goes back.
+    await home.ok(["vm", "workspace", "sync", "two"]);
+    await home.ok(["vm", "snapshot", "create", "two", "shot"]);
+    write("kept", "after the snapshot\n");
+    git("commit", "-qam", "three");
+    await home.ok(prepare("two"));
+    await home.ok(["vm", "delete", "three"]);
+    await home.ok(["vm", "restore", "two", "shot"]);
+    assert.deepEqual((await status("two")).host.changed.paths, ["kept"]);
+    assert.match((await home.ok(["vm", "workspace", "sync", "two"])).stdout, /^1 written, 0 removed$/m);
+    assert.equal(await inRepo("two", "cat kept; git diff --stat refs/banger/base | cat"), "after the snapshot");
+    await home.ok(["vm", "delete", "two"]);
+    await home.ok(["vm", "create", "--warm-from", "shot", "--name", "four"]);
+    assert.match((await home.ok(["vm", "workspace", "sync", "four"])).stdout, /^1 written, 0 removed$/m);
+    await home.ok(["vm", "delete", "four"]);
+    await home.ok(["vm", "snapshot", "delete", "shot"]);
   });
 });
 

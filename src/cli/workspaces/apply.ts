@@ -5,7 +5,7 @@ import type { Client } from "../../sdk/client.ts";
 import type { CliContext } from "../context.ts";
 import { operate } from "../operate.ts";
 import { askLine } from "../prompt.ts";
-import { noticeNotes, statLines } from "./export-view.ts";
+import { noticeNotes, noticeSubmodules, statLines } from "./export-view.ts";
 
 export interface ApplyFlags {
   branch: string | undefined;
@@ -36,6 +36,7 @@ export async function applyExport(
   }
   for (const line of statLines(found, maxPreview)) terminal.notice(line);
   noticeNotes(terminal, found);
+  if (branch !== undefined) noticeSubmodules(terminal, found);
   const asked = !yes && !check && !terminal.json && streams.stdinIsTty;
   if (check || asked) {
     const checked = await run(true);

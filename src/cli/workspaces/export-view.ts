@@ -54,6 +54,16 @@ function totalLine({ fileCount, added, removed, commits, against }: WorkspaceExp
   return [`${count(fileCount, "file")} changed`, `+${added} -${removed}`, ...made].join(", ");
 }
 
+/** What a branch or bundle cannot hold, on stderr. */
+export function noticeSubmodules(terminal: Terminal, { vm, submodules }: WorkspaceExport): void {
+  for (const { path, files } of submodules) {
+    terminal.notice(
+      `left out: ${files === 1 ? "1 file" : `${files} files`} of the submodule "${path}"; banger vm workspace export ${vm.name} --apply takes them, too`,
+      "yellow",
+    );
+  }
+}
+
 /** What is worth a look, on stderr. */
 export function noticeNotes(terminal: Terminal, { notes }: WorkspaceExport): void {
   for (const note of notes) terminal.notice(note, "yellow");

@@ -26,6 +26,7 @@ const found = {
   fileCount: 3,
   added: 3,
   removed: 1,
+  submodules: [],
   notes: [`"x${evil}" is a link out of the repository`],
 };
 const diff = `diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new ${evil}\n context\n`;

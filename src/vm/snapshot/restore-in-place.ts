@@ -1,10 +1,13 @@
 // Puts a VM back to one of its snapshots: other disks, and memory when there is any. What came after is lost.
+import { vmPaths } from "../../config/paths.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { killVm } from "../stop.ts";
+import { removeOthers } from "../workspace/host-directory.ts";
+import { takeFromSnapshot } from "../workspace/take-along.ts";
 import { above, makeTops, removeStaleDisks } from "./frozen-disks.ts";
 import { goOnFrom } from "./go-on.ts";
 import type { Origin } from "./origin.ts";
@@ -39,10 +42,14 @@ export async function restoreInPlace(
     await using undo = new AsyncDisposableStack();
     undo.defer(async () => {
       const left = state.vms.get(row.id);
-      if (left !== undefined) await removeStaleDisks(paths, left);
+      if (left === undefined) return;
+      await removeStaleDisks(paths, left);
+      await removeOthers({ dir: vmPaths(paths, left.id).dir, workspace: left.workspace }, "made");
     });
     await makeTops(paths, { ...row, ...next, baseSnapshotId: snapshot.id }, { signal: progress.signal });
     crashPoint("restore.layers-made");
+    await takeFromSnapshot(paths, snapshot, row.id);
+    crashPoint("restore.workspace-linked");
     progress.signal.throwIfAborted();
     await killVm(context, row);
     crashPoint("restore.ended");

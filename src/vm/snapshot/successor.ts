@@ -12,6 +12,7 @@ import { plainVm, type VmRow } from "../../state/vms.ts";
 import { forCopy } from "../network/peers.ts";
 import { nextAddress } from "../addresses.ts";
 import type { VmContext } from "../context.ts";
+import { takeFromSnapshot } from "../workspace/take-along.ts";
 import { makeTops } from "./frozen-disks.ts";
 
 export interface SuccessorRequest {
@@ -54,6 +55,7 @@ export async function makeSuccessor(
     const files = await Promise.allSettled([
       makeTops(paths, disks, options),
       writeKnownHosts(dir, id, hostKey.publicLine),
+      takeFromSnapshot(paths, snapshot, id),
     ]);
     for (const one of files) if (one.status === "rejected") throw one.reason;
     crashPoint("fork.files-made");

@@ -10,6 +10,7 @@ import type { VmContext } from "../context.ts";
 import { snapshotFiles, writableSerials } from "../disk-files.ts";
 import { asStarted } from "../machine-shape.ts";
 import { frozenDisk } from "./frozen-disks.ts";
+import { keepWithSnapshot } from "../workspace/take-along.ts";
 import { removeMemory } from "./sweep.ts";
 import { takeAtRest } from "./take-at-rest.ts";
 import { takeRunning } from "./take-running.ts";
@@ -49,6 +50,9 @@ export async function takeSnapshot(context: VmContext, row: VmRow, request: Take
   try {
     await mkdir(snapshotFiles(paths, id).dir, { mode: 0o700 });
     crashPoint("snapshot.directory-made");
+    // Before the guest stands still: it is not to wait for that.
+    await keepWithSnapshot(paths, row, id);
+    crashPoint("snapshot.workspace-kept");
     const taken =
       session === undefined
         ? await takeAtRest(context, row, request)

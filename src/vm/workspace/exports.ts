@@ -5,6 +5,7 @@ import { PassThrough, type Readable } from "node:stream";
 import type { VmRecord } from "../../api/records.ts";
 import type { ParamsOf, ResultOf } from "../../api/methods.ts";
 import type { WorkspaceExport } from "../../api/workspace-export-methods.ts";
+import type { WorkspaceRecord } from "../../api/workspace-record.ts";
 import type { GuestAgent } from "../../guest/agent.ts";
 import { deadline } from "../../lib/abort.ts";
 import { BangerError } from "../../lib/errors.ts";
@@ -19,6 +20,13 @@ import type { Conflict } from "../../workspace/apply/plan.ts";
 import type { RunInGuest } from "../../workspace/export/collect.ts";
 import { checkBranchName, commitOf, writeBundle, writeDiff, writePatch } from "../../workspace/export/formats.ts";
 import { checkCommits, fetchGuestState, type GuestState } from "../../workspace/export/guest-state.ts";
+import {
+  changedSubmodules,
+  noSubmodules,
+  submodulesOf,
+  treeOfCommit,
+  type Submodules,
+} from "../../workspace/export/submodules.ts";
 import { fileStats, type FileStat } from "../../workspace/export/stat.ts";
 import { worthALook } from "../../workspace/export/worth-a-look.ts";
 import { Quarantine } from "../../workspace/quarantine/quarantine.ts";
@@ -50,6 +58,7 @@ interface Kept {
   state: GuestState;
   vm: VmRecord;
   repository: HostRepository;
+  submodules: Submodules;
   shown: WorkspaceExport;
   /** Calls that use it now. */
   users: number;
@@ -85,9 +94,11 @@ export class WorkspaceExports implements AsyncDisposable {
     const one = await this.#workspace(vm);
     const other = against === undefined ? undefined : await this.#workspace(against);
     const repository = await openHostRepository(one.workspace.root, signal);
+    // With git they are not shipped at all.
+    const submodules = one.workspace.mode === "copy" ? await submodulesOf(repository, signal) : noSubmodules;
     const otherRepository = other === undefined ? undefined : await openHostRepository(other.workspace.root, signal);
     const objects = new Set([repository, otherRepository].flatMap((found) => found?.objects ?? []));
-    for (const side of [one, other]) if (side !== undefined) objects.add(shippedObjects(side.record));
+    for (const side of [one, other]) if (side !== undefined) objects.add(shippedObjects(side.record, side.workspace));
     const { format } = repository;
     const directory = this.#options.paths.exportsDir;
     await using undo = new AsyncDisposableStack();
@@ -128,10 +139,11 @@ export class WorkspaceExports implements AsyncDisposable {
       fileCount: stats.length,
       added: sum(stats, "added"),
       removed: sum(stats, "removed"),
+      submodules: changedSubmodules(submodules, state.changes),
       notes: [...state.notes, ...notes],
     };
     const timer = setTimeout(() => void this.forget(id), keptMs).unref();
-    this.#kept.set(id, { quarantine, state, vm: one.record, repository, shown, users: 0, timer });
+    this.#kept.set(id, { quarantine, state, vm: one.record, repository, submodules, shown, users: 0, timer });
     undo.move();
     await this.#dropOldest();
     return shown;
@@ -180,7 +192,8 @@ export class WorkspaceExports implements AsyncDisposable {
       }
       const { changes } = state;
       const journalDirectory = this.#options.paths.appliesDir;
-      const applied = await applyChanges({ quarantine, changes, repository, journalDirectory, check, signal });
+      const { within } = kept.submodules;
+      const applied = await applyChanges({ quarantine, changes, repository, within, journalDirectory, check, signal });
       if (applied.conflicts.length > 0 && !check) throw conflictError(kept, applied.conflicts);
       const conflicts = applied.conflicts.slice(0, maxListed).map(shownConflict);
       return { ...applied, conflicts, branch: null, commit: null, commits: 0 };
@@ -236,18 +249,27 @@ export class WorkspaceExports implements AsyncDisposable {
   }
 
   /** The guest's files as a commit, all commits below it checked. */
-  async #commit({ quarantine, state, vm, repository }: Kept, branch: string, signal: AbortSignal): Promise<string> {
+  async #commit(kept: Kept, branch: string, signal: AbortSignal): Promise<string> {
+    const { quarantine, state, vm, repository, submodules, shown } = kept;
     await checkBranchName(quarantine, branch, signal);
     await checkCommits(quarantine, state, signal);
     const identity = await hostIdentity(repository.root, signal);
     const message = `Uncommitted changes of ${vm.name}`;
-    return commitOf(quarantine, state, { message, ...identity }, signal);
+    const tree = await treeOfCommit(quarantine, state, submodules, signal);
+    const commit = await commitOf(quarantine, { ...state, tree }, { message, ...identity }, signal);
+    if (commit !== state.start || shown.submodules.length === 0) return commit;
+    const names = shown.submodules.map(({ path }) => `"${path}"`).join(", ");
+    throw new BangerError(
+      "workspace.failed",
+      `all that "${vm.name}" changed lies in submodules (${names}), and a commit of "${repository.root}" cannot hold that`,
+      { hint: `banger vm workspace export ${vm.name} --apply  # into the files of the submodules` },
+    );
   }
 }
 
 /** What was shipped of a VM's workspace and is in no commit. Git passes over a directory that is not there. */
-function shippedObjects(record: VmRecord): string {
-  return join(hostDirectory(record), "git/objects");
+function shippedObjects({ dir }: VmRecord, workspace: WorkspaceRecord): string {
+  return join(hostDirectory(dir, workspace), "git/objects");
 }
 
 function runIn(agent: GuestAgent): RunInGuest {

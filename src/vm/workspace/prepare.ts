@@ -18,7 +18,7 @@ import { makeShipment, type Shipment } from "../../workspace/staging/shipment.ts
 import { openSource } from "../../workspace/source/source.ts";
 import { Staging } from "../../workspace/staging/staging.ts";
 import { HostSide } from "../../workspace/sync.ts";
-import { hostDirectory, removeUnfinished, unfinishedDirectory } from "./host-directory.ts";
+import { hostDirectory, removeOthers, unfinishedDirectory } from "./host-directory.ts";
 import { wantedShipment } from "./request.ts";
 import { syncWorkspace } from "./sync.ts";
 import type { WorkspaceVms } from "./workspaces.ts";
@@ -41,8 +41,8 @@ export async function prepareWorkspace(
   const metaPath = knownMeta(record, guestPath);
   if (!force) await refuseToLose(agent, { path: guestPath, metaPath }, record, params.path, signal);
 
-  await removeUnfinished(record);
-  const directory = unfinishedDirectory(record, randomBytes(4).toString("hex"));
+  await removeOthers(record, "all");
+  const directory = unfinishedDirectory(record.dir, randomBytes(4).toString("hex"));
   await ensureDirectory(directory);
   try {
     progress.stage("collect", `${source.name} in mode ${request.mode}`);
@@ -62,8 +62,10 @@ export async function prepareWorkspace(
     if (!reply.placed) throw wouldLose(record, reply.work, params.path);
     crashPoint("workspace.placed");
     const workspace = recordOf(params.path, guestPath, newMetaPath, shipment, request);
-    const staging = await publish(directory, record, shipment);
+    const staging = await publish(directory, record, workspace, shipment);
+    crashPoint("workspace.published");
     vms.workspacePrepared(record.id, workspace);
+    await retire(record);
     await followUp(vms, { record, agent, workspace }, shipment, staging, progress);
     const { workdir } = workspace;
     return {
@@ -158,9 +160,27 @@ function wouldLose({ name }: VmRecord, { count, paths, refs }: GuestWork, path: 
 }
 
 /** The staging becomes what later syncs compare with. */
-async function publish(directory: string, record: VmRecord, shipment: Shipment): Promise<Staging> {
+async function publish(
+  directory: string,
+  { dir }: VmRecord,
+  workspace: WorkspaceRecord,
+  shipment: Shipment,
+): Promise<Staging> {
   await Promise.all([rm(shipment.extraRoot, { recursive: true, force: true }), HostSide.begin(directory, shipment)]);
-  await removeInside(record.dir, hostDirectory(record));
-  await rename(directory, hostDirectory(record));
-  return Staging.at(hostDirectory(record), shipment.source.root);
+  const target = hostDirectory(dir, workspace);
+  await rename(directory, target);
+  return Staging.at(target, shipment.source.root);
+}
+
+/** Removes what the record named before; a snapshot that is being taken of it sees that it goes. */
+async function retire({ dir, workspace }: VmRecord): Promise<void> {
+  if (workspace === null) return;
+  const going = unfinishedDirectory(dir, randomBytes(4).toString("hex"));
+  try {
+    await rename(hostDirectory(dir, workspace), going);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  await removeInside(dir, going);
 }

@@ -33,9 +33,8 @@ export async function openHostSide(record: VmRecord, workspace: WorkspaceRecord)
   if (workspace.mode === "metadata-only") throw refuse("has no files of the host (mode metadata-only)");
   if (workspace.startCommit !== workspace.headCommit)
     throw refuse("has the files of another commit than the host (--from)");
-  const directory = hostDirectory(record);
-  if (!(await isDirectory(directory)))
-    throw refuse("came with a snapshot or a fork: what was shipped is not known here");
+  const directory = hostDirectory(record.dir, workspace);
+  if (!(await isDirectory(directory))) throw refuse("cannot be compared any more: what was shipped is not known here");
   if (!(await isDirectory(workspace.root))) {
     throw new BangerError("workspace.not-a-repository", `"${workspace.root}" is not there any more`, { hint: again });
   }

@@ -7,6 +7,12 @@ import { toolFiles } from "../../workspace/toolchain/files.ts";
 /** Where mise is put by its packages, its installer, and images that are made with it. */
 const places = ["/usr/local/bin/mise", "/usr/bin/mise", "/root/.local/bin/mise"];
 
+/**
+ * mise chooses among what is installed: a command is no time to fetch something, which fails without a network. The command itself may
+ * install things by mise again.
+ */
+const passing = { MISE_OFFLINE: "1", MISE_EXEC_AUTO_INSTALL: "0" };
+
 /** The command as it is to be run. A login shell, and what runs elsewhere, stays as it is. */
 export async function throughMise(
   agent: Pick<GuestAgent, "stat">,
@@ -22,11 +28,20 @@ export async function throughMise(
   if (mise === undefined) return spec;
   const files = toolFiles.map(({ name }) => join(guestPath, name));
   if ((await firstOf(agent, files, signal)) === undefined) return spec;
+  const { environment = [] } = spec;
+  const own = Object.entries(passing).filter(([name]) => !environment.some((given) => given.startsWith(`${name}=`)));
+  const unset = own.length === 0 ? "" : `unset ${own.map(([name]) => name).join(" ")}; `;
   return {
     ...spec,
-    argv: [mise, "exec", "--", ...spec.argv],
-    // Nobody is there to be asked whether the repository's file is trusted: all in the VM is of that trust.
-    environment: [`MISE_TRUSTED_CONFIG_PATHS=${guestPath}`, "MISE_YES=1", ...(spec.environment ?? [])],
+    // A shell says by its exit code that there is no such command, or that it cannot be run (127, 126); mise says 1 for both.
+    argv: [mise, "exec", "--", "/bin/sh", "-c", `${unset}exec "$@"`, "sh", ...spec.argv],
+    environment: [
+      // Nobody is there to be asked whether the repository's file is trusted: all in the VM is of that trust.
+      `MISE_TRUSTED_CONFIG_PATHS=${guestPath}`,
+      "MISE_YES=1",
+      ...environment,
+      ...own.map(([name, value]) => `${name}=${value}`),
+    ],
   };
 }
 

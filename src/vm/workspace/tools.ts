@@ -6,7 +6,13 @@ import type { GuestAgent } from "../../guest/agent.ts";
 import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { findRepository } from "../../workspace/source/find.ts";
-import { installScript, lookScript, missingTools, parseLook } from "../../workspace/toolchain/guest-tools.ts";
+import {
+  installProblem,
+  installScript,
+  lookScript,
+  missingTools,
+  parseLook,
+} from "../../workspace/toolchain/guest-tools.ts";
 import { planToolchain } from "../../workspace/toolchain/plan.ts";
 import type { Activity } from "../activity.ts";
 
@@ -73,11 +79,10 @@ export class WorkspaceTools {
     const signal = AbortSignal.any([progress.signal, AbortSignal.timeout(installTimeoutMs)]);
     const { code, output } = await runIn(agent, installScript(guestPath, missing), signal);
     const after = await look();
-    const words = output.trim().split("\n").at(-1) ?? "";
     const problem =
       after.missing.length === 0
         ? ""
-        : `mise ended with exit code ${code}: ${words} (/root/.cache/banger/tools.log in the guest)`;
+        : `mise ended with exit code ${code}: ${installProblem(output)} (/root/.cache/banger/tools.log in the guest)`;
     return { tools: after.tools, mise: true, network, installed: code === 0, problem };
   }
 }

@@ -12,7 +12,7 @@ import { quietProgress, type Progress } from "../../lib/progress.ts";
 import { resolvePolicy } from "../../network/policy.ts";
 import { inspect, plan } from "../../workspace/plan.ts";
 import { headOf, openSource } from "../../workspace/source/source.ts";
-import { removeUnfinished } from "./host-directory.ts";
+import { removeOthers } from "./host-directory.ts";
 import { prepareWorkspace } from "./prepare.ts";
 import { wantedShipment } from "./request.ts";
 import { statusOfWorkspace } from "./status.ts";
@@ -38,7 +38,7 @@ export class Workspaces {
 
   /** Removes what a daemon that was killed was making. Before the first call. */
   async recover(): Promise<void> {
-    for (const record of this.#vms.list()) await removeUnfinished(record);
+    for (const record of this.#vms.list()) await removeOthers(record, "all");
     await removeInside(dirname(this.#scratch), this.#scratch);
   }
 

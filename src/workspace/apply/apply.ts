@@ -15,6 +15,8 @@ export interface ApplyRequest {
   quarantine: Quarantine;
   changes: readonly Change[];
   repository: HostRepository;
+  /** Submodules whose files are changed, too; default: none. Paths from the top, bytes as latin1 text. */
+  within?: ReadonlySet<string>;
   /** Directory of the daemon that remembers what is under way: see recoverApplies. */
   journalDirectory: string;
   /** Stop before anything is written to the work tree. */
@@ -33,9 +35,9 @@ export interface ApplyResult {
 
 /** Changes the work tree only when every file can be; the index, HEAD and other files stay as they are. */
 export async function applyChanges(request: ApplyRequest): Promise<ApplyResult> {
-  const { quarantine, changes, repository, journalDirectory, check, signal } = request;
+  const { quarantine, changes, repository, within, journalDirectory, check, signal } = request;
   const { root, format } = repository;
-  const { steps, conflicts, unchanged } = await planApply(root, changes, format);
+  const { steps, conflicts, unchanged } = await planApply(root, changes, format, within);
   const result = { changed: steps.length, unchanged, conflicts };
   if (conflicts.length > 0 || steps.length === 0) return result;
   await using staging = await openStaging(repository, journalDirectory);

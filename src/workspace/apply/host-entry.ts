@@ -19,9 +19,13 @@ export class HostTree {
   readonly #format: "sha1" | "sha256";
   readonly #directories = new Map<string, Promise<"directory" | "absent" | "other" | "repository">>();
 
-  constructor(root: string, format: "sha1" | "sha256") {
+  readonly #within: ReadonlySet<string>;
+
+  /** `within`: directories that are repositories of their own and are looked into all the same. Bytes as latin1 text. */
+  constructor(root: string, format: "sha1" | "sha256", within: ReadonlySet<string> = new Set()) {
     this.#root = root;
     this.#format = format;
+    this.#within = within;
   }
 
   /** Absolute, as bytes: names need not be UTF-8. */
@@ -59,6 +63,7 @@ export class HostTree {
       const stats = await statusOf(this.absolute(path));
       if (stats === undefined) return "absent";
       if (!stats.isDirectory()) return "other";
+      if (this.#within.has(key)) return "directory";
       const inside = await statusOf(Buffer.concat([this.absolute(path), Buffer.from("/.git")]));
       return inside === undefined ? "directory" : "repository";
     })();

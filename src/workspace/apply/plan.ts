@@ -29,13 +29,14 @@ export interface ApplyPlan {
   unchanged: number;
 }
 
-/** Compares each change with what the host has now. Contents that both sides changed are left to be merged: `merge`. */
+/** Compares each change with what the host has now. Contents that both sides changed are left to be merged: `merge`. `within`: as of `HostTree`. */
 export async function planApply(
   root: string,
   changes: readonly Change[],
   format: "sha1" | "sha256",
+  within?: ReadonlySet<string>,
 ): Promise<ApplyPlan> {
-  const host = new HostTree(root, format);
+  const host = new HostTree(root, format, within);
   const byPath = new Map(changes.map((change) => [change.path.toString("latin1"), change]));
   const plan: ApplyPlan = { steps: [], conflicts: [], unchanged: 0 };
   for (const change of changes) {

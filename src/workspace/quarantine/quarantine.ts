@@ -112,13 +112,28 @@ export class Quarantine implements AsyncDisposable {
 
   /** The tree that is left when changes are made to another one. */
   async treeWith(base: string, changes: readonly Change[], signal: AbortSignal): Promise<string> {
+    const none = { mode: "0", id: "0".repeat(this.format === "sha1" ? 40 : 64) };
+    const entries = changes.map(({ path, after = none }) => ({ path, ...after }));
+    return await this.#treeOf(base, entries, signal);
+  }
+
+  /** The tree that is left when submodules take the place of what is at their paths. */
+  async treeWithLinks(
+    base: string,
+    links: readonly { path: Buffer; id: string }[],
+    signal: AbortSignal,
+  ): Promise<string> {
+    const entries = links.map((link) => ({ ...link, mode: "160000" }));
+    return await this.#treeOf(base, entries, signal);
+  }
+
+  async #treeOf(
+    base: string,
+    entries: readonly { path: Buffer; mode: string; id: string }[],
+    signal: AbortSignal,
+  ): Promise<string> {
     const env = { GIT_INDEX_FILE: join(this.path, "index") };
-    const zeros = "0".repeat(this.format === "sha1" ? 40 : 64);
-    const lines = changes.flatMap(({ path, after }) => [
-      Buffer.from(`${after?.mode ?? "0"} ${after?.id ?? zeros}\t`),
-      path,
-      Buffer.from([0]),
-    ]);
+    const lines = entries.flatMap(({ path, mode, id }) => [Buffer.from(`${mode} ${id}\t`), path, Buffer.from([0])]);
     await this.git(["read-tree", base], { env, signal });
     await this.git(["update-index", "-z", "--index-info"], { env, input: Buffer.concat(lines), signal });
     return (await this.git(["write-tree"], { env, signal })).stdout.toString("latin1").trim();

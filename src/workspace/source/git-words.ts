@@ -55,3 +55,9 @@ export function parseIndexEntries(output: Buffer): IndexEntry[] {
   }
   return entries;
 }
+
+/** Whether a name is in a set, or below one that is: a file of a submodule. Bytes as latin1 text. */
+export function isBelow(names: ReadonlySet<string>, name: string): boolean {
+  for (let at = name.length; at > 0; at = name.lastIndexOf("/", at - 1)) if (names.has(name.slice(0, at))) return true;
+  return false;
+}

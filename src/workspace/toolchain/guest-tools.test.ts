@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { installScript, lookScript, missingTools, parseLook, satisfies } from "./guest-tools.ts";
+import { installProblem, installScript, lookScript, missingTools, parseLook, satisfies } from "./guest-tools.ts";
 import type { PinnedTool } from "./tool.ts";
 
 let home: string;
@@ -70,6 +70,8 @@ test("with mise its own choice counts, and it is asked to install the rest", () 
   );
   rmSync(join(home, "asked"));
   run(installScript(home, missing));
+  assert.equal(installProblem("mise x\nmise ERROR no go\nmise ERROR Run with --verbose\n"), "no go");
+  assert.equal(installProblem("sh: killed\n"), "sh: killed");
   assert.equal(
     readFileSync(join(home, "asked"), "utf8"),
     `${home}: install --yes\n${home}: use --global --pin --yes python@3.12\n`,

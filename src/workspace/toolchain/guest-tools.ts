@@ -22,12 +22,13 @@ export function lookScript(directory: string, tools: readonly PinnedTool[]): str
 }
 
 const environment = `PATH="$HOME/.local/bin:$HOME/.local/share/mise/shims:$PATH"
-export HOME PATH MISE_YES=1 MISE_QUIET=1 MISE_EXEC_AUTO_INSTALL=0 MISE_NOT_FOUND_AUTO_INSTALL=0 MISE_TRUSTED_CONFIG_PATHS="$directory"`;
+export HOME PATH MISE_YES=1 MISE_TRUSTED_CONFIG_PATHS="$directory"`;
 
 const look = `HOME=\${HOME:-/root}
 directory=$1
 shift
 ${environment}
+export MISE_QUIET=1 MISE_OFFLINE=1 MISE_EXEC_AUTO_INSTALL=0
 cd "$directory" || exit 1
 run() { "$@" 2>/dev/null </dev/null | head -n 1; }
 if command -v mise >/dev/null; then
@@ -81,6 +82,13 @@ export function missingTools({ tools }: ToolchainPlan, guest: GuestTools): Pinne
   });
 }
 
+/** What a failed install is told by: the first error that mise names, else its last line. */
+export function installProblem(output: string): string {
+  const lines = output.trim().split("\n");
+  const error = lines.find((line) => line.startsWith("mise ERROR "));
+  return error?.slice("mise ERROR ".length) ?? lines.at(-1) ?? "";
+}
+
 /** A script that lets mise install what the repository's own files name, and then what other files pin. */
 export function installScript(directory: string, missing: readonly PinnedTool[]): string[] {
   const others = missing.filter(({ source, version }) => !miseFiles.has(source) && version !== null);
@@ -93,8 +101,12 @@ shift
 ${environment}
 mkdir -p "$HOME/.cache/banger"
 cd "$directory" || exit 1
-{
+log=$HOME/.cache/banger/tools.log
+(
   mise install --yes || exit
   for tool; do mise use --global --pin --yes "$tool" || exit; done
-} 2>&1 | tee "$HOME/.cache/banger/tools.log"
+) >"$log" 2>&1 </dev/null
+code=$?
+cat "$log"
+exit $code
 `;

@@ -1,11 +1,13 @@
 // The servers of the "internet" of world.ts, as a program: names on UDP port 53; on port 80 of every address a page that says which
-// host was asked for and at which address; on port 443 one that says the digest of the authorization that it got, and the hosts of
-// package-hosts.ts. Ends with its stdin. usage: node fake-servers.ts '{"name": "address"}' <key file> <certificate file> [<directory>]
+// host was asked for and at which address, and below /files/ the files of a directory; on port 443 one that says the digest of the
+// authorization that it got, and the hosts of package-hosts.ts. Ends with its stdin.
+// usage: node fake-servers.ts '{"name": "address"}' <key file> <certificate file> <directory of packages> <directory of files>
 import { createSocket } from "node:dgram";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
+import { join } from "node:path";
 import { isPackageHost, packageHosts } from "./package-hosts.ts";
 
 const addresses = JSON.parse(process.argv[2] ?? "{}") as Record<string, string>;
@@ -35,15 +37,23 @@ function answer(query: Buffer): Buffer {
 // Others may answer at an address of their own.
 const names = createSocket({ type: "udp4", reuseAddr: true });
 names.on("message", (query, { address, port }) => names.send(answer(query), port, address));
+const [keyFile = "", certificateFile = "", packagesDirectory = "", filesDirectory = ""] = process.argv.slice(3);
 const web = createServer((request, response) => {
-  response.end(`${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`);
+  const [, name] = /^\/files\/([\w./-]+)$/.exec(request.url ?? "") ?? [];
+  if (name !== undefined && filesDirectory !== "") {
+    return createReadStream(join(filesDirectory, name))
+      .on("error", () => response.writeHead(404).end())
+      .pipe(response);
+  }
+  return response.end(
+    `${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`,
+  );
 });
-const [keyFile = "", certificateFile = "", directory = ""] = process.argv.slice(3);
-const packages = packageHosts(directory);
+const packages = packageHosts(packagesDirectory);
 const secure = createSecureServer(
   { key: readFileSync(keyFile), cert: readFileSync(certificateFile) },
   (request, response) => {
-    if (isPackageHost(directory, request.headers.host)) return packages(request, response);
+    if (isPackageHost(packagesDirectory, request.headers.host)) return packages(request, response);
     const authorization = createHash("sha256").update(request.headers.authorization ?? "");
     response.end(`authorization ${authorization.digest("hex")}\n`);
   },

@@ -38,8 +38,14 @@ export class WorldHome extends Home {
     super({ seeded: true });
   }
 
-  /** `network`: the lines below [network] in config.toml, beside the resolver, which is the one of fake-servers.ts unless said otherwise. */
-  static async make(network: string, options: { resolver?: string; packages?: Packages } = {}): Promise<WorldHome> {
+  /**
+   * `network`: the lines below [network] in config.toml, beside the resolver, which is the one of fake-servers.ts unless said otherwise.
+   * `files`: directory that is served below /files/.
+   */
+  static async make(
+    network: string,
+    options: { resolver?: string; packages?: Packages; files?: string } = {},
+  ): Promise<WorldHome> {
     const home = new WorldHome();
     const names = { ...sites, ...options.packages?.addresses };
     const resolver = options.resolver ?? gatewayAddress;
@@ -58,8 +64,8 @@ export class WorldHome extends Home {
     ];
     const serve = [process.execPath, servers, JSON.stringify(names), home.#key, home.certificate];
     const script = `${wire.join("; ")}; exec "$0" "$@"`;
-    const directory = options.packages?.directory ?? "";
-    home.#internet = await home.#hold("unshare", ["--net", "sh", "-ec", script, ...serve, directory]);
+    const directories = [options.packages?.directory ?? "", options.files ?? ""];
+    home.#internet = await home.#hold("unshare", ["--net", "sh", "-ec", script, ...serve, ...directories]);
     home.setUp("host", [
       `ip address add ${hostAddress}/24 dev near`,
       "ip link set near up",

@@ -9,7 +9,7 @@ import { defineCommand, flag, option } from "../../../command.ts";
 import type { CliContext } from "../../../context.ts";
 import { printDiff } from "../../../workspaces/diff-text.ts";
 import { applyExport } from "../../../workspaces/apply.ts";
-import { fetchExport, noticeNotes, statLines } from "../../../workspaces/export-view.ts";
+import { fetchExport, noticeNotes, noticeSubmodules, statLines } from "../../../workspaces/export-view.ts";
 
 type Flags = {
   readonly output?: string;
@@ -83,6 +83,7 @@ more than "workspace.max_export" in config.toml are refused. No hook, filter or 
       terminal.notice(`${found.vm.name}: nothing changed since it was prepared`, "dim");
     }
     if (output === undefined && terminal.json) return terminal.printJson(found);
+    if (format === "bundle") noticeSubmodules(terminal, found);
     if (format === "bundle" && output === undefined && terminal.stdout.isTTY === true) {
       throw new BangerError("usage", "a bundle is not for a terminal", {
         hint: `banger vm workspace export ${vm} --format bundle --output ${found.vm.name}.bundle`,

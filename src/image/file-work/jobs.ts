@@ -2,6 +2,7 @@
 import type { ImageRecord } from "../../api/records.ts";
 import type { ErrorBody } from "../../lib/errors.ts";
 import type { Descriptor } from "../../lib/oci-content.ts";
+import type { ProgressMemory } from "../../lib/shared-progress.ts";
 import type { BlobFile } from "../layer/blob-file.ts";
 
 /** Makes a plain file, which must not exist, of a compressed one. */
@@ -58,11 +59,13 @@ export interface ExportResult {
 export type FileJob = DecompressJob | DigestJob | ExportJob;
 export type ResultOf<Job extends FileJob> = { decompress: undefined; digest: string; export: ExportResult }[Job["do"]];
 
+/** What the thread is started with. */
+export type ThreadJob = FileJob & { bytes: ProgressMemory };
+
 export type ToFileWorker = { say: "abort"; error: ErrorBody };
 
 export type FromFileWorker =
   | { say: "stage"; name: string; detail: string | undefined }
-  | { say: "bytes"; done: number; total: number | null }
   /** A layer is not what it should be. */
   | { say: "damaged"; digest: string }
   | { say: "done"; result: ResultOf<FileJob> }

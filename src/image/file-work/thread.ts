@@ -2,8 +2,9 @@
 import { Worker } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { SharedProgress } from "../../lib/shared-progress.ts";
 import { workerFile } from "../../lib/worker-file.ts";
-import type { FileJob, FromFileWorker, ResultOf, ToFileWorker } from "./jobs.ts";
+import type { FileJob, FromFileWorker, ResultOf, ThreadJob, ToFileWorker } from "./jobs.ts";
 
 const maxHeapMib = 1024;
 
@@ -18,8 +19,9 @@ export async function inThread<Job extends FileJob>(
 ): Promise<ResultOf<Job>> {
   const { signal } = progress;
   signal.throwIfAborted();
+  using shared = new SharedProgress((bytesDone, total) => progress.bytes(bytesDone, total));
   const worker = new Worker(workerFile(import.meta.url, "image-file-worker.mjs"), {
-    workerData: job,
+    workerData: { ...job, bytes: shared.memory } satisfies ThreadJob,
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: maxHeapMib, maxYoungGenerationSizeMb: 16 },
   });
@@ -27,10 +29,8 @@ export async function inThread<Job extends FileJob>(
   worker.on("message", (message: FromFileWorker) => {
     switch (message.say) {
       case "stage":
+        shared.look();
         progress.stage(message.name, message.detail);
-        return;
-      case "bytes":
-        progress.bytes(message.done, message.total);
         return;
       case "damaged":
         onDamaged(message.digest);

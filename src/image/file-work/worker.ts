@@ -1,27 +1,24 @@
 // The thread for work on whole files: bytes of images that are only copied, hashed or unpacked do not pass the daemon's own thread.
 import { parentPort, workerData } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
-import { paced } from "../../lib/paced.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { tellBytes } from "../../lib/shared-progress.ts";
+import { yieldProcessor } from "../../lib/yield-processor.ts";
 import { decompressFile, digestOfFile } from "./files.ts";
-import type { FileJob, FromFileWorker, ResultOf, ToFileWorker } from "./jobs.ts";
+import type { FileJob, FromFileWorker, ResultOf, ThreadJob, ToFileWorker } from "./jobs.ts";
 import { writeImage } from "./write-image.ts";
 
-const job = workerData as FileJob;
+yieldProcessor();
+const { bytes: memory, ...job } = workerData as ThreadJob;
 const say = (message: FromFileWorker) => parentPort?.postMessage(message, []);
 const abort = new AbortController();
-/** As often as anybody can see. */
-const bytes = paced(100, (done: number, total: number | null) => say({ say: "bytes", done, total }));
 
 parentPort?.on("message", ({ error }: ToFileWorker) => abort.abort(fromErrorBody(error)));
 
 const progress: Progress = {
   signal: abort.signal,
-  stage: (name, detail) => {
-    bytes[Symbol.dispose]();
-    say({ say: "stage", name, detail });
-  },
-  bytes,
+  stage: (name, detail) => say({ say: "stage", name, detail }),
+  bytes: tellBytes(memory),
 };
 
 try {
@@ -29,7 +26,6 @@ try {
 } catch (error) {
   say({ say: "failure", error: toErrorBody(error) });
 }
-bytes[Symbol.dispose]();
 parentPort?.close();
 
 async function work(): Promise<ResultOf<FileJob>> {

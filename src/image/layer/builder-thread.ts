@@ -2,7 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { BangerError, fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
-import { SharedCount } from "../../lib/shared-count.ts";
+import { SharedProgress } from "../../lib/shared-progress.ts";
 import { workerFile } from "../../lib/worker-file.ts";
 import type { BuildLayer, BuildOptions, Rootfs } from "./build.ts";
 import { LayerFeed } from "./feed.ts";
@@ -15,8 +15,6 @@ export type ThreadLayer = Omit<BuildLayer, "open"> & ({ path: string } | ({ path
 /** A million entries need about half of it; what needs more is made to need more. */
 const maxHeapMib = 1536;
 const patienceMs = 5000;
-/** Between two looks how far the thread is. It does not tell: it would have the lock of the port when it loses its processor. */
-const lookIntervalMs = 100;
 
 /** `buildRootfs` in a thread of its own, which has ended when this returns. */
 export async function buildInThread(
@@ -26,10 +24,10 @@ export async function buildInThread(
   const { signal } = progress;
   signal.throwIfAborted();
   const { layers } = options;
-  const counts = { done: new SharedCount(), total: new SharedCount() };
+  using shared = new SharedProgress((done, total) => progress.bytes(done, total));
   const job: BuildJob = {
     ...options,
-    bytes: { done: counts.done.memory, total: counts.total.memory },
+    bytes: shared.memory,
     layers: layers.map(({ label, diffId, path }) => ({ label, diffId, path })),
   };
   const worker = new Worker(workerFile(import.meta.url, "image-worker.mjs"), {
@@ -42,12 +40,6 @@ export async function buildInThread(
   const feeds = layers.map((layer, index) =>
     layer.path === undefined ? new LayerFeed(index, layer, progress, say) : undefined,
   );
-  let seen = 0;
-  const look = () => {
-    const [value, total] = [counts.done.value, counts.total.value];
-    if (value !== seen) progress.bytes((seen = value), total < 0 ? null : total);
-  };
-  const looking = setInterval(look, lookIntervalMs);
   worker.on("message", (message: FromBuilder) => {
     switch (message.say) {
       case "open":
@@ -57,7 +49,7 @@ export async function buildInThread(
         feeds[message.layer]?.[message.say]();
         return;
       case "stage":
-        look();
+        shared.look();
         progress.stage(message.name, message.detail);
         return;
       case "done":
@@ -83,7 +75,6 @@ export async function buildInThread(
     // What a source threw, and not what was left of it after two threads.
     throw feeds.find((feed) => feed?.failure !== undefined)?.failure ?? error;
   } finally {
-    clearInterval(looking);
     clearTimeout(giveUp);
     signal.removeEventListener("abort", stop);
     await worker.terminate();

@@ -1,13 +1,13 @@
 // What the daemon and the thread that builds an image say to each other. Bytes move to the thread without being shared.
 import type { ErrorBody } from "../../lib/errors.ts";
+import type { ProgressMemory } from "../../lib/shared-progress.ts";
 import type { BlobFile } from "./blob-file.ts";
 import type { BuildOptions, Rootfs } from "./build.ts";
 
 /** What a thread is started with. For a layer without `path` the thread asks: it gets an open file, or the bytes. */
 export interface BuildJob extends Omit<BuildOptions, "layers"> {
   layers: { label: string; diffId: string | undefined; path: string | undefined }[];
-  /** Memory of the counts of bytes that are done and that there are; -1: nobody knows how many. */
-  bytes: { done: SharedArrayBuffer; total: SharedArrayBuffer };
+  bytes: ProgressMemory;
 }
 
 /** A layer in an open file. */

@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { parentPort, workerData } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
-import { SharedCount } from "../../lib/shared-count.ts";
+import { tellBytes } from "../../lib/shared-progress.ts";
 import { yieldProcessor } from "../../lib/yield-processor.ts";
 import { openArchive } from "../tar/decompress.ts";
 import { buildRootfs } from "./build.ts";
@@ -14,11 +14,7 @@ yieldProcessor();
 const job = workerData as BuildJob;
 const say = (message: FromBuilder) => parentPort?.postMessage(message, []);
 const abort = new AbortController();
-const counts = { done: new SharedCount(job.bytes.done), total: new SharedCount(job.bytes.total) };
-const bytes = (done: number, total: number | null) => {
-  counts.done.value = done;
-  counts.total.value = total ?? -1;
-};
+const bytes = tellBytes(job.bytes);
 const inboxes = job.layers.map(({ label }, layer) => new LayerInbox(layer, label, say, bytes));
 
 parentPort?.on("message", (message: ToBuilder) => {

@@ -1,3 +1,4 @@
+// What a thread tells of its bytes is seen by whoever looks.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SharedProgress, tellBytes } from "./shared-progress.ts";

@@ -1,3 +1,4 @@
+// A thread that steps back, and the others that do not.
 import assert from "node:assert/strict";
 import { getPriority } from "node:os";
 import { test } from "node:test";

@@ -1,3 +1,4 @@
+// Which commits wait for the disk, and how to wait for it afterwards.
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

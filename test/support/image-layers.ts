@@ -9,9 +9,19 @@ interface Descriptor {
   size: number;
 }
 
+interface Manifest {
+  config: Descriptor;
+  layers: Descriptor[];
+}
+
+interface Config {
+  rootfs: { diff_ids: string[] };
+  history: object[];
+}
+
 /** Changes an OCI layout with one image, so that it has these layers only, which count from 0. Blobs that are not used any more stay. */
 export function keepLayers(layout: string, kept: readonly number[]): void {
-  const read = <T>(digest: string) => JSON.parse(readFileSync(blob(digest), "utf8")) as T;
+  const read = (digest: string): unknown => JSON.parse(readFileSync(blob(digest), "utf8"));
   const blob = (digest: string) => join(layout, "blobs", ...digest.split(":"));
   const write = (content: object): Descriptor => {
     const bytes = json(content);
@@ -24,8 +34,8 @@ export function keepLayers(layout: string, kept: readonly number[]): void {
   const indexFile = join(layout, "index.json");
   const index = JSON.parse(readFileSync(indexFile, "utf8")) as { manifests: Descriptor[] };
   const manifests = index.manifests.map((described) => {
-    const manifest = read<{ config: Descriptor; layers: Descriptor[] }>(described.digest);
-    const config = read<{ rootfs: { diff_ids: string[] }; history: object[] }>(manifest.config.digest);
+    const manifest = read(described.digest) as Manifest;
+    const config = read(manifest.config.digest) as Config;
     const rootfs = { ...config.rootfs, diff_ids: pick(config.rootfs.diff_ids) };
     const changed = write({ ...config, rootfs, history: pick(config.history) });
     const layers = pick(manifest.layers);

@@ -7,7 +7,7 @@ cd "$root"
 
 packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap openssh-client rsync git make kmod tar xz-utils zstd ca-certificates"
 [ "$(uname -m)" = aarch64 ] && packages=$(echo "$packages" | sed s/qemu-system-x86/qemu-system-arm/)
-[ "${1:-}" = --test ] && packages="$packages tmux zsh fish shellcheck docker-registry skopeo umoci attr openssl curl pigz time iproute2"
+[ "${1:-}" = --test ] && packages="$packages tmux zsh fish shellcheck docker-registry skopeo umoci attr openssl curl pigz time iproute2 dpkg-dev python3"
 command -v npm >/dev/null || packages="$packages nodejs npm"
 command -v go >/dev/null || packages="$packages golang-go"
 

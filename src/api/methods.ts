@@ -406,6 +406,8 @@ export const methods = {
       diskBytes: v.optional(count),
       overlayBytes: v.optional(count),
       init: v.optional(initPath),
+      /** While the command runs. The snapshot has what a VM has for which nothing is asked. */
+      network: v.optional(networkRequest),
     }),
     result: snapshotRecord,
   }),

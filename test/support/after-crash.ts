@@ -68,8 +68,9 @@ async function checkNetworks(home: CrashHome): Promise<void> {
   for (const { name, network } of await home.records()) {
     const lost = network.secrets.filter((secret) => !secrets.some((one) => one.name === secret));
     assert.deepEqual(lost, [], `secrets of VM ${name} are gone`);
-    const { join } = network;
-    assert.ok(join === null || networks.some((one) => one.name === join.network), `the network of VM ${name} is gone`);
+    const joined = network.join?.network;
+    const there = joined === undefined || networks.some((one) => one.name === joined);
+    assert.ok(there, `the network of VM ${name} is gone`);
   }
   await until("networks to be up again", async () => {
     const wrong = (await home.records()).filter(

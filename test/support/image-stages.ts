@@ -24,7 +24,7 @@ const leftOut = new Set([
 
 const packages = (...names: string[]): Stage => ({ change: (root) => install(root, names) });
 
-/** As a tag of many images: a distribution, tools on top of it, then what a user's own steps do. */
+/** As a tag of many images: a distribution, tools on top of it, then what a user's own steps do. Each is a layer; tests count them from 0. */
 const stages: readonly Stage[] = [
   { change: () => {} },
   packages("build-essential"),

@@ -1,6 +1,8 @@
 // VMs that run their image's own init: systemd with its services, busybox, and what is no init at all.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -23,11 +25,20 @@ const inittab = `::sysinit:/bin/sh -c 'echo up > /run/up'
 
 describe("the image's own init", { concurrency: false }, () => {
   let home: Home;
+  let server: Server;
+  /** Of the host's loopback, where somebody says a line. */
+  let port: number;
   before(async () => {
     home = new Home({ seeded: true });
+    server = createServer((socket) => socket.on("error", () => {}).end("hello\n")).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    ({ port } = server.address() as AddressInfo);
     await home.ok(["image", "import", "--name", "systemd", systemdTar()]);
   });
-  after(() => home[Symbol.asyncDispose]());
+  after(async () => {
+    server.close();
+    await home[Symbol.asyncDispose]();
+  });
 
   const systemd = ["--image", "systemd", "--init", "/sbin/init", ...smallVm];
   const exec = async (vm: string, ...argv: string[]) =>
@@ -41,12 +52,16 @@ describe("the image's own init", { concurrency: false }, () => {
     });
 
   test("systemd comes up with no unit that failed, and takes commands as soon as the VM is ready", async () => {
-    await home.ok(["vm", "create", "--name", "box", ...systemd]);
+    await home.ok(["vm", "create", "--name", "box", ...systemd, "--allow-host", String(port)]);
     assert.equal((await show("box")).init, "/sbin/init");
     assert.equal(await exec("box", "systemctl", "is-system-running", "--wait"), "running");
     assert.equal(await exec("box", "systemctl", "--failed", "--plain", "--no-legend"), "");
     assert.equal(await exec("box", "cat", "/proc/1/comm"), "systemd");
+    assert.equal(await greeting("box"), "hello");
   });
+
+  /** By name, over the network that it was given. */
+  const greeting = (vm: string) => exec(vm, "bash", "-c", `head -n 1 </dev/tcp/host.vm/${port}`);
 
   test("what is run in it is seen by the guest as its own, and the agent is not", async () => {
     assert.match(
@@ -85,6 +100,7 @@ describe("the image's own init", { concurrency: false }, () => {
     const [own, copied] = await Promise.all(["box", "copy"].map(async (vm) => (await shell(vm, identity)).split("\n")));
     assert.ok(own !== undefined && copied !== undefined);
     assert.deepEqual([own[0], copied[0]], ["box", "copy"]);
+    assert.equal(await greeting("copy"), "hello");
     assert.notEqual(copied[1], own[1]);
     assert.notEqual(copied[2], own[2]);
     assert.equal(copied[3], own[3]);
@@ -99,6 +115,7 @@ describe("the image's own init", { concurrency: false }, () => {
     await home.ok(["vm", "stop", "box"]);
     await home.ok(["vm", "start", "box"]);
     assert.equal(await exec("box", "cat", "/var/lib/counter"), "clean");
+    assert.equal(await greeting("box"), "hello");
     assert.equal(await exec("box", "cat", "/proc/1/comm"), "systemd");
     const disks = await shell("box", "dmesg | grep EXT4-fs");
     assert.match(disks, /mounted filesystem/);

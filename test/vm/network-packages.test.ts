@@ -9,6 +9,7 @@ import type { NetworkState } from "../../src/api/network-records.ts";
 import { startRegistry } from "../../src/registry/testdata/docker-registry.ts";
 import { root, smallVm } from "../support/home.ts";
 import { imageNames, imageStore } from "../support/image-fixture.ts";
+import { keepLayers } from "../support/image-layers.ts";
 import { makePackages, packageHostAddresses, word } from "../support/internet/packages.ts";
 import { WorldHome } from "../support/internet/world.ts";
 import { firstMissing, readSamples } from "../support/samples.ts";
@@ -76,6 +77,7 @@ describe("tools that fetch packages", { concurrency: false }, () => {
       const from = `docker://${registry.host}/${imageNames.large("gzip")}`;
       execFileSync("skopeo", ["copy", "--quiet", "--src-tls-verify=false", from, `oci:${layout}:x`]);
     }
+    keepLayers(layout, [0, 2, 3, 5]);
     makePackages(packages);
     home = await WorldHome.make("", { packages: { addresses: packageHostAddresses, directory: packages } });
     await home.ok(["image", "import", "--name", "tools", layout]);
@@ -128,9 +130,10 @@ describe("tools that fetch packages", { concurrency: false }, () => {
   test("the sample of docs/network.md", async () => {
     const [sample, ...more] = readSamples(readFileSync(join(root, "docs/network.md"), "utf8"));
     assert.ok(sample !== undefined && more.length === 0);
-    await home.ok(["vm", "exec", ...inGuest(tools["git"]?.forget ?? "")]);
+    await home.ok(["vm", "exec", ...inGuest(tools["apt-get"]?.forget ?? "")]);
     for (const { command, expected } of sample) {
-      const { stdout, stderr } = await home.run(command.split(" ").slice(1));
+      const words = command.match(/'[^']*'|\S+/g) ?? [];
+      const { stdout, stderr } = await home.run(words.slice(1).map((text) => text.replaceAll("'", "")));
       const output = `${stdout}${stderr}`;
       assert.equal(firstMissing(expected, output.split("\n")), undefined, `$ ${command}\nprinted:\n${output}`);
     }

@@ -22,7 +22,7 @@ describe("a network of VMs", { concurrency: false }, () => {
   /** The page that the server of a VM has for another one. */
   const page = (from: string, to: string) => sh(from, `curl -sS -m 20 http://${to}.vm:8000/name`);
   const serve = async (vm: string) => {
-    const server = "exec setsid python3 -m http.server 8000 --directory /srv >/dev/null 2>&1 </dev/null";
+    const server = "exec setsid python3 -m http.server 8000 --bind :: --directory /srv >/dev/null 2>&1 </dev/null";
     await sh(vm, `cat /etc/hostname >/srv/name; ${server} &`);
     await home.ok(["vm", "wait", vm, "--for", "port:8000", "--timeout", "60s"]);
   };
@@ -47,6 +47,7 @@ describe("a network of VMs", { concurrency: false }, () => {
     ]);
     const address = dev?.members.find(({ vm }) => vm === "db")?.address ?? "";
     assert.equal(await sh("web", `curl -sS -m 20 http://${address}:8000/name`), "db");
+    assert.equal(await sh("web", "curl -sS -6 -m 20 http://db.vm:8000/name"), "db");
     assert.match(await sh("apart", `curl -sS -m 20 http://${address}:8000/name`), /Failed to connect/);
   });
 

@@ -198,6 +198,12 @@ describe("the network of a VM", { concurrency: false }, () => {
     assert.deepEqual([await greeting("box"), await greeting("twin")], ["hello", "hello"]);
     await home.ok(["net", "policy", "twin", "--set", "locked"]);
     assert.deepEqual([await greeting("box"), await greeting("twin", "198.18.0.3")], ["hello", "Connection refused"]);
+    await home.run(["vm", "exec", "twin", "--", "sh", "-c", "echo o >/proc/sysrq-trigger"]);
+    const off = await until("the fork to power off", async () => {
+      const twin = (await home.vms()).find(({ name }) => name === "twin");
+      return twin?.state === "stopped" ? twin : undefined;
+    });
+    assert.equal(off.reason, "the guest powered off");
     await home.ok(["vm", "delete", "twin"]);
     assert.equal(netds().length, 1);
   });
@@ -215,9 +221,23 @@ describe("the network of a VM", { concurrency: false }, () => {
     await home.ok(["vm", "delete", "copy"]);
     await home.ok(["vm", "create", "--name", "copy", "--warm-from", "wired", "--network", "none"]);
     await noneIsLeft("copy");
+    assert.equal(await greeting("copy", "198.18.0.3"), "Network is unreachable");
     await home.ok(["vm", "delete", "copy"]);
     await home.ok(["vm", "stop", "box"]);
     await noneIsLeft("box");
+  });
+
+  test("image warm has a network while its command runs, and what is made of it only when it is asked for", async () => {
+    const options = ["--name", "warm", ...smallVm, "--allow-host", String(port)];
+    const ask = ["--", "bash", "-c", `head -n 1 </dev/tcp/host.vm/${port}`];
+    await home.ok(["image", "warm", "debian-bookworm", ...options, ...ask]);
+    await home.ok(["vm", "create", "--name", "copy", "--warm-from", "warm"]);
+    assert.equal((await policy("copy")).mode, "none");
+    assert.equal(await greeting("copy", "198.18.0.3"), "Network is unreachable");
+    await home.ok(["vm", "delete", "copy"]);
+    const ran = await home.ok(["vm", "run", "--rm", "--warm-from", "warm", "--allow-host", String(port), ...ask]);
+    assert.equal(ran.stdout, "hello\n");
+    await home.ok(["vm", "snapshot", "delete", "warm"]);
   });
 
   test("a VMM that dies takes it along", async () => {

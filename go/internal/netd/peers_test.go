@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,11 +17,13 @@ import (
 	"banger.dev/banger/internal/netd"
 	"banger.dev/banger/internal/netd/journal"
 	"banger.dev/banger/internal/netd/netdtest"
+	"banger.dev/banger/internal/netd/plan"
 	"banger.dev/banger/internal/netd/policy"
 	"golang.org/x/net/dns/dnsmessage"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 )
 
 // members of a network: VMs with an echo server each, TCP and UDP, on port 7.
@@ -39,42 +42,49 @@ func members(t *testing.T, w *netdtest.World, policies ...string) []*member {
 		m := &member{name: string(rune('a' + i))}
 		m.peer = &netdv1.Peer{Name: m.name, Ipv4: fmt.Sprintf("198.19.0.%d", 10+i), Socket: filepath.Join(dir, m.name)}
 		m.network, m.guest = w.Start(words)
-		listener, err := gonet.ListenTCP(m.guest.Stack, tcpip.FullAddress{Port: 7}, ipv4.ProtocolNumber)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { listener.Close() })
-		go func() {
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					io.WriteString(conn, m.name+" "+conn.RemoteAddr().String()+"\n")
-					io.Copy(conn, conn)
-					conn.Close()
-				}()
-			}
-		}()
-		socket, err := gonet.DialUDP(m.guest.Stack, &tcpip.FullAddress{Port: 7}, nil, ipv4.ProtocolNumber)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { socket.Close() })
-		go func() {
-			buffer := make([]byte, 64<<10)
-			for {
-				n, from, err := socket.ReadFrom(buffer)
-				if err != nil {
-					return
-				}
-				socket.WriteTo(append([]byte(m.name), buffer[:n]...), from)
-			}
-		}()
+		m.serve(t, plan.Guest4, ipv4.ProtocolNumber)
+		m.serve(t, plan.Guest6, ipv6.ProtocolNumber)
 		all = append(all, m)
 	}
 	return all
+}
+
+func (m *member) serve(t *testing.T, address netip.Addr, family tcpip.NetworkProtocolNumber) {
+	t.Helper()
+	here := tcpip.FullAddress{Addr: tcpip.AddrFromSlice(address.AsSlice()), Port: 7}
+	listener, err := gonet.ListenTCP(m.guest.Stack, here, family)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				io.WriteString(conn, m.name+" "+conn.RemoteAddr().String()+"\n")
+				io.Copy(conn, conn)
+				conn.Close()
+			}()
+		}
+	}()
+	socket, err := gonet.DialUDP(m.guest.Stack, &here, nil, family)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { socket.Close() })
+	go func() {
+		buffer := make([]byte, 64<<10)
+		for {
+			n, from, err := socket.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			socket.WriteTo(append([]byte(m.name), buffer[:n]...), from)
+		}
+	}()
 }
 
 func join(t *testing.T, all ...*member) {
@@ -94,36 +104,45 @@ func join(t *testing.T, all ...*member) {
 
 func TestVMsOfANetworkReachEachOther(t *testing.T) {
 	w := netdtest.NewWorld(t)
-	all := members(t, w, `{"mode":"MODE_LOCKED"}`, `{"mode":"MODE_OPEN"}`, `{"mode":"MODE_BALANCED","rules":[{"action":"ACTION_DENY","target":"a.vm"}]}`)
-	a, b, c := all[0], all[1], all[2]
+	all := members(t, w, `{"mode":"MODE_LOCKED"}`, `{"mode":"MODE_OPEN"}`, `{"mode":"MODE_BALANCED","rules":[{"action":"ACTION_DENY","target":"a.vm"}]}`,
+		`{"mode":"MODE_OPEN","rules":[{"action":"ACTION_DENY","target":"198.19.0.10"}]}`)
+	a, b, c, d := all[0], all[1], all[2], all[3]
 	if code, _ := a.guest.Ask(t, "b.vm", dnsmessage.TypeA); code != dnsmessage.RCodeNameError {
 		t.Error("a name is known before there is a network")
 	}
-	join(t, a, b, c)
+	join(t, a, b, c, d)
 	if _, found := a.guest.Ask(t, "b.vm", dnsmessage.TypeA); len(found) != 1 || found[0].String() != "198.19.0.11" {
 		t.Fatalf("b.vm is %v", found)
 	}
 	if _, found := a.guest.Ask(t, "A.vm", dnsmessage.TypeA); len(found) != 1 || found[0].String() != "198.18.0.2" {
 		t.Errorf("its own name is %v", found)
 	}
-	conn, err := a.guest.TCP(netdtest.Context(t), at("198.19.0.11:7"))
-	if err != nil {
-		t.Fatal(err)
+	if _, found := a.guest.Ask(t, "b.vm", dnsmessage.TypeAAAA); len(found) != 1 || found[0].String() != "fd62:616e:6765:73::c613:b" {
+		t.Fatalf("b.vm is %v", found)
 	}
-	defer conn.Close()
-	payload := strings.Repeat("0123456789", 100_000)
-	go func() {
-		io.WriteString(conn, payload)
-		conn.CloseWrite()
-	}()
-	got, err := io.ReadAll(conn)
-	first, rest, _ := strings.Cut(string(got), "\n")
-	if err != nil || !strings.HasPrefix(first, "b 198.19.0.10:") || rest != payload {
-		t.Errorf("%q, %d bytes, %v", first, len(rest), err)
+	if _, found := a.guest.Ask(t, "a.vm", dnsmessage.TypeAAAA); len(found) != 1 || found[0] != plan.Guest6 {
+		t.Errorf("its own name is %v", found)
 	}
-	for _, size := range []int{0, 1, 20000} {
-		if got, err := exchange(t, a.guest, "198.19.0.11:7", make([]byte, size)); err != nil || len(got) != size+1 || got[0] != 'b' {
-			t.Errorf("UDP with %d bytes: %d, %v", size, len(got), err)
+	for target, from := range map[string]string{"198.19.0.11:7": "198.19.0.10:", "[fd62:616e:6765:73::c613:b]:7": "[fd62:616e:6765:73::c613:a]:"} {
+		conn, err := a.guest.TCP(netdtest.Context(t), at(target))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		payload := strings.Repeat("0123456789", 100_000)
+		go func() {
+			io.WriteString(conn, payload)
+			conn.CloseWrite()
+		}()
+		got, err := io.ReadAll(conn)
+		first, rest, _ := strings.Cut(string(got), "\n")
+		if err != nil || !strings.HasPrefix(first, "b "+from) || rest != payload {
+			t.Errorf("%q, %d bytes, %v", first, len(rest), err)
+		}
+		for _, size := range []int{0, 1, 20000} {
+			if got, err := exchange(t, a.guest, target, make([]byte, size)); err != nil || len(got) != size+1 || got[0] != 'b' {
+				t.Errorf("UDP to %s with %d bytes: %d, %v", target, size, len(got), err)
+			}
 		}
 	}
 	refused := func(m *member, target string) {
@@ -137,9 +156,16 @@ func TestVMsOfANetworkReachEachOther(t *testing.T) {
 	}
 	refused(a, "198.19.0.11:8")
 	refused(a, "198.19.0.77:7")
-	// A deny rule holds in both directions.
+	refused(a, "[fd62:616e:6765:73::c613:b]:8")
+	refused(a, "[fd62:616e:6765:73::c613:4d]:7")
+	refused(a, "[fd62:616e:6765:73::1]:7")
+	// A deny rule holds in both directions, and for both addresses.
 	refused(c, "198.19.0.10:7")
 	refused(a, "198.19.0.12:7")
+	refused(c, "[fd62:616e:6765:73::c613:a]:7")
+	refused(a, "[fd62:616e:6765:73::c613:c]:7")
+	refused(d, "[fd62:616e:6765:73::c613:a]:7")
+	refused(a, "[fd62:616e:6765:73::c613:d]:7")
 
 	for what, want := range map[string]func(journal.Record) bool{
 		"to b": func(r journal.Record) bool {

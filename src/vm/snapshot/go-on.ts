@@ -12,7 +12,7 @@ import type { VmContext } from "../context.ts";
 import { authorizedKeys, newIdentity } from "../guest-identity.ts";
 import { startOf } from "../machine-shape.ts";
 import { machineSpec } from "../machine-spec.ts";
-import { beginNetwork } from "../network/network-use.ts";
+import { beginNetwork, hasNetwork } from "../network/network-use.ts";
 import { PhaseClock } from "../phases.ts";
 import { greet, restoreGuest } from "../reach-guest.ts";
 import { startVm } from "../start.ts";
@@ -112,6 +112,8 @@ async function restore(
   // Before any process runs, so that none of them sees it missing.
   await network.attached({ signal });
   const steps = await agent.thaw({ identity, signal });
+  // Its memory has an interface whose other end is not there any more: what uses it would wait instead of being refused.
+  if (hasNetwork(snapshot) && !hasNetwork(row)) await agent.setNetwork(undefined, { signal });
   crashPoint("fork.thawed");
   clock.end("configure");
   if (taking !== undefined) await orAborted(taking.taken, signal);

@@ -7,6 +7,8 @@ import type { Progress } from "../../lib/progress.ts";
 import type { SnapshotRow } from "../../state/snapshots.ts";
 import type { VmContext } from "../context.ts";
 import { createVm } from "../create.ts";
+import { changeNetwork } from "../network/change.ts";
+import { resolveNetwork } from "../network/resolve.ts";
 import { removeVm } from "../remove.ts";
 import { takeSnapshot } from "./take.ts";
 
@@ -14,8 +16,8 @@ import { takeSnapshot } from "./take.ts";
 const maxTailBytes = 2048;
 
 /**
- * Makes a VM that nobody holds (so a killed daemon's successor removes it), runs the command to its end, takes a snapshot with
- * memory, removes the VM. The caller holds the snapshot `id`. Throws what `createVm` and `takeSnapshot` throw, or `snapshot.failed` with
+ * Makes a VM that nobody holds (so a killed daemon's successor removes it), runs the command to its end, takes its network away, takes
+ * a snapshot with memory, removes the VM. The caller holds the snapshot `id`. Throws what `createVm` and `takeSnapshot` throw, or `snapshot.failed` with
  * the end of the output when the command fails.
  */
 export async function warmImage(
@@ -34,6 +36,9 @@ export async function warmImage(
   };
   try {
     if (argv.length > 0) await runToEnd(context, created.id, { argv, environment }, progress);
+    if (request.network !== undefined) {
+      await changeNetwork(context, current(), resolveNetwork(context, undefined), progress);
+    }
     return await takeSnapshot(context, current(), { ...snapshot, warm: true, progress });
   } finally {
     const row = context.state.vms.get(created.id);

@@ -52,7 +52,7 @@ test("a machine under software emulation", () => {
 -chardev socket,id=agent,path=agent.sock,server=on,wait=off
 -device virtserialport,chardev=agent,name=banger.agent
 -netdev stream,id=nic,server=on,addr.type=unix,addr.path=net.sock
--device virtio-net-device,netdev=nic,mac=02:62:61:6e:67:02
+-device virtio-net-device,netdev=nic,mac=02:62:61:6e:67:02,guest_announce=off
 -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off
 -mon chardev=qmp,mode=control
 -chardev file,id=console,path=console.log,append=on

@@ -98,7 +98,9 @@ export const matrix: readonly Batch[] = [
       // The gateway, the clouds' metadata, and ranges for use on one link.
       ["tcp 198.18.0.1:22", "refused", "invalid"],
       ["tcp 198.18.0.9:22", "refused", "invalid"],
-      ["tcp host.vm:5432", "no such name", "host-port"],
+      ["tcp 198.19.0.10:22", "refused", "invalid"],
+      ["tcp [fd62:616e:6765:73::c613:a]:22", "refused", "invalid"],
+      ["tcp host.vm:5432", "no such name", "no-such-vm"],
       ["tcp 198.18.0.3:5432", "refused", "host-port"],
       ["tcp 169.254.169.254:80", "refused", "metadata"],
       ["tcp 100.100.100.200:22", "refused", "metadata"],

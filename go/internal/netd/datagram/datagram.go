@@ -66,10 +66,10 @@ type socket interface {
 func (c *Carrier) connect(ctx context.Context, from, to netip.AddrPort) (out socket, peer bool, err error) {
 	network := c.Judge.Peers()
 	if other, ok := network.Other(to.Addr()); ok {
-		out, err := peering.UDP(ctx, network, other, from.Port(), to.Port())
+		out, err := peering.UDP(ctx, network, other, from.Port(), to)
 		return out, true, err
 	}
-	if plan.Peers4.Contains(to.Addr()) {
+	if plan.Peer(to.Addr()) {
 		// It has left the network just now; nothing of the host is there.
 		return nil, false, unix.EHOSTUNREACH
 	}
@@ -101,7 +101,7 @@ func (c *Carrier) Handle(ctx context.Context, from, to netip.AddrPort, payload [
 		return
 	}
 	f, isNew := c.find(key{from, to})
-	if isNew && plan.Peers4.Contains(to.Addr()) {
+	if isNew && plan.Peer(to.Addr()) {
 		c.openLater(ctx, key{from, to}, payload)
 		return
 	}

@@ -96,6 +96,19 @@ func extendedError(text string) dnsmessage.Option {
 	return dnsmessage.Option{Code: 15, Data: append([]byte{0, 15}, text...)}
 }
 
+// replyOwn answers with what is here and nowhere else.
+func (q *query) replyOwn(four, six netip.Addr, ttl uint32) []byte {
+	own := &answer{}
+	header := dnsmessage.ResourceHeader{Name: q.question.Name, Class: dnsmessage.ClassINET, TTL: ttl}
+	switch q.question.Type {
+	case dnsmessage.TypeA:
+		own.resources = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: four.As4()}}}
+	case dnsmessage.TypeAAAA:
+		own.resources = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: six.As16()}}}
+	}
+	return q.reply(dnsmessage.RCodeSuccess, own, "")
+}
+
 // reply builds an answer. Text says why not, to guests that can hear it.
 func (q *query) reply(rcode dnsmessage.RCode, a *answer, text string) []byte {
 	message, err := q.build(rcode, a, text, false)

@@ -204,26 +204,13 @@ func (s *Server) filter(p *policy.Policy, query *query, answer *answer, verdict 
 // resolveOwn answers for names that exist only here.
 func (s *Server) resolveOwn(query *query) []byte {
 	p, _ := s.Judge.Policy()
-	if address, ok := s.Judge.Peers().Lookup(query.name); ok && p.Mode() != policy.None {
-		peer := &answer{}
-		if query.question.Type == dnsmessage.TypeA {
-			header := dnsmessage.ResourceHeader{Name: query.question.Name, Class: dnsmessage.ClassINET, TTL: 5}
-			peer.resources = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: address.As4()}}}
-		}
-		return query.reply(dnsmessage.RCodeSuccess, peer, "")
+	if four, six, ok := s.Judge.Peers().Lookup(query.name); ok && p.Mode() != policy.None {
+		return query.replyOwn(four, six, 5)
 	}
 	if query.name != plan.HostName || len(p.HostPorts()) == 0 {
 		return s.refuse(query, policy.Verdict{Rule: "mode " + p.Mode().String(), Reason: "no-such-vm"})
 	}
-	header := dnsmessage.ResourceHeader{Name: query.question.Name, Class: dnsmessage.ClassINET, TTL: 60}
-	own := &answer{}
-	switch query.question.Type {
-	case dnsmessage.TypeA:
-		own.resources = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: plan.Host4.As4()}}}
-	case dnsmessage.TypeAAAA:
-		own.resources = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: plan.Host6.As16()}}}
-	}
-	return query.reply(dnsmessage.RCodeSuccess, own, "")
+	return query.replyOwn(plan.Host4, plan.Host6, 60)
 }
 
 // refuse says that there is no such name: programs give up on that at once, which they do not on other failures.

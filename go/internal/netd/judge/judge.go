@@ -68,7 +68,13 @@ func (j *Judge) Question(protocol policy.Protocol, target netip.AddrPort) policy
 func (j *Judge) Decide(q policy.Question) policy.Verdict {
 	p, _ := j.Policy()
 	if network := j.Peers(); network != nil {
-		if _, ok := network.Other(q.Address); ok {
+		if peer, ok := network.Other(q.Address); ok {
+			// It is one VM: what a rule says of one of its addresses holds for both.
+			for _, q.Address = range []netip.Addr{peer.Address, peer.Address6} {
+				if verdict := p.DecidePeer(q, network.Name); !verdict.Allowed {
+					return verdict
+				}
+			}
 			return p.DecidePeer(q, network.Name)
 		}
 	}
@@ -98,7 +104,7 @@ func (j *Judge) Again(q policy.Question, said string) policy.Verdict {
 
 // Block of an address, on this host.
 func (j *Judge) Block(address netip.Addr) addresses.Block {
-	if plan.OnLink(address) || plan.Peers4.Contains(address) {
+	if plan.OnLink(address) || plan.Peer(address) {
 		return addresses.Block{Class: addresses.Invalid, Prefix: netip.PrefixFrom(address, address.BitLen())}
 	}
 	at := addresses.Classify(address)

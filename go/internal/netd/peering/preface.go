@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"banger.dev/banger/internal/netd/peers"
+	"banger.dev/banger/internal/netd/plan"
 	"golang.org/x/sys/unix"
 )
 
 // A connection begins with who connects to which port, and the answer of one byte.
 const (
-	magic       = "bng1"
-	prefaceSize = len(magic) + 4 + 2 + 2
+	magic4      = "bng1"
+	magic6      = "bng6"
+	prefaceSize = len(magic4) + 4 + 2 + 2
 )
 
 const (
@@ -30,32 +32,55 @@ const (
 const prefaceWithin = 10 * time.Second
 
 type preface struct {
+	// six: both guests see IPv6.
+	six bool
+	// from is the address of the VM in IPv4, in any case.
 	from     netip.Addr
 	fromPort uint16
 	port     uint16
 }
 
+// source as the guest here sees it.
+func (p preface) source() netip.AddrPort {
+	if p.six {
+		return netip.AddrPortFrom(plan.Peer6(p.from), p.fromPort)
+	}
+	return netip.AddrPortFrom(p.from, p.fromPort)
+}
+
+// target is the guest here.
+func (p preface) target() netip.AddrPort {
+	if p.six {
+		return netip.AddrPortFrom(plan.Guest6, p.port)
+	}
+	return netip.AddrPortFrom(plan.Guest4, p.port)
+}
+
 func (p preface) bytes() []byte {
+	magic := magic4
+	if p.six {
+		magic = magic6
+	}
 	b := append([]byte(magic), p.from.AsSlice()...)
 	b = binary.BigEndian.AppendUint16(b, p.fromPort)
 	return binary.BigEndian.AppendUint16(b, p.port)
 }
 
 func parsePreface(b []byte) (preface, bool) {
-	if len(b) != prefaceSize || string(b[:4]) != magic {
+	if len(b) != prefaceSize || string(b[:4]) != magic4 && string(b[:4]) != magic6 {
 		return preface{}, false
 	}
-	return preface{netip.AddrFrom4([4]byte(b[4:8])), binary.BigEndian.Uint16(b[8:]), binary.BigEndian.Uint16(b[10:])}, true
+	return preface{string(b[:4]) == magic6, netip.AddrFrom4([4]byte(b[4:8])), binary.BigEndian.Uint16(b[8:]), binary.BigEndian.Uint16(b[10:])}, true
 }
 
-// TCP connects to a port of another VM; ECONNREFUSED when nobody listens there.
-func TCP(ctx context.Context, network *peers.Network, to peers.Peer, fromPort, port uint16) (*net.UnixConn, error) {
-	return dial(ctx, "unix", to.Socket, preface{network.Self.Address, fromPort, port})
+// TCP connects to a port of another VM, at one of its addresses; ECONNREFUSED when nobody listens there.
+func TCP(ctx context.Context, network *peers.Network, other peers.Peer, fromPort uint16, to netip.AddrPort) (*net.UnixConn, error) {
+	return dial(ctx, "unix", other.Socket, preface{to.Addr().Is6(), network.Self.Address, fromPort, to.Port()})
 }
 
 // UDP makes a socket that speaks with a port of another VM. Each datagram has one byte before it, so that an empty one is none.
-func UDP(ctx context.Context, network *peers.Network, to peers.Peer, fromPort, port uint16) (*Datagrams, error) {
-	conn, err := dial(ctx, "unixpacket", to.Socket+peers.Datagrams, preface{network.Self.Address, fromPort, port})
+func UDP(ctx context.Context, network *peers.Network, other peers.Peer, fromPort uint16, to netip.AddrPort) (*Datagrams, error) {
+	conn, err := dial(ctx, "unixpacket", other.Socket+peers.Datagrams, preface{to.Addr().Is6(), network.Self.Address, fromPort, to.Port()})
 	if err != nil {
 		return nil, err
 	}

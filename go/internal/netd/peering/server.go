@@ -14,7 +14,6 @@ import (
 	"banger.dev/banger/internal/netd/judge"
 	"banger.dev/banger/internal/netd/link"
 	"banger.dev/banger/internal/netd/peers"
-	"banger.dev/banger/internal/netd/plan"
 	"banger.dev/banger/internal/netd/policy"
 )
 
@@ -117,7 +116,7 @@ func (s *Server) receive(conn *net.UnixConn) (preface, bool) {
 
 // question of the policy here: what keeps this VM from connecting to another keeps that one from connecting to it.
 func (s *Server) question(protocol policy.Protocol, p preface) (policy.Question, policy.Verdict) {
-	q := s.Judge.Question(protocol, netip.AddrPortFrom(p.from, p.port))
+	q := s.Judge.Question(protocol, netip.AddrPortFrom(p.source().Addr(), p.port))
 	return q, s.Judge.Decide(q)
 }
 
@@ -129,7 +128,7 @@ func (s *Server) serveTCP(conn *net.UnixConn, p preface) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), prefaceWithin)
 	defer cancel()
-	guest, err := s.Link.DialTCP(ctx, netip.AddrPortFrom(p.from, p.fromPort), netip.AddrPortFrom(plan.Guest4, p.port))
+	guest, err := s.Link.DialTCP(ctx, p.source(), p.target())
 	if err != nil {
 		conn.Write([]byte{answerRefused})
 		return
@@ -139,7 +138,7 @@ func (s *Server) serveTCP(conn *net.UnixConn, p preface) {
 		guest.Abort()
 		conn.Close()
 	})
-	flow := s.Flows.OpenInbound(q, netip.AddrPortFrom(p.from, p.port), verdict, cut)
+	flow := s.Flows.OpenInbound(q, netip.AddrPortFrom(p.source().Addr(), p.port), verdict, cut)
 	defer s.Flows.Close(flow)
 	if _, err := conn.Write([]byte{answerOpen}); err != nil {
 		return
@@ -167,7 +166,7 @@ func (s *Server) serveUDP(conn *net.UnixConn, p preface) {
 		conn.Write([]byte{answerRefused})
 		return
 	}
-	guest, err := s.Link.DialUDP(netip.AddrPortFrom(p.from, p.fromPort), netip.AddrPortFrom(plan.Guest4, p.port))
+	guest, err := s.Link.DialUDP(p.source(), p.target())
 	if err != nil {
 		conn.Write([]byte{answerRefused})
 		return
@@ -177,7 +176,7 @@ func (s *Server) serveUDP(conn *net.UnixConn, p preface) {
 		guest.Close()
 		conn.Close()
 	})
-	flow := s.Flows.OpenInbound(q, netip.AddrPortFrom(p.from, p.port), verdict, cut)
+	flow := s.Flows.OpenInbound(q, netip.AddrPortFrom(p.source().Addr(), p.port), verdict, cut)
 	defer s.Flows.Close(flow)
 	if _, err := conn.Write([]byte{answerOpen}); err != nil {
 		return

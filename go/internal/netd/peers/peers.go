@@ -25,9 +25,9 @@ const Datagrams = ".datagrams"
 // Peer is one VM of a network.
 type Peer struct {
 	// Name ends with ".vm".
-	Name    string
-	Address netip.Addr
-	Socket  string
+	Name              string
+	Address, Address6 netip.Addr
+	Socket            string
 }
 
 // Network is immutable; nil is none.
@@ -62,7 +62,7 @@ func Parse(words *netdv1.Peers) (*Network, error) {
 		if _, twice := n.byName[peer.Name]; twice || peer.Name == n.Self.Name {
 			return nil, fmt.Errorf("two VMs of the network are called %s", peer.Name)
 		}
-		n.byAddress[peer.Address], n.byName[peer.Name] = peer, peer
+		n.byAddress[peer.Address], n.byAddress[peer.Address6], n.byName[peer.Name] = peer, peer, peer
 	}
 	return n, nil
 }
@@ -82,7 +82,7 @@ func parsePeer(word *netdv1.Peer) (Peer, error) {
 	if !filepath.IsAbs(word.Socket) || len(word.Socket) > maxPath {
 		return Peer{}, fmt.Errorf("VM %q: its socket needs an absolute path of at most %d characters", word.Name, maxPath)
 	}
-	return Peer{name, address, word.Socket}, nil
+	return Peer{name, address, plan.Peer6(address), word.Socket}, nil
 }
 
 // Other VM with an address.
@@ -94,14 +94,14 @@ func (n *Network) Other(address netip.Addr) (Peer, bool) {
 	return peer, ok
 }
 
-// Lookup a name: another VM's address, or this one's as the guest has it.
-func (n *Network) Lookup(name string) (netip.Addr, bool) {
+// Lookup a name: another VM's addresses, or this one's as the guest has them.
+func (n *Network) Lookup(name string) (four, six netip.Addr, ok bool) {
 	if n == nil {
-		return netip.Addr{}, false
+		return netip.Addr{}, netip.Addr{}, false
 	}
 	if name == n.Self.Name {
-		return plan.Guest4, true
+		return plan.Guest4, plan.Guest6, true
 	}
 	peer, ok := n.byName[name]
-	return peer.Address, ok
+	return peer.Address, peer.Address6, ok
 }

@@ -89,7 +89,7 @@ func (p *Pinger) Handle(target netip.Addr, request []byte) {
 func (p *Pinger) open(k key, request []byte, full bool) *flow {
 	q := p.Judge.Question(policy.ICMP, netip.AddrPortFrom(k.target, 0))
 	verdict := p.Judge.Decide(q)
-	if verdict.Allowed && plan.Peers4.Contains(k.target) {
+	if verdict.Allowed && plan.Peer(k.target) {
 		verdict = policy.Verdict{Rule: verdict.Rule, Reason: "no-such-vm"}
 	}
 	if verdict.Allowed && full {

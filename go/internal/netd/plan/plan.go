@@ -17,8 +17,11 @@ var (
 	Prefix6 = netip.MustParsePrefix("fd62:616e:6765:72::/64")
 )
 
-// Peers4 is where the other VMs of a network are, as a guest sees them.
-var Peers4 = netip.MustParsePrefix("198.19.0.0/16")
+// Where the other VMs of a network are, as a guest sees them.
+var (
+	Peers4 = netip.MustParsePrefix("198.19.0.0/16")
+	Peers6 = netip.MustParsePrefix("fd62:616e:6765:73::/64")
+)
 
 // Who has which address on it. The gateway is the name server, too.
 var (
@@ -46,6 +49,16 @@ func Gateway(address netip.Addr) bool { return address == Gateway4 || address ==
 
 // Host says whether an address is host.vm's.
 func Host(address netip.Addr) bool { return address == Host4 || address == Host6 }
+
+// Peer says whether an address can only be that of another VM.
+func Peer(address netip.Addr) bool { return Peers4.Contains(address) || Peers6.Contains(address) }
+
+// Peer6 is the IPv6 address of the VM with an address in Peers4, which stands at its end.
+func Peer6(address netip.Addr) netip.Addr {
+	raw, inner := Peers6.Addr().As16(), address.As4()
+	copy(raw[12:], inner[:])
+	return netip.AddrFrom16(raw)
+}
 
 // OnLink says whether an address belongs to the guest's link.
 func OnLink(address netip.Addr) bool { return Prefix4.Contains(address) || Prefix6.Contains(address) }

@@ -106,9 +106,9 @@ type stream interface {
 func (r *Relay) connect(ctx context.Context, to destination) (stream, error) {
 	network := r.Judge.Peers()
 	if peer, ok := network.Other(to.dial.Addr()); ok {
-		return peering.TCP(ctx, network, peer, to.from, to.dial.Port())
+		return peering.TCP(ctx, network, peer, to.from, to.dial)
 	}
-	if plan.Peers4.Contains(to.dial.Addr()) {
+	if plan.Peer(to.dial.Addr()) {
 		// It has left the network just now; nothing of the host is there.
 		return nil, syscall.EHOSTUNREACH
 	}

@@ -20,6 +20,15 @@ test("image, sizes, environment and command; prints the snapshot and what to do 
   });
 });
 
+test("a network for the command, with rules", async () => {
+  const ran = await run("mine", "--allow", "deb.example:443", "--allow-host", "5432");
+  assert.deepEqual(ran.calls[0]?.params, {
+    image: "mine",
+    network: { allow: ["deb.example:443"], hostPorts: [5432] },
+  });
+  assert.match((await run("mine", "--join", "dev")).stderr, /--join/);
+});
+
 test("what was not said is not sent; --quiet, --json, usage", async () => {
   const quiet = await run("-q", "mine");
   assert.deepEqual([quiet.stdout, quiet.stderr], ["id-db\n", ""]);

@@ -831,7 +831,7 @@ type Peer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A label: "db" is found as db.vm.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// In 198.19.0.0/16, unique in the network.
+	// In 198.19.0.0/16, unique in the network. Its IPv6 address is fd62:616e:6765:73:: with this one at the end.
 	Ipv4 string `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
 	// Absolute path of its netd's socket for peers.
 	Socket        string `protobuf:"bytes,3,opt,name=socket,proto3" json:"socket,omitempty"`

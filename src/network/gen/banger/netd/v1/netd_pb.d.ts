@@ -377,7 +377,7 @@ export declare type Peer = Message<"banger.netd.v1.Peer"> & {
   name: string;
 
   /**
-   * In 198.19.0.0/16, unique in the network.
+   * In 198.19.0.0/16, unique in the network. Its IPv6 address is fd62:616e:6765:73:: with this one at the end.
    *
    * @generated from field: string ipv4 = 2;
    */

@@ -10,7 +10,7 @@ import { BangerError } from "../../lib/errors.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { ensureDirectory, removeInside } from "../../lib/files.ts";
 import type { Progress } from "../../lib/progress.ts";
-import { lfsPointers } from "../../workspace/plan.ts";
+import { lfsPointers } from "../../workspace/lfs.ts";
 import { showPath } from "../../workspace/quarantine/show-path.ts";
 import { ship } from "../../workspace/ship.ts";
 import { metaBelowGit } from "../../workspace/staging/dot-git.ts";
@@ -62,6 +62,7 @@ export async function prepareWorkspace(
     if (!reply.placed) throw wouldLose(record, reply.work, params.path);
     crashPoint("workspace.placed");
     const workspace = recordOf(params.path, guestPath, newMetaPath, shipment, request);
+    const pointers = await pointersOf(shipment, { signal });
     const staging = await publish(directory, record, workspace, shipment);
     crashPoint("workspace.published");
     vms.workspacePrepared(record.id, workspace);
@@ -75,12 +76,16 @@ export async function prepareWorkspace(
       root: source.root,
       files: shipment.files.length,
       untracked: request.includeUntracked ? 0 : (await staging.untracked({ signal })).length,
-      lfsPointers: lfsPointers(source.root, await staging.entries({ signal })),
+      lfsPointers: pointers,
       sentBytes,
     };
   } finally {
     await removeInside(record.dir, directory);
   }
+}
+
+async function pointersOf({ staging, files, filesRoot }: Shipment, options: { signal: AbortSignal }): Promise<number> {
+  return files.length === 0 ? 0 : lfsPointers(filesRoot, await staging.entries(options));
 }
 
 /** Files that changed while they were read are sent again: what the guest got of them is what the host read halfway. */

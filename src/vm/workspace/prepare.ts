@@ -75,13 +75,23 @@ export async function prepareWorkspace(
       workdir,
       root: source.root,
       files: shipment.files.length,
-      untracked: request.includeUntracked ? 0 : (await staging.untracked({ signal })).length,
+      untracked: await leftOut(shipment, staging, request, { signal }),
       lfsPointers: pointers,
       sentBytes,
     };
   } finally {
     await removeInside(record.dir, directory);
   }
+}
+
+/** How many untracked files the guest does not get; of a commit that was checked out there are none. */
+async function leftOut(
+  { source, filesRoot }: Shipment,
+  staging: Staging,
+  { includeUntracked }: { includeUntracked: boolean },
+  options: { signal: AbortSignal },
+): Promise<number> {
+  return includeUntracked || filesRoot !== source.root ? 0 : (await staging.untracked(options)).length;
 }
 
 async function pointersOf({ staging, files, filesRoot }: Shipment, options: { signal: AbortSignal }): Promise<number> {

@@ -35,9 +35,7 @@ export async function openHostSide(record: VmRecord, workspace: WorkspaceRecord)
     throw refuse("has the files of another commit than the host (--from)");
   const directory = hostDirectory(record.dir, workspace);
   if (!(await isDirectory(directory))) throw refuse("cannot be compared any more: what was shipped is not known here");
-  if (!(await isDirectory(workspace.root))) {
-    throw new BangerError("workspace.not-a-repository", `"${workspace.root}" is not there any more`, { hint: again });
-  }
+  await requireRoot(record, workspace);
   return new HostSide(directory, workspace.root, { includeUntracked: workspace.includeUntracked });
 }
 
@@ -105,6 +103,23 @@ async function send(
     progress,
   );
   return { applied: reply.applied, conflicts: reply.conflicts.flatMap((at) => changes[at] ?? []), sentBytes };
+}
+
+/** Throws `workspace.not-a-repository` when the repository was moved away or deleted. */
+export async function requireRoot({ name }: VmRecord, { root, guestPath }: WorkspaceRecord): Promise<void> {
+  if (await isDirectory(root)) return;
+  throw new BangerError(
+    "workspace.not-a-repository",
+    `the repository "${root}", which was shipped, is not there any more`,
+    {
+      hint: rootGoneHint(name, guestPath),
+    },
+  );
+}
+
+/** What can be done when the host's repository is gone. */
+function rootGoneHint(vm: string, guestPath: string): string {
+  return `banger vm workspace prepare ${vm} <path>  # its new place; or take what the VM has: banger vm cp ${vm}:${guestPath} .`;
 }
 
 async function isDirectory(path: string): Promise<boolean> {

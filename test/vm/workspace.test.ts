@@ -138,6 +138,14 @@ describe("workspaces", { concurrency: false }, () => {
     assert.equal(await inRepo("box", "cat notes"), "mine");
     await home.ok(prepare("box", "--force"));
     assert.equal(await inRepo("box", "cat notes build/out"), "the host'so");
+    // What is left of one repository is none of another's work.
+    const other = join(directory, "other");
+    git("clone", "-q", repository, other);
+    const mixed = await home.run(["vm", "workspace", "prepare", "box", other]);
+    assert.match(mixed.stderr, /is the workspace of ".*project" \(workspace\.changed\)[^]*--guest-path \/root\/other/);
+    await inRepo("box", "rm .git/banger/index && mkfifo .git/banger/index");
+    assert.match((await home.run(prepare("box"))).stderr, /not what banger wrote[^]*hint: .* --force/);
+    await home.ok(prepare("box", "--force"));
   });
 
   const refusal = async (name: string) => {

@@ -122,7 +122,8 @@ function rootGoneHint(vm: string, guestPath: string): string {
   return `banger vm workspace prepare ${vm} <path>  # its new place; or take what the VM has: banger vm cp ${vm}:${guestPath} .`;
 }
 
-async function isDirectory(path: string): Promise<boolean> {
+/** Whether there is a directory at a path of the host. */
+export async function isDirectory(path: string): Promise<boolean> {
   return await stat(path).then(
     (info) => info.isDirectory(),
     () => false,

@@ -5,7 +5,7 @@ import { BangerError } from "../lib/errors.ts";
 import type { Client } from "../sdk/client.ts";
 import { flag, option } from "./command.ts";
 import type { CliContext } from "./context.ts";
-import { printPlan } from "./output/workspace-plan.ts";
+import { lfsWords, printPlan } from "./output/workspace-plan.ts";
 import { toolTable } from "./workspaces/tool-lines.ts";
 
 export type ShipFlags = {
@@ -86,7 +86,7 @@ export function leftBehind({
     );
   }
   if (lfsPointers > 0) {
-    words.push(`${lfsPointers} files are pointers of Git LFS, and are shipped as such: git lfs pull`);
+    words.push(`${lfsWords(lfsPointers)}: "git lfs pull" fetches it`);
   }
   return words.length === 0 ? undefined : words.join("; ");
 }

@@ -1,7 +1,8 @@
 // Says what would be shipped of a repository, and what not, without a VM.
-import { lstatSync, readFileSync, type Stats } from "node:fs";
+import { lstatSync, type Stats } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ResultOf } from "../api/methods.ts";
+import { lfsPointers, lfsPointersOf } from "./lfs.ts";
 import { showPath } from "./quarantine/show-path.ts";
 import { executableMode, isBelow, linkMode, splitZero, submoduleMode, type IndexEntry } from "./source/git-words.ts";
 import { originUrl } from "./source/origin.ts";
@@ -107,6 +108,7 @@ async function planOfCommit(
   options: Call,
 ): Promise<Plan> {
   const shipped: Plan["shipped"] = [];
+  const files: (IndexEntry & { size: number })[] = [];
   const output = await staging.git(["ls-tree", "-r", "-l", "-z", "--full-tree", commit], options);
   for (const line of request.mode === "metadata-only" ? [] : splitZero(output)) {
     const tab = line.indexOf(0x09);
@@ -114,6 +116,7 @@ async function planOfCommit(
     const entry = { mode: Number.parseInt(mode, 8), id, name: line.subarray(tab + 1), skipped: false };
     checkSubmodules(source, request.mode, entry.mode === submoduleMode ? [entry] : []);
     const path = showPath(entry.name);
+    files.push({ ...entry, size: Number(size) || 0 });
     shipped.push({ path, kind: kindOf(entry), sizeBytes: Number(size) || 0, state: "clean" });
   }
   return {
@@ -122,7 +125,7 @@ async function planOfCommit(
     files: shipped.length,
     untracked: 0,
     sizeBytes: shipped.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    lfsPointers: 0,
+    lfsPointers: await lfsPointersOf(staging, files, options),
     shipped,
     deleted: [],
     untrackedPaths: some([]),
@@ -172,26 +175,4 @@ function kindOf({ mode }: IndexEntry): Plan["shipped"][number]["kind"] {
 
 function statusOf(root: string, name: Buffer): Stats | undefined {
   return lstatSync(Buffer.concat([Buffer.from(`${root}/`), name]), { throwIfNoEntry: false });
-}
-
-const pointerStart = "version https://git-lfs.github.com/spec/v1\n";
-
-/** How many files are pointers of Git LFS: looked for only where a .gitattributes speaks of it. */
-export function lfsPointers(root: string, entries: readonly IndexEntry[]): number {
-  const content = (name: Buffer) => readFileSync(Buffer.concat([Buffer.from(`${root}/`), name]), "utf8");
-  const isRegular = ({ mode, skipped }: IndexEntry) => !skipped && mode !== linkMode && mode !== submoduleMode;
-  try {
-    const used = entries.some(
-      (entry) =>
-        isRegular(entry) && /(?:^|\/)\.gitattributes$/.test(key(entry.name)) && /filter=lfs/.test(content(entry.name)),
-    );
-    if (!used) return 0;
-    return entries.filter((entry) => {
-      const size = isRegular(entry) ? (statusOf(root, entry.name)?.size ?? 0) : 0;
-      return size > pointerStart.length && size < 300 && content(entry.name).startsWith(pointerStart);
-    }).length;
-  } catch {
-    // A file that cannot be read is told when it is shipped.
-    return 0;
-  }
 }

@@ -46,8 +46,8 @@ async function begun(includeUntracked = false) {
       text: text.toSorted(),
       found,
       host,
-      async keep() {
-        await host.keep();
+      async keep(unsure?: string[]) {
+        await host.keep(unsure);
         tree = found.tree;
       },
     };
@@ -140,6 +140,25 @@ test("after the VM went back, the files are compared with what it has", async ()
     ["edited"],
   );
   await assert.rejects(again.look("1".repeat(40), { signal }), { code: "workspace.none" });
+});
+
+test("a file that changed while it was sent is sent once more, also when it is again as it was", async () => {
+  const look = await begun();
+  write("edited", "one");
+  const first = await look();
+  assert.deepEqual(first.host.changedSince(first.found.changes), []);
+  write("edited", "two, longer");
+  assert.deepEqual(first.host.changedSince(first.found.changes), ["edited"]);
+  await first.keep(["edited"]);
+  const names = ({ found }: typeof first) =>
+    found.again.map(({ path, oldId, newId }) => `${path.toString()} ${oldId === newId ? "as it was" : "changed"}`);
+  const second = await look();
+  assert.deepEqual([second.text, names(second)], [[], ["edited changed"]]);
+  write("edited", "one");
+  const third = await look();
+  assert.deepEqual([third.text, names(third)], [[], ["edited as it was"]]);
+  await third.keep();
+  assert.deepEqual(names(await look()), []);
 });
 
 test("a file that only got another time is no change", async () => {

@@ -23,10 +23,14 @@ interface Kept {
   tree: string;
   /** Tracked files that were not there, so our index does not have them. Bytes as latin1 text. */
   absent: string[];
+  /** Files that changed while they were sent: what the guest got of them is not known. Bytes as latin1 text; older ones do not have it. */
+  unsure?: string[];
 }
 
 export interface HostChanges {
   changes: FileChange[];
+  /** Files of which it is not known what the guest has: sent whatever that is, changed or not. Not among `changes`. */
+  again: FileChange[];
   /** Tree of the files as they are now. */
   tree: string;
   /** Ids of the objects that the guest lacks. */
@@ -44,6 +48,9 @@ export class HostSide {
   #absent: string[] = [];
   #removed: string[] = [];
   #dropped: ReadonlySet<string> = new Set();
+  /** State of each file when it was looked at, by name. */
+  #states = new Map<string, string>();
+  #again: FileChange[] = [];
 
   /** `directory`: what `makeShipment` was given, or its later name. Nobody else may use it meanwhile. */
   constructor(directory: string, root: string, options: { includeUntracked: boolean }) {
@@ -97,6 +104,7 @@ export class HostSide {
       if (!this.#includeUntracked)
         dropped.push(...known.map(({ name }) => name).filter((name) => !isBelow(now, key(name))));
     }
+    const { unsure = [] } = this.#kept;
     const present = (name: Buffer) => isThere(this.staging.workTree, name);
     others.push(...candidates.filter(present));
     this.#absent = candidates.filter((name) => !present(name)).map(key);
@@ -104,8 +112,11 @@ export class HostSide {
     this.#tree = this.#kept.tree;
     this.#dropped = new Set(dropped.map(key));
     this.#removed = [];
+    // Before they are read: what changes from now on is seen.
+    this.#states = new Map([...touched, ...others].map((name) => [key(name), this.#stateOf(name)]));
+    this.#again = await this.#asTheyAre(unsure, options);
     if (touched.length === 0 && tracked === undefined && others.length === 0 && this.#tree === baseTree) {
-      return { changes: [], tree: baseTree, objects: [] };
+      return { changes: [], again: this.#again, tree: baseTree, objects: [] };
     }
     if (this.#tree !== baseTree) await this.#checkKnown(baseTree, options);
     await this.#next.takeIn([...touched, ...others], options);
@@ -128,13 +139,26 @@ export class HostSide {
     return await this.#compare(baseTree, options);
   }
 
-  /** Makes what was looked at last the state that is known. */
-  async keep(): Promise<void> {
+  /** Names of the files among some changes that are others by now than when they were looked at, bytes as latin1 text. */
+  changedSince(changes: readonly FileChange[]): string[] {
+    const sent = changes.filter(({ newMode }) => newMode !== 0);
+    return sent.filter(({ path }) => this.#states.get(key(path)) !== this.#stateOf(path)).map(({ path }) => key(path));
+  }
+
+  /** Makes what was looked at last the state that is known. `unsure`: files that changed while they were sent. */
+  async keep(unsure: string[] = []): Promise<void> {
     const before = this.#kept;
     const absent = [...new Set([...this.#absent, ...this.#removed])];
     const isSame = before?.indexState === this.#indexState && before.tree === this.#tree;
-    if (before !== undefined && !(isSame && before.absent.length === absent.length)) {
-      const kept: Kept = { indexFile: before.indexFile, indexState: this.#indexState, tree: this.#tree, absent };
+    const isSure = unsure.length === 0 && (before?.unsure ?? []).length === 0;
+    if (before !== undefined && !(isSame && isSure && before.absent.length === absent.length)) {
+      const kept: Kept = {
+        indexFile: before.indexFile,
+        indexState: this.#indexState,
+        tree: this.#tree,
+        absent,
+        unsure,
+      };
       // Before the index: a tree that is not the one of the record makes the next look compare everything.
       await writeFileAtomic(join(this.#directory, "sync.json"), JSON.stringify(kept));
     }
@@ -145,7 +169,7 @@ export class HostSide {
    * Objects and ref for the guest's repository, below a directory that the next call replaces.
    * Returns that directory; it has ".git" in it.
    */
-  async forGuest({ tree, objects }: HostChanges, options: Call): Promise<string> {
+  async forGuest({ tree, objects }: Pick<HostChanges, "tree" | "objects">, options: Call): Promise<string> {
     const out = join(this.#directory, "out");
     await rm(out, { recursive: true, force: true });
     await mkdir(join(out, ".git/objects/pack"), { recursive: true, mode: 0o755 });
@@ -206,7 +230,7 @@ export class HostSide {
   async #compare(baseTree: string, options: Call): Promise<HostChanges> {
     const tree = await this.#next.writeTree(options);
     this.#tree = tree;
-    if (tree === baseTree) return { changes: [], tree, objects: [] };
+    if (tree === baseTree) return { changes: [], again: this.#again, tree, objects: [] };
     const output = await this.#next.git(
       ["diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", "--no-abbrev", baseTree, tree],
       options,
@@ -234,7 +258,44 @@ export class HostSide {
     this.#removed = changes.flatMap(({ path, newMode }) =>
       newMode === 0 && !this.#dropped.has(key(path)) ? [key(path)] : [],
     );
-    return { changes, tree, objects: [...objects] };
+    // What was not touched now is as the index says.
+    for (const { path } of changes) {
+      if (!this.#states.has(key(path))) this.#states.set(key(path), this.#stateOf(path));
+    }
+    const unsure = new Set(this.#kept?.unsure);
+    const changed = new Map(changes.map((change) => [key(change.path), change]));
+    return {
+      changes: changes.filter(({ path }) => !unsure.has(key(path))),
+      again: [
+        ...changes.filter(({ path }) => unsure.has(key(path))),
+        ...this.#again.filter(({ path }) => !changed.has(key(path))),
+      ],
+      tree,
+      objects: [...objects],
+    };
+  }
+
+  /** Changes that change nothing: of files as the index has them. */
+  async #asTheyAre(names: readonly string[], options: Call): Promise<FileChange[]> {
+    if (names.length === 0) return [];
+    const wanted = new Set(names);
+    const entries = (await this.staging.entries(options)).filter(({ name }) => wanted.has(key(name)));
+    for (const { name } of entries) {
+      if (!this.#states.has(key(name))) this.#states.set(key(name), this.#stateOf(name));
+    }
+    return entries
+      .filter(({ name }) => isThere(this.staging.workTree, name))
+      .map(({ name: path, mode, id }) => ({ path, oldMode: mode, oldId: id, newMode: mode, newId: id }));
+  }
+
+  #stateOf(name: Buffer): string {
+    const path = Buffer.concat([Buffer.from(`${this.staging.workTree}/`), name]);
+    try {
+      const { ino, size, mode, mtimeNs, ctimeNs } = lstatSync(path, { bigint: true });
+      return [ino, size, mode, mtimeNs, ctimeNs].join(":");
+    } catch {
+      return "";
+    }
   }
 }
 

@@ -5,10 +5,12 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import type { ResultOf } from "../../src/api/methods.ts";
 import { Home } from "../support/home.ts";
 import { smallMachine } from "../support/seed.ts";
+import { until } from "../support/until.ts";
 
 type Status = ResultOf<"workspace.status">;
 const vm = [...smallMachine, "--disk-size", "1G", "--system-overlay-size", "256M"];
@@ -138,6 +140,14 @@ describe("workspaces", { concurrency: false }, () => {
     assert.equal(await inRepo("box", "cat notes"), "mine");
     await home.ok(prepare("box", "--force"));
     assert.equal(await inRepo("box", "cat notes build/out"), "the host'so");
+    // What is left of one repository is none of another's work.
+    const other = join(directory, "other");
+    git("clone", "-q", repository, other);
+    const mixed = await home.run(["vm", "workspace", "prepare", "box", other]);
+    assert.match(mixed.stderr, /is the workspace of ".*project" \(workspace\.changed\)[^]*--guest-path \/root\/other/);
+    await inRepo("box", "rm .git/banger/index && mkfifo .git/banger/index");
+    assert.match((await home.run(prepare("box"))).stderr, /not what banger wrote[^]*hint: .* --force/);
+    await home.ok(prepare("box", "--force"));
   });
 
   const refusal = async (name: string) => {
@@ -213,6 +223,16 @@ describe("workspaces", { concurrency: false }, () => {
     write("deep/er/file", "y");
     await lines.until(/1 written[^]*1 written[^]*1 written/);
     assert.equal(await inRepo("box", "cat deep/er/file"), "y");
+    // Written to while it is sent, taken away and put back: in the end the guest has the last of it.
+    let last = "";
+    for (let turn = 0; turn < 60; turn++) {
+      write("kept", (last += `${turn}\n`));
+      if (turn % 20 === 10) rmSync(join(repository, "gone"));
+      if (turn % 20 === 15) write("gone", "");
+      await delay(20);
+    }
+    await until("the last state", async () => (await inRepo("box", "cat kept")) === last.trim() || undefined);
+    assert.doesNotMatch(lines.text(), /changed on both sides/);
     watching.kill("SIGINT");
     assert.equal((await lines.ended).code, 130);
   });
@@ -309,6 +329,7 @@ function follow(child: ChildProcess) {
   });
   return {
     ended,
+    text: () => text,
     async until(pattern: RegExp): Promise<void> {
       const signal = AbortSignal.timeout(60_000);
       while (!pattern.test(text)) {

@@ -33,3 +33,16 @@ func TestUnpackKeepsHoles(t *testing.T) {
 		}
 	}
 }
+
+// The last bytes of a large file may be a hole, or zeroes that the archive has as such.
+func TestUnpackOfFilesThatEndInZeroes(t *testing.T) {
+	for _, flag := range []string{"--sparse", "--no-recursion"} {
+		dir := t.TempDir()
+		archive := sh(t, fmt.Sprintf(`cd %q; printf begin > large; truncate -s 3M large; tar --format=gnu %s -c large`, dir, flag), nil)
+		into := filepath.Join(dir, "into")
+		if _, err := Unpack(deadline(t), into, bytes.NewReader([]byte(archive))); err != nil {
+			t.Fatalf("%s: %v", flag, err)
+		}
+		sh(t, fmt.Sprintf(`cmp %q/large %q/large`, dir, into), nil)
+	}
+}

@@ -176,8 +176,9 @@ func (u *unpacker) fill(fd int, header *tar.Header, content io.Reader) error {
 		count, err := content.Read(u.buffer)
 		if count > 0 {
 			if data := u.buffer[:count]; sparse && isZero(data) {
-				_, seekErr := unix.Seek(fd, int64(count), io.SeekCurrent)
-				err = errors.Join(err, seekErr)
+				if _, seekErr := unix.Seek(fd, int64(count), io.SeekCurrent); seekErr != nil {
+					return seekErr
+				}
 			} else if writeErr := writeAll(fd, data); writeErr != nil {
 				return writeErr
 			}

@@ -51,7 +51,7 @@ func shipment(t *testing.T, script string) []byte {
 	sh(t, dir, `git init -q -b main; `+script+`
 		git add -A; git commit -qm x; mkdir .git/banger; cp -p .git/index .git/banger/index
 		{ echo "format $(git rev-parse --show-object-format)"; git for-each-ref --format="ref %(objectname) %(refname)"; } > .git/banger/state`)
-	cmd := exec.Command("tar", "--format=gnu", "-c", ".")
+	cmd := exec.Command("tar", "--format=gnu", "--sparse", "-c", ".")
 	cmd.Dir = dir
 	data, err := cmd.Output()
 	if err != nil {
@@ -120,6 +120,22 @@ func TestLookTellsWhatTheGuestDid(t *testing.T) {
 		if !slices.Equal(work.GetRefs(), []string{"refs/heads/main", "refs/heads/side"}) {
 			t.Fatalf("refs: %v", work.GetRefs())
 		}
+	}
+}
+
+func TestFilesAboveFourGibibytes(t *testing.T) {
+	client, workspace := newClient(t), filepath.Join(t.TempDir(), "repo")
+	// git keeps sizes modulo 2^32, and to hash so much takes half a minute: the file grows after the index was written.
+	data := shipment(t, `printf x > big; touch -d 2001-01-01 big
+		printf '#!/bin/sh\ntruncate -s 4294967297 big; touch -d 2001-01-01 big' > .git/hooks/post-commit; chmod +x .git/hooks/post-commit; `)
+	if reply := place(t, client, workspace, data, false); !reply.GetPlaced() {
+		t.Fatalf("not placed: %v", reply)
+	}
+	if found := sh(t, workspace, `stat -c %s big; [ $(stat -c %b big) -lt 1000 ] || stat -c %b big`); found != "4294967297" {
+		t.Fatalf("size, and blocks when it has no holes any more: %s", found)
+	}
+	if found := look(t, client, workspace); found.GetWork().GetCount() != 0 {
+		t.Fatalf("untouched: %v", found)
 	}
 }
 

@@ -26,7 +26,7 @@ export function printPlan(terminal: Terminal, plan: ResultOf<"workspace.plan">):
     plan.large.length,
     plan.large.map((file) => `${file.path} (${formatBytes(file.sizeBytes)})`),
   );
-  if (plan.lfsPointers > 0) terminal.notice(`pointers of Git LFS, shipped as such: ${plan.lfsPointers}`, "yellow");
+  if (plan.lfsPointers > 0) terminal.notice(lfsWords(plan.lfsPointers), "yellow");
 }
 
 /** As git status has them: changed, added, untracked. */
@@ -41,4 +41,10 @@ function section(terminal: Terminal, title: string, count: number, paths: readon
   terminal.notice(`${title}: ${count}`);
   for (const path of paths.slice(0, maxShown)) terminal.notice(`  ${path}`, "dim");
   if (count > maxShown) terminal.notice(`  … and ${count - maxShown} more (all with --json)`, "dim");
+}
+
+/** Of --from they are always pointers: what git has is shipped. */
+export function lfsWords(count: number): string {
+  const files = count === 1 ? "1 file of Git LFS is" : `${count} files of Git LFS are`;
+  return `${files} shipped as a pointer, without the content`;
 }

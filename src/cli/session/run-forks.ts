@@ -48,7 +48,7 @@ export async function runInForks(
 ): Promise<void> {
   const { count, rm } = request;
   const name = count === 1 ? `${source.name}-1` : source.name;
-  const { vms } = await operate(context, client, "vm.fork", { source: source.id, count, name });
+  const { vms } = await operate(context, client, "vm.fork", { source: source.id, count, name }, { label: name });
   try {
     // It was only there to be forked.
     if (!rm) await client.operate("vm.delete", { vm: source.id });

@@ -49,8 +49,18 @@ describe("tools that the repository pins", () => {
   };
   const ran = (ended: Awaited<ReturnType<typeof run>>) => ended.calls.some(({ name }) => name === "vm.exec");
 
-  test("what is there needs no word", async () => {
-    const ended = await run([".", "--", "x"], { replies: withTools("mise.toml", false) });
+  test("what is there needs no word; files that came without their content do", async () => {
+    const prepared = {
+      guestPath: "/root/repo",
+      workdir: "/root/repo",
+      root: "/r",
+      files: 3,
+      untracked: 0,
+      lfsPointers: 2,
+    };
+    const replied = { ...withTools("mise.toml", false), "workspace.prepare": () => prepared };
+    const ended = await run([".", "--", "x"], { replies: replied });
+    assert.match(ended.stderr, /2 files of Git LFS are shipped as a pointer.*git lfs pull/);
     assert.deepEqual([ended.code, ran(ended)], [0, true]);
     assert.doesNotMatch(ended.stderr, /go 1\.24/);
   });

@@ -98,7 +98,7 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
 /** The top of the repository. */
 async function inspect(context: CliContext, client: Client, ship: ParamsOf<"workspace.inspect">): Promise<string> {
   const found = await client.call("workspace.inspect", ship, { signal: context.interrupts.signal });
-  const left = ship.includeUntracked === true ? undefined : leftBehind(found);
+  const left = leftBehind({ untracked: ship.includeUntracked === true ? 0 : found.untracked });
   if (left !== undefined) context.terminal.notice(left, "yellow");
   return found.root;
 }
@@ -110,7 +110,11 @@ async function prepare(
   ship: ParamsOf<"workspace.inspect">,
 ): Promise<string> {
   const params = { vm: record.id, ...ship };
-  return (await operate(context, client, "workspace.prepare", params, { label: record.name })).workdir;
+  const { workdir, lfsPointers } = await operate(context, client, "workspace.prepare", params, { label: record.name });
+  // Only now: to find them, files have to be read.
+  const left = leftBehind({ untracked: 0, lfsPointers });
+  if (left !== undefined) context.terminal.notice(left, "yellow");
+  return workdir;
 }
 
 async function announce(context: CliContext, client: Client, record: VmRecord): Promise<void> {

@@ -50,6 +50,7 @@ describe("vm workspace export", () => {
     assert.deepEqual(asked(ran, "workspace.export"), [{ vm: "box", baseCommit: "HEAD", maxBytes: 2 * 1024 * 1024 }]);
     assert.deepEqual(asked(ran, "workspace.read"), [{ export: "e1", format: "patch" }]);
     assert.deepEqual(asked(ran, "workspace.forget"), [{ export: "e1" }]);
+    assert.match(ran.stderr, /is a link out of the repository/);
     const shown = await run(["export", "box"], { terminal: true });
     assert.ok(safe(shown.stdout) && shown.stdout.includes("\\x1b[31mred\\u009b\\u202e"), shown.stdout);
   });
@@ -64,6 +65,11 @@ describe("vm workspace export", () => {
         ran.stderr,
         /^ M {2}\+3 -1 +src\/a\n A {2}binary +new\\x1b.*\n R +of -> to\n3 files changed, \+3 -1, 2 commits/m,
       );
+      const bundled = await run(["export", "box", "--format", "bundle", "-o", join(directory, "b")]);
+      assert.match(bundled.stderr, /^next: git fetch b main:from-box$/m);
+      rmSync(join(directory, "b"));
+      const nowhere = await run(["export", "box", "-o", join(directory, "none/x")]);
+      assert.match(nowhere.stderr, /there is no directory ".*none"[^]*hint: mkdir -p .*none/);
       const broken = await run(["export", "box", "-o", file], {
         replies: {
           "workspace.read": () =>

@@ -32,6 +32,7 @@ import { worthALook } from "../../workspace/export/worth-a-look.ts";
 import { Quarantine } from "../../workspace/quarantine/quarantine.ts";
 import { showPath } from "../../workspace/quarantine/show-path.ts";
 import { hostDirectory } from "./host-directory.ts";
+import { requireRoot } from "./sync.ts";
 import type { Activity } from "../activity.ts";
 
 export interface WorkspaceExportsOptions {
@@ -93,10 +94,10 @@ export class WorkspaceExports implements AsyncDisposable {
     const { vm, against, baseCommit, maxBytes = this.#options.maxBytes } = params;
     const one = await this.#workspace(vm);
     const other = against === undefined ? undefined : await this.#workspace(against);
-    const repository = await openHostRepository(one.workspace.root, signal);
+    const repository = await openRepository(one, signal);
     // With git they are not shipped at all.
     const submodules = one.workspace.mode === "copy" ? await submodulesOf(repository, signal) : noSubmodules;
-    const otherRepository = other === undefined ? undefined : await openHostRepository(other.workspace.root, signal);
+    const otherRepository = other === undefined ? undefined : await openRepository(other, signal);
     const objects = new Set([repository, otherRepository].flatMap((found) => found?.objects ?? []));
     for (const side of [one, other]) if (side !== undefined) objects.add(shippedObjects(side.record, side.workspace));
     const { format } = repository;
@@ -265,6 +266,14 @@ export class WorkspaceExports implements AsyncDisposable {
       { hint: `banger vm workspace export ${vm.name} --apply  # into the files of the submodules` },
     );
   }
+}
+
+type Side = { record: VmRecord; workspace: WorkspaceRecord };
+
+/** Throws `workspace.not-a-repository` with what can be done about it. */
+async function openRepository({ record, workspace }: Side, signal: AbortSignal): Promise<HostRepository> {
+  await requireRoot(record, workspace);
+  return await openHostRepository(workspace.root, signal);
 }
 
 /** What was shipped of a VM's workspace and is in no commit. Git passes over a directory that is not there. */

@@ -5,13 +5,11 @@ import { join as guestJoin } from "node:path/posix";
 import type { ParamsOf, ResultOf } from "../../api/methods.ts";
 import type { VmRecord } from "../../api/records.ts";
 import type { WorkspaceRecord } from "../../api/workspace-record.ts";
-import type { GuestAgent, GuestWork } from "../../guest/agent.ts";
-import { BangerError } from "../../lib/errors.ts";
+import type { GuestAgent } from "../../guest/agent.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { ensureDirectory, removeInside } from "../../lib/files.ts";
 import type { Progress } from "../../lib/progress.ts";
-import { lfsPointers } from "../../workspace/plan.ts";
-import { showPath } from "../../workspace/quarantine/show-path.ts";
+import { lfsPointers } from "../../workspace/lfs.ts";
 import { ship } from "../../workspace/ship.ts";
 import { metaBelowGit } from "../../workspace/staging/dot-git.ts";
 import { makeShipment, type Shipment } from "../../workspace/staging/shipment.ts";
@@ -19,11 +17,10 @@ import { openSource } from "../../workspace/source/source.ts";
 import { Staging } from "../../workspace/staging/staging.ts";
 import { HostSide } from "../../workspace/sync.ts";
 import { hostDirectory, removeOthers, unfinishedDirectory } from "./host-directory.ts";
+import { defaultGuestPath, refuseToLose, withWayOn, wouldLose } from "./refusals.ts";
 import { wantedShipment } from "./request.ts";
 import { syncWorkspace } from "./sync.ts";
 import type { WorkspaceVms } from "./workspaces.ts";
-
-const defaultGuestPath = "/root/repo";
 
 /** Throws `workspace.changed` when work of the guest would be lost, `workspace.not-a-repository`, `workspace.failed`. */
 export async function prepareWorkspace(
@@ -39,7 +36,8 @@ export async function prepareWorkspace(
   progress.stage("inspect", params.path);
   const source = await openSource(params.path, { signal });
   const metaPath = knownMeta(record, guestPath);
-  if (!force) await refuseToLose(agent, { path: guestPath, metaPath }, record, params.path, signal);
+  const place = { record, guestPath, metaPath, source, path: params.path };
+  if (!force) await refuseToLose(agent, place, { signal });
 
   await removeOthers(record, "all");
   const directory = unfinishedDirectory(record.dir, randomBytes(4).toString("hex"));
@@ -56,12 +54,16 @@ export async function prepareWorkspace(
         files: shipment.files,
         extra: { root: shipment.extraRoot, name: shipment.extra },
       },
-      (tar, end) => agent.placeWorkspace({ path: guestPath, metaPath, newMetaPath, force }, tar, { signal: end }),
+      (tar, end) =>
+        agent
+          .placeWorkspace({ path: guestPath, metaPath, newMetaPath, force }, tar, { signal: end })
+          .catch((error: unknown) => Promise.reject(withWayOn(error, place, "placed"))),
       progress,
     );
     if (!reply.placed) throw wouldLose(record, reply.work, params.path);
     crashPoint("workspace.placed");
     const workspace = recordOf(params.path, guestPath, newMetaPath, shipment, request);
+    const pointers = await pointersOf(shipment, { signal });
     const staging = await publish(directory, record, workspace, shipment);
     crashPoint("workspace.published");
     vms.workspacePrepared(record.id, workspace);
@@ -74,13 +76,27 @@ export async function prepareWorkspace(
       workdir,
       root: source.root,
       files: shipment.files.length,
-      untracked: request.includeUntracked ? 0 : (await staging.untracked({ signal })).length,
-      lfsPointers: lfsPointers(source.root, await staging.entries({ signal })),
+      untracked: await leftOut(shipment, staging, request, { signal }),
+      lfsPointers: pointers,
       sentBytes,
     };
   } finally {
     await removeInside(record.dir, directory);
   }
+}
+
+/** How many untracked files the guest does not get; of a commit that was checked out there are none. */
+async function leftOut(
+  { source, filesRoot }: Shipment,
+  staging: Staging,
+  { includeUntracked }: { includeUntracked: boolean },
+  options: { signal: AbortSignal },
+): Promise<number> {
+  return includeUntracked || filesRoot !== source.root ? 0 : (await staging.untracked(options)).length;
+}
+
+async function pointersOf({ staging, files, filesRoot }: Shipment, options: { signal: AbortSignal }): Promise<number> {
+  return files.length === 0 ? 0 : lfsPointers(filesRoot, await staging.entries(options));
 }
 
 /** Files that changed while they were read are sent again: what the guest got of them is what the host read halfway. */
@@ -132,31 +148,6 @@ function knownMeta({ workspace }: VmRecord, guestPath: string): string {
 function separateMeta(guestPath: string): string {
   const key = createHash("sha256").update(guestPath).digest("hex").slice(0, 16);
   return guestJoin("/var/lib/banger/workspaces", key);
-}
-
-/** Before anything is packed. */
-async function refuseToLose(
-  agent: GuestAgent,
-  where: { path: string; metaPath: string },
-  record: VmRecord,
-  path: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const { work } = await agent.lookAtWorkspace(where, { signal });
-  if (work.count > 0 || work.refs.length > 0) throw wouldLose(record, work, path);
-}
-
-function wouldLose({ name }: VmRecord, { count, paths, refs }: GuestWork, path: string): BangerError {
-  const files = count === 1 ? "1 file was changed" : `${count} files were changed`;
-  const what = [
-    ...(count === 0
-      ? []
-      : [`${files} in the guest (${paths.slice(0, 3).map(showPath).join(", ")}${count > 3 ? ", …" : ""})`]),
-    ...(refs.length === 0 ? [] : [`git in the guest has new or moved ${refs.slice(0, 3).join(", ")}`]),
-  ];
-  return new BangerError("workspace.changed", `VM "${name}" has work that would be lost: ${what.join("; ")}`, {
-    hint: `banger vm workspace export ${name} -o work.patch  # to keep it, then: banger vm workspace prepare ${name} ${path} --force`,
-  });
 }
 
 /** The staging becomes what later syncs compare with. */

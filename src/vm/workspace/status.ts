@@ -40,7 +40,8 @@ async function hostPart(record: VmRecord, workspace: WorkspaceRecord, options: C
     const known = { branch, headCommit, ahead, behind };
     try {
       const host = await openHostSide(record, workspace);
-      const { changes } = await host.look(workspace.baseTree ?? "", options);
+      const found = await host.look(workspace.baseTree ?? "", options);
+      const changes = [...found.changes, ...found.again.filter(({ oldId, newId }) => oldId !== newId)];
       const changed = { count: changes.length, paths: changes.slice(0, maxListed).map(({ path }) => showPath(path)) };
       return { problem: "", ...known, changed };
     } catch (error) {

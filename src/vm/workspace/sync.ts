@@ -35,13 +35,14 @@ export async function openHostSide(record: VmRecord, workspace: WorkspaceRecord)
     throw refuse("has the files of another commit than the host (--from)");
   const directory = hostDirectory(record.dir, workspace);
   if (!(await isDirectory(directory))) throw refuse("cannot be compared any more: what was shipped is not known here");
-  if (!(await isDirectory(workspace.root))) {
-    throw new BangerError("workspace.not-a-repository", `"${workspace.root}" is not there any more`, { hint: again });
-  }
+  await requireRoot(record, workspace);
   return new HostSide(directory, workspace.root, { includeUntracked: workspace.includeUntracked });
 }
 
-/** Throws `workspace.none`, or what the guest says. Nothing is changed on either side when it fails. */
+/**
+ * Throws `workspace.none`, or what the guest says. A file that changes while it is sent is sent again, and by the next call when it goes on
+ * changing.
+ */
 export async function syncWorkspace(
   vms: Pick<WorkspaceVms, "workspacePrepared">,
   { record, agent, workspace }: SyncTarget,
@@ -49,40 +50,76 @@ export async function syncWorkspace(
 ): Promise<ResultOf<"workspace.sync">> {
   const { signal } = progress;
   const host = await openHostSide(record, workspace);
-  const baseTree = workspace.baseTree ?? "";
-  const [head, found] = await Promise.all([headOf(workspace.root, { signal }), host.look(baseTree, { signal })]);
+  const head = await headOf(workspace.root, { signal });
+  const written = new Set<string>();
+  const removed = new Set<string>();
+  let baseTree = workspace.baseTree ?? "";
+  let sentBytes = 0;
+  for (let round = 1; ; round++) {
+    const target = { record, agent, workspace: { ...workspace, baseTree } };
+    const found = await host.look(baseTree, { signal });
+    const brought = await bring(host, found, target, force, progress).catch((error: unknown) => {
+      // A file that went before it could be read ends the archive; nothing of it is used then.
+      if (round === maxTries || host.changedSince([...found.changes, ...found.again]).length === 0) throw error;
+      return undefined;
+    });
+    if (brought === undefined) continue;
+    const { conflicts, tree, changes, again } = brought;
+    const unsure = host.changedSince([...changes, ...again]);
+    await host.keep(unsure);
+    if (tree !== baseTree) {
+      vms.workspacePrepared(record.id, { ...workspace, baseTree: tree, syncedAt: Date.now() });
+    }
+    baseTree = tree;
+    sentBytes += brought.sentBytes;
+    const moved = [...changes, ...again.filter(({ oldId, newId }) => oldId !== newId)];
+    for (const { path, newMode } of moved) (newMode === 0 ? removed : written).add(path.toString("latin1"));
+    if (unsure.length > 0 && round < maxTries) continue;
+    return {
+      written: written.size,
+      removed: removed.size,
+      sentBytes,
+      conflicts: { count: conflicts.length, paths: conflicts.slice(0, maxListed).map(({ path }) => showPath(path)) },
+      headMoved: head !== workspace.headCommit,
+    };
+  }
+}
+
+/** All but what the guest has changed, too. Nothing is changed on either side when it fails. */
+async function bring(
+  host: HostSide,
+  found: HostChanges,
+  target: SyncTarget,
+  force: boolean,
+  progress: Progress,
+): Promise<HostChanges & { conflicts: FileChange[]; sentBytes: number }> {
+  const { signal } = progress;
   const conflicts: FileChange[] = [];
   let wanted = found;
   let sentBytes = 0;
   for (let tries = 1; wanted.changes.length > 0; tries++) {
-    const sent = await send(host, wanted, { record, agent, workspace }, force, progress);
+    const sent = await send(host, wanted, target, force, progress);
     sentBytes += sent.sentBytes;
     if (sent.applied) break;
     if (tries === maxTries || sent.conflicts.length === 0) {
       throw new BangerError(
         "workspace.failed",
-        `the files of VM "${record.name}" change faster than they can be synced`,
+        `the files of VM "${target.record.name}" change faster than they can be synced`,
+        { hint: `banger vm workspace sync ${target.record.name}` },
       );
     }
     conflicts.push(...sent.conflicts);
-    wanted = await host.without(sent.conflicts, baseTree, { signal });
+    wanted = await host.without(sent.conflicts, target.workspace.baseTree ?? "", { signal });
   }
-  await host.keep();
-  if (wanted.tree !== baseTree) {
-    vms.workspacePrepared(record.id, { ...workspace, baseTree: wanted.tree, syncedAt: Date.now() });
+  if (wanted.again.length > 0) {
+    sentBytes += (await send(host, { ...wanted, changes: wanted.again }, target, true, progress)).sentBytes;
   }
-  return {
-    written: wanted.changes.filter(({ newMode }) => newMode !== 0).length,
-    removed: wanted.changes.filter(({ newMode }) => newMode === 0).length,
-    sentBytes,
-    conflicts: { count: conflicts.length, paths: conflicts.slice(0, maxListed).map(({ path }) => showPath(path)) },
-    headMoved: head !== workspace.headCommit,
-  };
+  return { ...wanted, conflicts, sentBytes };
 }
 
 async function send(
   host: HostSide,
-  wanted: HostChanges,
+  wanted: Omit<HostChanges, "again">,
   { agent, workspace }: SyncTarget,
   force: boolean,
   progress: Progress,
@@ -107,7 +144,25 @@ async function send(
   return { applied: reply.applied, conflicts: reply.conflicts.flatMap((at) => changes[at] ?? []), sentBytes };
 }
 
-async function isDirectory(path: string): Promise<boolean> {
+/** Throws `workspace.not-a-repository` when the repository was moved away or deleted. */
+export async function requireRoot({ name }: VmRecord, { root, guestPath }: WorkspaceRecord): Promise<void> {
+  if (await isDirectory(root)) return;
+  throw new BangerError(
+    "workspace.not-a-repository",
+    `the repository "${root}", which was shipped, is not there any more`,
+    {
+      hint: rootGoneHint(name, guestPath),
+    },
+  );
+}
+
+/** What can be done when the host's repository is gone. */
+function rootGoneHint(vm: string, guestPath: string): string {
+  return `banger vm workspace prepare ${vm} <path>  # its new place; or take what the VM has: banger vm cp ${vm}:${guestPath} .`;
+}
+
+/** Whether there is a directory at a path of the host. */
+export async function isDirectory(path: string): Promise<boolean> {
   return await stat(path).then(
     (info) => info.isDirectory(),
     () => false,

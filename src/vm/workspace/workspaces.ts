@@ -16,7 +16,7 @@ import { removeOthers } from "./host-directory.ts";
 import { prepareWorkspace } from "./prepare.ts";
 import { wantedShipment } from "./request.ts";
 import { statusOfWorkspace } from "./status.ts";
-import { syncWorkspace } from "./sync.ts";
+import { requireRoot, syncWorkspace } from "./sync.ts";
 import { watchWorkspace } from "./watch.ts";
 import type { Vms } from "../vms.ts";
 
@@ -92,7 +92,8 @@ export class Workspaces {
 
   /** Whether the host's repository is on another commit than when it was shipped. Throws `workspace.none`. */
   async hostMoved(vm: string, options: Call): Promise<{ moved: boolean; headCommit: string | null }> {
-    const { workspace } = this.#workspace(vm);
+    const { record, workspace } = this.#workspace(vm);
+    await requireRoot(record, workspace);
     const headCommit = await headOf(workspace.root, options);
     return { moved: headCommit !== workspace.headCommit, headCommit };
   }

@@ -1,7 +1,7 @@
 // banger vm workspace export
 import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
-import { basename, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { BangerError } from "../../../../lib/errors.ts";
 import { reference, sizeOption } from "../../../arguments.ts";
@@ -44,7 +44,10 @@ more than "workspace.max_export" in config.toml are refused. No hook, filter or 
     ["banger vm workspace export sandbox --apply --branch try-1", "its commits as a branch of the host's repository"],
     ["banger vm workspace export sandbox --apply --check", "does it fit, and what would change"],
     ["banger vm workspace export sandbox --base-commit HEAD", "only what the guest did not commit"],
-    ["banger vm workspace export sandbox --format bundle -o work.bundle", "commits in a file: git fetch work.bundle"],
+    [
+      "banger vm workspace export sandbox --format bundle --branch work -o work.bundle",
+      "commits in a file: git fetch work.bundle work:work",
+    ],
   ],
   parameters: {
     positional: { kind: "tuple", parameters: [reference("vm")] },
@@ -100,14 +103,19 @@ more than "workspace.max_export" in config.toml are refused. No hook, filter or 
         { signal: context.interrupts.signal },
       );
     if (output === undefined) {
+      noticeNotes(terminal, found);
       if (terminal.stdout.isTTY === true) return await printDiff(await read(), terminal);
       return await pipeline(await read(), context.streams.stdout, { end: false });
     }
-    await writeWhole(context, output, await read());
+    await writeWhole(context, vm, output, await read());
     if (terminal.json) return terminal.printJson({ ...found, output: resolve(context.cwd, output) });
     for (const line of statLines(found)) terminal.notice(line);
     noticeNotes(terminal, found);
-    terminal.notice(`next: ${nextStep(format, basename(output))}`, "dim");
+    const { name } = found.vm;
+    const inBundle = branch ?? found.branch ?? `banger/${name}`;
+    const next =
+      format === "bundle" ? `git fetch ${basename(output)} ${inBundle}:from-${name}` : `git apply ${basename(output)}`;
+    terminal.notice(`next: ${next}`, "dim");
   },
 });
 
@@ -127,7 +135,12 @@ function checkFlags({ apply, check, yes, output, branch, format }: Flags): void 
 }
 
 /** Readers of the file see the old content or the new. */
-async function writeWhole(context: CliContext, output: string, content: NodeJS.ReadableStream): Promise<void> {
+async function writeWhole(
+  context: CliContext,
+  vm: string,
+  output: string,
+  content: NodeJS.ReadableStream,
+): Promise<void> {
   const file = resolve(context.cwd, output);
   const staging = `${file}.${process.pid}.tmp`;
   try {
@@ -137,10 +150,16 @@ async function writeWhole(context: CliContext, output: string, content: NodeJS.R
     await rm(staging, { force: true });
     const { code } = error as NodeJS.ErrnoException;
     if (code !== "ENOENT" && code !== "EACCES" && code !== "EISDIR" && code !== "EROFS") throw error;
-    throw new BangerError("file.failed", `"${file}" cannot be written: ${(error as Error).message}`, { cause: error });
+    if (code === "ENOENT") {
+      throw new BangerError("file.failed", `"${file}" cannot be written: there is no directory "${dirname(file)}"`, {
+        hint: `mkdir -p ${dirname(file)}`,
+      });
+    }
+    const why =
+      code === "EISDIR" ? "it is a directory" : code === "EROFS" ? "a read-only file system" : "not permitted";
+    throw new BangerError("file.failed", `"${file}" cannot be written: ${why}`, {
+      cause: error,
+      hint: `banger vm workspace export ${vm} -o ${basename(file)}  # in a directory of yours`,
+    });
   }
-}
-
-function nextStep(format: (typeof formats)[number], file: string): string {
-  return format === "bundle" ? `git fetch ${file} '*:*'` : `git apply ${file}`;
 }

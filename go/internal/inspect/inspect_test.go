@@ -11,24 +11,6 @@ import (
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
 )
 
-func TestStat(t *testing.T) {
-	const line = "42 (a) R (b) S 7 42 42 0 -1 4194560 1 0 0 0 12 3 0 0 20 0 1 0 500 1000000 25 18446744073709551615"
-	got, ok := parseStat(42, line)
-	want := stat{pid: 42, parent: 7, name: "a) R (b", state: "S", cpuMs: 150, startedMs: 5000, residentBytes: 25 * uint64(os.Getpagesize())}
-	if !ok || got != want {
-		t.Errorf("parseStat: %+v, want %+v", got, want)
-	}
-	for _, bad := range []string{"", "42 (a", "42 (a) S 1 2", "42 a) S"} {
-		if _, ok := parseStat(42, bad); ok {
-			t.Errorf("parseStat takes %q", bad)
-		}
-	}
-	const kernels = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0 18446744073709551615"
-	if _, ok := parseStat(2, kernels); ok {
-		t.Error("a thread of the kernel is listed")
-	}
-}
-
 func TestAddress(t *testing.T) {
 	for text, want := range map[string]string{
 		"0100007F":                         "127.0.0.1",

@@ -17,6 +17,7 @@ import (
 
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
+	"banger.dev/banger/internal/procfs"
 )
 
 const (
@@ -127,7 +128,7 @@ func parseAddress(text string) (string, bool) {
 // nameOwners finds the processes that hold the sockets, and stops when each has one.
 func nameOwners(byInode map[string]*agentv1.ListenersResponse_Listener) {
 	left := len(byInode)
-	found, err := pids()
+	found, err := procfs.PIDs()
 	if err != nil {
 		return
 	}
@@ -150,8 +151,8 @@ func nameOwners(byInode map[string]*agentv1.ListenersResponse_Listener) {
 			if !isSocket || listener == nil || listener.Pid != 0 {
 				continue
 			}
-			if s, ok := readStat(pid); ok {
-				listener.Pid, listener.Process, listener.Command = s.pid, strings.ToValidUTF8(s.name, "\uFFFD"), command(s)
+			if owner, ok := procfs.Read(pid); ok {
+				listener.Pid, listener.Process, listener.Command = uint32(pid), strings.ToValidUTF8(owner.Name, "\uFFFD"), command(owner)
 				left--
 			}
 		}

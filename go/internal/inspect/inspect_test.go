@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -79,4 +80,30 @@ func TestProcessesCountProcessorTime(t *testing.T) {
 		}
 	}
 	t.Error("this process is not listed")
+}
+
+// Where the kernel gives tracepoints to this process; elsewhere there is nothing to see.
+func TestEventsOfListeners(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	told, ok := listenEvents(ctx)
+	if !ok {
+		if told != nil {
+			t.Error("a channel without events")
+		}
+		t.Log("no tracepoints here")
+		return
+	}
+	for range 3 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-told:
+		case <-time.After(20 * time.Second):
+			t.Fatal("waited for the event of a listener")
+		}
+		listener.Close()
+	}
 }

@@ -21,7 +21,12 @@ import (
 )
 
 const (
-	lookEvery    = 500 * time.Millisecond
+	// lookEvery finds what no event tells of: sockets of UDP, and all of them where there are no events.
+	lookEvery       = 500 * time.Millisecond
+	lookEveryBeside = 2 * time.Second
+	// An event comes a little before the kernel's list says the same, and often with others.
+	settle       = 50 * time.Millisecond
+	lookAgain    = 250 * time.Millisecond
 	maxListeners = 256
 )
 
@@ -39,13 +44,28 @@ func (service) Listeners(ctx context.Context, request *connect.Request[agentv1.L
 	if !request.Msg.GetFollow() {
 		return nil
 	}
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
-	for {
+	told, ok := listenEvents(ctx)
+	every := lookEvery
+	if ok {
+		every = lookEveryBeside
+	}
+	again := false
+	for next := time.Now().Add(every); ; {
 		select {
 		case <-ctx.Done():
 			return connect.NewError(connect.CodeCanceled, ctx.Err())
-		case <-ticker.C:
+		case <-told:
+			if soon := time.Now().Add(settle); soon.Before(next) {
+				next = soon
+			}
+			again = true
+			continue
+		case <-time.After(time.Until(next)):
+		}
+		next = time.Now().Add(every)
+		if again {
+			next = time.Now().Add(lookAgain)
+			again = false
 		}
 		now := listeners()
 		if proto.Equal(now, last) {

@@ -2,13 +2,13 @@
 import { copyFile, lstat, open, readlink, rename, rm, stat, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
-import type { ArtifactRow } from "../lib/artifact-store.ts";
+import type { ArtifactRow, ArtifactStore } from "../lib/artifact-store.ts";
 import { BangerError } from "../lib/errors.ts";
 import { stagingDirectory, syncDirectory } from "../lib/files.ts";
 import { type Progress, withSignal } from "../lib/progress.ts";
 import { run } from "../lib/run.ts";
 import { inThread } from "./file-work/thread.ts";
-import { hostArchitecture } from "./manifest.ts";
+import { hostArchitecture, type ImageManifest } from "./manifest.ts";
 import { publishRootfs, type StoreParts } from "./publish.ts";
 import { rootfsFromTar } from "./rootfs.ts";
 import { untilDone } from "./tar/decompress.ts";
@@ -60,9 +60,14 @@ export async function registerImage(
 }
 
 /** Replaces the link to a registered file by a copy. One that is no link is as it should be. */
-export async function promoteImage(directory: string, name: string, progress: Progress): Promise<void> {
+export async function promoteImage(
+  artifacts: ArtifactStore,
+  row: ArtifactRow,
+  progress: Progress,
+): Promise<ArtifactRow> {
+  const directory = artifacts.directoryOf(row.id);
   const file = join(directory, rootfsName);
-  if (!(await lstat(file)).isSymbolicLink()) return;
+  if (!(await lstat(file)).isSymbolicLink()) return row;
   const from = await readlink(file);
   progress.stage("copy", basename(from));
   // Beside the image and not in it: what a killed daemon leaves there is swept away.
@@ -74,7 +79,7 @@ export async function promoteImage(directory: string, name: string, progress: Pr
   } catch (error) {
     if (!(error instanceof BangerError) || error.code !== "command.missing") {
       progress.signal.throwIfAborted();
-      throw new BangerError("image.invalid", `the file of image "${name}" cannot be copied from "${from}"`, {
+      throw new BangerError("image.invalid", `the file of image "${row.name}" cannot be copied from "${from}"`, {
         cause: error,
       });
     }
@@ -82,8 +87,12 @@ export async function promoteImage(directory: string, name: string, progress: Pr
   }
   await using opened = await open(copy, "r+");
   await opened.sync();
+  const { blocks } = await opened.stat();
   await rename(copy, file);
   await syncDirectory(directory);
+  // Since now it takes something of our own.
+  const manifest: ImageManifest = { ...(JSON.parse(row.manifest) as ImageManifest), usedBytes: blocks * 512 };
+  return await artifacts.describe(staging.path, { ...row, manifest: JSON.stringify(manifest) }, []);
 }
 
 async function packDirectory(path: string, target: string, progress: Progress) {

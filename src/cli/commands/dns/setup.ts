@@ -39,6 +39,8 @@ To undo it, remove the file that the script writes and restart the resolver.`,
     const setup = await client.call("dns.setup", { apply, ...(resolver === undefined ? {} : { resolver }) });
     const { terminal } = context;
     if (terminal.json) return terminal.printJson(setup);
+    const { listening, problem } = await client.call("dns.status", {});
+    if (!listening) terminal.notice(`warning: names are not answered now: ${problem}`, "yellow");
     if (setup.applied) terminal.notice(`${setup.resolver} asks banger for names below .vm now`);
     else terminal.print(scriptOf(setup));
   },

@@ -260,7 +260,11 @@ describe("images of files", { concurrency: false }, () => {
     const registered = await store.register({ path: file, name: "mine" }, quiet());
     assert.ok(lstatSync(registered.rootfsPath).isSymbolicLink());
     assert.equal(registered.source, `file:${file}`);
+    assert.equal(registered.usedBytes, 0, "it takes nothing of the store");
     const promoted = await store.promote("mine", quiet());
+    assert.ok(promoted.usedBytes > 0);
+    assert.deepEqual(store.resolve("mine"), promoted);
+    assert.deepEqual(await store.promote("mine", quiet()), promoted);
     rmSync(file);
     assertSound(promoted.rootfsPath);
     await assert.rejects(store.inspect("mine"), { code: "image.invalid" });

@@ -76,7 +76,7 @@ export class ProgressView implements Disposable {
     const columns = Math.max(20, (this.#terminal.stderr.columns || 80) - 1);
     const style = this.#terminal.style.bind(this.#terminal);
     const parts = operations.length === 1 ? (first.progress?.parts ?? []) : [];
-    const rows = (this.#terminal.stderr.rows ?? 24) - 2;
+    const rows = (this.#terminal.stderr.rows || 24) - 2;
     const lines = [
       style("dim", line.slice(0, columns)),
       ...layerLines(parts, { columns, rows, style, unicode: this.#terminal.unicode }),

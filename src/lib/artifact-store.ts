@@ -100,9 +100,13 @@ export class ArtifactStore {
       throw new BangerError("request.invalid", `${kind} name "${name}" is not valid: use a-z, 0-9 and "-" (1 to 63)`);
     }
     if (!force && this.list().some((row) => row.name === name)) {
-      throw new BangerError(`${kind}.exists`, `there is already ${kind === "image" ? "an image" : "a kernel"} "${name}"`, {
-        hint: `banger ${kind} list  # or repeat with --force to replace it`,
-      });
+      throw new BangerError(
+        `${kind}.exists`,
+        `there is already ${kind === "image" ? "an image" : "a kernel"} "${name}"`,
+        {
+          hint: `banger ${kind} list  # or repeat with --force to replace it`,
+        },
+      );
     }
   }
 

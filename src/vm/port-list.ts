@@ -30,8 +30,9 @@ export async function* describedPorts(
   };
   try {
     for (let change = changes.next(); ;) {
-      const { done, value: listeners } = await change;
-      if (done === true) return;
+      const now = await change;
+      if (now.done === true) return;
+      const listeners = now.value;
       change = nextChange();
       if (!follow) {
         yield await list.describe(listeners, forwards());

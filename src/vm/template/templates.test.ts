@@ -232,10 +232,8 @@ test("prune removes what no start can use any more; a newer agent or VMM replace
 });
 
 test("a bound that was lowered holds from the next daemon on: those used last stay", async () => {
-  const [first] = [
-    await templates.warm({ memoryMib: 256 }, quiet()),
-    await templates.warm({ memoryMib: 512 }, quiet()),
-  ];
+  const first = await templates.warm({ memoryMib: 256 }, quiet());
+  await templates.warm({ memoryMib: 512 }, quiet());
   const both = templates.list().reduce((sum, { usedBytes }) => sum + usedBytes, 0);
   templates.take(first.id)?.[Symbol.dispose]();
   await templates[Symbol.asyncDispose]();

@@ -24,11 +24,14 @@ line then.`,
     await using client = await context.connect();
     const { terminal, interrupts } = context;
     for await (const { ports } of client.events("vm.ports", { vm, follow }, { signal: interrupts.signal })) {
-      if (!terminal.json) terminal.print(tableOf(ports));
+      if (terminal.json) {
+        if (follow) terminal.printJsonLine(ports);
+        else terminal.printJson(ports);
+        continue;
+      }
+      terminal.print(tableOf(ports));
       const hidden = ports.find(({ http, url }) => http && url === null);
       if (hidden !== undefined && !follow) terminal.notice(`next: banger vm forward ${vm} ${hidden.port}`, "dim");
-      else if (follow) terminal.printJsonLine(ports);
-      else terminal.printJson(ports);
     }
   },
 });

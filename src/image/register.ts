@@ -1,17 +1,15 @@
 // Images of files that stay where they are: an ext4 file of the user's. A directory tree is copied, for lack of a way to boot from it.
-import { copyFile, lstat, open, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import { copyFile, lstat, open, readlink, rename, stat, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { PassThrough } from "node:stream";
 import type { ArtifactRow, ArtifactStore } from "../lib/artifact-store.ts";
 import { BangerError } from "../lib/errors.ts";
 import { stagingDirectory, syncDirectory } from "../lib/files.ts";
-import { type Progress, withSignal } from "../lib/progress.ts";
+import type { Progress } from "../lib/progress.ts";
 import { run } from "../lib/run.ts";
 import { inThread } from "./file-work/thread.ts";
 import { hostArchitecture, type ImageManifest } from "./manifest.ts";
 import { publishRootfs, type StoreParts } from "./publish.ts";
-import { rootfsFromTar } from "./rootfs.ts";
-import { untilDone } from "./tar/decompress.ts";
+import { rootfsFromDirectory } from "./rootfs.ts";
 
 export interface RegisterRequest {
   path: string;
@@ -37,7 +35,8 @@ export async function registerImage(
   await using staging = await stagingDirectory(parts.directory);
   const target = join(staging.path, rootfsName);
   if (info.isDirectory()) {
-    const rootfs = await packDirectory(path, target, progress);
+    progress.stage("unpack", basename(path));
+    const rootfs = await rootfsFromDirectory(path, target, progress, parts.limits);
     return await publishRootfs(parts, rootfs, { source: `directory:${basename(path)}`, name, force }, staging.path);
   }
   if (!info.isFile() || !(await isExt4(path))) {
@@ -93,35 +92,6 @@ export async function promoteImage(
   // Since now it takes something of our own.
   const manifest: ImageManifest = { ...(JSON.parse(row.manifest) as ImageManifest), usedBytes: blocks * 512 };
   return await artifacts.describe(staging.path, { ...row, manifest: JSON.stringify(manifest) }, []);
-}
-
-async function packDirectory(path: string, target: string, progress: Progress) {
-  progress.stage("unpack", basename(path));
-  const stop = new AbortController();
-  const half = withSignal(progress, AbortSignal.any([progress.signal, stop.signal]));
-  const output = new PassThrough({ highWaterMark: 1024 * 1024 });
-  const args = [
-    "--create",
-    "--xattrs",
-    "--acls",
-    "--numeric-owner",
-    "--one-file-system",
-    "--sort=name",
-    "-C",
-    path,
-    ".",
-  ];
-  const done = run({ file: "tar", args, output, timeoutMs: 3_600_000, signal: half.signal }).then(() => {});
-  try {
-    const rootfs = await rootfsFromTar(untilDone(output, done), target, half);
-    await done;
-    return rootfs;
-  } catch (error) {
-    stop.abort(error);
-    await done.catch(() => {});
-    await rm(target, { force: true });
-    throw error;
-  }
 }
 
 async function isExt4(path: string): Promise<boolean> {

@@ -5,6 +5,7 @@ import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import { paced } from "../../lib/paced.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { openArchive } from "../tar/decompress.ts";
+import { packedDirectory } from "../tar/pack-directory.ts";
 import { buildRootfs } from "./build.ts";
 import { LayerInbox } from "./inbox.ts";
 import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
@@ -34,13 +35,14 @@ const progress: Progress = {
   },
   bytes,
 };
-const layers = job.layers.map(({ label, diffId, path }, index) => ({
+const layers = job.layers.map(({ label, diffId, path, directory }, index) => ({
   label,
   diffId,
-  open: async () =>
-    path === undefined
-      ? Readable.from(inboxes[index]?.chunks() ?? [], { highWaterMark: 2 })
-      : openArchive(path, progress),
+  open: async () => {
+    if (path !== undefined) return await openArchive(path, progress);
+    if (directory !== undefined) return packedDirectory(directory, progress);
+    return Readable.from(inboxes[index]?.chunks() ?? [], { highWaterMark: 2 });
+  },
 }));
 
 try {

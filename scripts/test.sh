@@ -19,5 +19,9 @@ node test/support/image-fixture.ts
 echo "==> mise (once)"
 node test/support/mise.ts
 echo "==> unit, host, cli, vm"
+BANGER_CRASH_FIGURES=$(mktemp)
+export BANGER_CRASH_FIGURES
+trap 'rm -f "$BANGER_CRASH_FIGURES"' EXIT
 node --test --test-concurrency=2 --test-timeout=600000 \
   'src/**/*.test.ts' 'bench/**/*.test.ts' 'test/host/**/*.test.ts' 'test/cli/**/*.test.ts' 'test/vm/**/*.test.ts'
+node test/support/crash-figures.ts "$BANGER_CRASH_FIGURES"

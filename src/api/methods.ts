@@ -89,7 +89,8 @@ export const methods = {
       operationsRunning: v.number(),
       sessionsOpen: v.number(),
       residentBytes: v.number(),
-      dns: dnsStatus,
+      /** A daemon from before it was told has none, and is asked what it is before it is replaced. */
+      dns: v.optional(dnsStatus),
     }),
   }),
   "daemon.stop": method({

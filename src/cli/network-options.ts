@@ -54,10 +54,13 @@ export const ruleFlags = {
   } as const,
 };
 
-export const networkFlag = option(
-  "none (default), open, balanced, locked, a policy of config.toml, or workspace: that of the repository's banger.toml",
-  "mode|policy",
-);
+export const networkFlag = {
+  ...option(
+    "none (default), open, balanced, locked, a policy of config.toml, or workspace: that of the repository's banger.toml",
+    "mode|policy",
+  ),
+  proposeCompletions: () => ["none", "open", "balanced", "locked", workspaceWord],
+};
 
 export const networkFlags = {
   nat: flag("give the VM the public internet, and nothing of this host or its networks: --network balanced"),

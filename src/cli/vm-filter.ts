@@ -30,6 +30,11 @@ const states: Readonly<Record<VmState, true>> = {
   broken: true,
 };
 
+/** What a filter can begin with, and the states in full. */
+export const filterWords: readonly string[] = Object.keys(tests).flatMap((key) =>
+  key === "state" ? Object.keys(states).map((state) => `state=${state}`) : [`${key}=`],
+);
+
 /** Throws `usage` for a key or a state that there is not. */
 export function parseFilter(text: string): VmFilter {
   const at = text.indexOf("=");

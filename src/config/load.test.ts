@@ -157,7 +157,7 @@ colour = [
       "4: stop_timeout_s: expected a whole number of seconds (0 to 3600), got 1.5",
       '5: default_kernel: expected the name of a kernel, got ""',
       '8: [vm_defaults] vcpu: expected a whole number of CPUs (1 to 64), got "2"',
-      '9: [vm_defaults] memory_mib: expected a whole number of MiB (64 to 1048576), got "lots"',
+      '9: [vm_defaults] memory_mib: expected a whole number of MiB (128 to 1048576), got "lots"',
       '10: [vm_defaults] disk_size: expected a size such as 512M or 4G (64M to 16T), got "8Q"',
       "11: [vm_defaults] system_overlay_size: expected a size such as 512M or 4G (64M to 16T), got true",
       "12: [vm_defaults] colour: unknown key, expected one of vcpu, memory_mib, disk_size, system_overlay_size",

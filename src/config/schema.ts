@@ -37,7 +37,7 @@ const diskSize = () => size(gib / 16, 16 * 1024 * gib, "64M to 16T");
 const vmDefaults = v.strictObject({
   vcpu: v.exactOptional(v.pipe(whole(1, 64, "a whole number of CPUs"), v.description("CPUs of a VM."))),
   memory_mib: v.exactOptional(
-    v.pipe(whole(64, 1024 * 1024, "a whole number of MiB"), v.description("Memory of a VM, in MiB.")),
+    v.pipe(whole(128, 1024 * 1024, "a whole number of MiB"), v.description("Memory of a VM, in MiB.")),
   ),
   disk_size: v.exactOptional(
     v.pipe(diskSize(), v.description("Size of the disk on `/root`. It takes room on the host only as it fills.")),

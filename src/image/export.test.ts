@@ -55,7 +55,8 @@ describe("exports", { concurrency: false }, () => {
     return { ...result, index: JSON.parse(readFileSync(join(path, "index.json"), "utf8")) as Index };
   };
   type Index = { manifests: { digest: string; annotations: Record<string, string> }[] };
-  const namesIn = (index: Index) => index.manifests.map((entry) => entry.annotations["io.containerd.image.name"]);
+  const namesIn = (index: Index) =>
+    index.manifests.map((entry) => entry.annotations["io.containerd.image.name"] ?? "").toSorted();
   const before = () => readdirSync(root).toSorted();
 
   test("the layout calls an image what it was asked for, and by all its names when it was asked for by id", async () => {
@@ -64,7 +65,7 @@ describe("exports", { concurrency: false }, () => {
     await store.tag("app:1", "app:2", {});
     assert.deepEqual(namesIn((await exported("app:1")).index), ["app:1"]);
     assert.deepEqual(namesIn((await exported("mine")).index), ["mine"]);
-    assert.deepEqual(namesIn((await exported(id.slice(0, 12))).index).toSorted(), ["app:1", "app:2"]);
+    assert.deepEqual(namesIn((await exported(id.slice(0, 12))).index), ["app:1", "app:2"]);
   });
 
   test("a pull of what an archive had brought gives it the registry's manifest, also while a VM uses it", async () => {

@@ -132,6 +132,16 @@ describe("refused, and nothing is left", () => {
     });
   }
 
+  test("a packed archive of images that unpacks to more than the store takes", async () => {
+    const bomb = join(root, "layout");
+    const zeros = archive([{ path: "manifest.json", data: "[]" }, file("x", Buffer.alloc(20e6))]);
+    for (const packed of [gzipSync(zeros), zstdCompressSync(zeros)]) {
+      writeFileSync(bomb, packed);
+      await refused(store.importFrom({ path: bomb, name: "bad" }, quiet()), /larger than \d+ bytes when it is decompr/);
+    }
+    rmSync(bomb);
+  });
+
   test("content that is not what the config says, in the last layer too", async () => {
     const image = imageOf([below, archive([file("x")])], [below, archive([file("y")])]);
     repository.add("bad", image);

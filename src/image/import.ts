@@ -52,7 +52,11 @@ export async function importImage(
   const given = request.name === undefined ? undefined : normalName(request.name, parts.registries);
   if (given !== undefined) checkFree(parts, given, force);
   progress.stage("unpack", shown);
-  await using file = await openImage(path, { stagingRoot: parts.stagingRoot }, progress);
+  await using file = await openImage(
+    path,
+    { stagingRoot: parts.stagingRoot, maxBytes: parts.limits.maxUnpackedBytes },
+    progress,
+  );
   if (file === undefined) {
     if (request.reference !== undefined) {
       throw new BangerError("image.invalid", `"${shown}" is the tar of a file system: it has no images to choose from`);

@@ -84,13 +84,19 @@ export async function freeName(
   await tags.remove(other);
 }
 
-/** Gives a stored image one more name, which becomes the one that is shown first; the old one stays. */
+/** Gives a stored image a name, which becomes the one that is shown first; the others stay. */
 export async function addName(
   row: ArtifactRow,
   name: string,
   parts: { artifacts: ArtifactStore; tags: ImageTags; table: ArtifactTable },
 ): Promise<ArtifactRow> {
-  if (row.name === name || parts.tags.idOf(name) === row.id) return row;
+  if (row.name === name) return row;
+  if (parts.tags.idOf(name) === row.id) {
+    await parts.tags.set(row.name, row.id);
+    parts.table.rename(row.id, name);
+    await parts.tags.remove(name);
+    return { ...row, name };
+  }
   await freeName(name, row.id, parts);
   const named = await parts.artifacts.add("", { ...row, name }, true);
   // A name that is the beginning of its id was only a way to keep an image that had lost its own.

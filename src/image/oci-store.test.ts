@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { BangerError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
-import { quietProgress } from "../lib/progress.ts";
+import { type Progress, quietProgress } from "../lib/progress.ts";
 import { openState, type State } from "../state/open.ts";
 import { digestOf } from "./oci/digest.ts";
 import type { Registries } from "./oci/source.ts";
@@ -35,8 +35,9 @@ const registries: Registries = {
     return { source: repository, reference, async [Symbol.asyncDispose]() {} };
   },
 };
-const open = () =>
+const open = (limits?: { maxBytes: number; maxEntries: number }) =>
   openImageStore({
+    ...(limits === undefined ? {} : { limits }),
     paths: storePaths(root),
     table: state.images,
     usedBy: (id) => users[id] ?? [],
@@ -260,7 +261,11 @@ describe("images of files", { concurrency: false }, () => {
     const registered = await store.register({ path: file, name: "mine" }, quiet());
     assert.ok(lstatSync(registered.rootfsPath).isSymbolicLink());
     assert.equal(registered.source, `file:${file}`);
+    assert.equal(registered.usedBytes, 0, "it takes nothing of the store");
     const promoted = await store.promote("mine", quiet());
+    assert.ok(promoted.usedBytes > 0);
+    assert.deepEqual(store.resolve("mine"), promoted);
+    assert.deepEqual(await store.promote("mine", quiet()), promoted);
     rmSync(file);
     assertSound(promoted.rootfsPath);
     await assert.rejects(store.inspect("mine"), { code: "image.invalid" });
@@ -274,6 +279,35 @@ describe("images of files", { concurrency: false }, () => {
     writeFileSync(join(root, "tree/etc/motd"), "hello");
     const record = await store.register({ path: join(root, "tree"), name: "tree" }, quiet());
     assert.match(debugfs(record.rootfsPath, "cat etc/motd"), /hello/);
+  });
+
+  test("a directory tree that is too large, cannot be read to its end, or is not wanted any more, leaves nothing", async () => {
+    mkdirSync(join(root, "tree"));
+    writeFileSync(join(root, "tree/large"), Buffer.alloc(8e6, "x"));
+    const register = (signal = new AbortController().signal, stage: Progress["stage"] = () => {}) =>
+      store.register({ path: join(root, "tree"), name: "tree" }, { ...quietProgress(signal), stage });
+    const stop = new AbortController();
+    const cancelled = new BangerError("cancelled", "enough");
+    await assert.rejects(
+      register(stop.signal, () => stop.abort(cancelled)),
+      { code: "cancelled", message: "enough" },
+    );
+    store = await open({ maxBytes: 1e6, maxEntries: 1000 });
+    await assert.rejects(register(), { code: "image.invalid", message: /entry "\.\/large" .*larger than 1000000/ });
+    store = await open();
+    const { PATH } = process.env;
+    mkdirSync(join(root, "bin"));
+    writeFileSync(join(root, "bin/tar"), '#!/bin/sh\n/bin/tar "$@"\necho "it went away" >&2\nexit 2\n', {
+      mode: 0o755,
+    });
+    try {
+      process.env["PATH"] = `${join(root, "bin")}:${PATH}`;
+      await assert.rejects(register(), { code: "command.failed", message: /it went away/ });
+    } finally {
+      process.env["PATH"] = PATH;
+    }
+    assert.deepEqual([store.list(), readdirSync(join(root, "images"))], [[], []]);
+    assert.equal((await register()).name, "tree");
   });
 
   test("a manifest of an earlier version is read", async () => {

@@ -34,7 +34,12 @@ export async function pullImage(
   const { signal } = progress;
   await using repository = parts.registries.open(name, { insecure: request.insecure ?? false, signal });
   const { source, reference } = repository;
-  const image = await resolveImage(source, reference, { platform, shown: name, signal });
+  const image = await resolveImage(source, reference, {
+    platform,
+    shown: name,
+    signal,
+    again: `banger image pull ${name}`,
+  });
   const stop = new AbortController();
   const both = withSignal(progress, AbortSignal.any([signal, stop.signal]));
   let layers: ReturnType<typeof fetchLayers> | undefined;

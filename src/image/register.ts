@@ -1,17 +1,15 @@
 // Images of files that stay where they are: an ext4 file of the user's. A directory tree is copied, for lack of a way to boot from it.
-import { copyFile, lstat, open, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import { copyFile, lstat, open, readlink, rename, stat, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { PassThrough } from "node:stream";
-import type { ArtifactRow } from "../lib/artifact-store.ts";
+import type { ArtifactRow, ArtifactStore } from "../lib/artifact-store.ts";
 import { BangerError } from "../lib/errors.ts";
 import { stagingDirectory, syncDirectory } from "../lib/files.ts";
-import { type Progress, withSignal } from "../lib/progress.ts";
+import type { Progress } from "../lib/progress.ts";
 import { run } from "../lib/run.ts";
 import { inThread } from "./file-work/thread.ts";
-import { hostArchitecture } from "./manifest.ts";
+import { hostArchitecture, type ImageManifest } from "./manifest.ts";
 import { publishRootfs, type StoreParts } from "./publish.ts";
-import { rootfsFromTar } from "./rootfs.ts";
-import { untilDone } from "./tar/decompress.ts";
+import { rootfsFromDirectory } from "./rootfs.ts";
 
 export interface RegisterRequest {
   path: string;
@@ -37,7 +35,8 @@ export async function registerImage(
   await using staging = await stagingDirectory(parts.directory);
   const target = join(staging.path, rootfsName);
   if (info.isDirectory()) {
-    const rootfs = await packDirectory(path, target, progress);
+    progress.stage("unpack", basename(path));
+    const rootfs = await rootfsFromDirectory(path, target, progress, parts.limits);
     return await publishRootfs(parts, rootfs, { source: `directory:${basename(path)}`, name, force }, staging.path);
   }
   if (!info.isFile() || !(await isExt4(path))) {
@@ -60,9 +59,14 @@ export async function registerImage(
 }
 
 /** Replaces the link to a registered file by a copy. One that is no link is as it should be. */
-export async function promoteImage(directory: string, name: string, progress: Progress): Promise<void> {
+export async function promoteImage(
+  artifacts: ArtifactStore,
+  row: ArtifactRow,
+  progress: Progress,
+): Promise<ArtifactRow> {
+  const directory = artifacts.directoryOf(row.id);
   const file = join(directory, rootfsName);
-  if (!(await lstat(file)).isSymbolicLink()) return;
+  if (!(await lstat(file)).isSymbolicLink()) return row;
   const from = await readlink(file);
   progress.stage("copy", basename(from));
   // Beside the image and not in it: what a killed daemon leaves there is swept away.
@@ -74,7 +78,7 @@ export async function promoteImage(directory: string, name: string, progress: Pr
   } catch (error) {
     if (!(error instanceof BangerError) || error.code !== "command.missing") {
       progress.signal.throwIfAborted();
-      throw new BangerError("image.invalid", `the file of image "${name}" cannot be copied from "${from}"`, {
+      throw new BangerError("image.invalid", `the file of image "${row.name}" cannot be copied from "${from}"`, {
         cause: error,
       });
     }
@@ -82,37 +86,12 @@ export async function promoteImage(directory: string, name: string, progress: Pr
   }
   await using opened = await open(copy, "r+");
   await opened.sync();
+  const { blocks } = await opened.stat();
   await rename(copy, file);
   await syncDirectory(directory);
-}
-
-async function packDirectory(path: string, target: string, progress: Progress) {
-  progress.stage("unpack", basename(path));
-  const stop = new AbortController();
-  const half = withSignal(progress, AbortSignal.any([progress.signal, stop.signal]));
-  const output = new PassThrough({ highWaterMark: 1024 * 1024 });
-  const args = [
-    "--create",
-    "--xattrs",
-    "--acls",
-    "--numeric-owner",
-    "--one-file-system",
-    "--sort=name",
-    "-C",
-    path,
-    ".",
-  ];
-  const done = run({ file: "tar", args, output, timeoutMs: 3_600_000, signal: half.signal }).then(() => {});
-  try {
-    const rootfs = await rootfsFromTar(untilDone(output, done), target, half);
-    await done;
-    return rootfs;
-  } catch (error) {
-    stop.abort(error);
-    await done.catch(() => {});
-    await rm(target, { force: true });
-    throw error;
-  }
+  // Since now it takes something of our own.
+  const manifest: ImageManifest = { ...(JSON.parse(row.manifest) as ImageManifest), usedBytes: blocks * 512 };
+  return await artifacts.describe(staging.path, { ...row, manifest: JSON.stringify(manifest) }, []);
 }
 
 async function isExt4(path: string): Promise<boolean> {

@@ -75,3 +75,14 @@ export async function rootfsFromTar(
     if (typeof source !== "string") source.destroy();
   }
 }
+
+/** The same of a directory tree of this machine, with all that tar can read of it, on its one file system. */
+export async function rootfsFromDirectory(
+  directory: string,
+  target: string,
+  progress: Progress,
+  limits: RootfsLimits = defaultLimits,
+): Promise<Rootfs> {
+  const layer = { label: directory, diffId: undefined, directory };
+  return await buildInThread({ layers: [layer], target, kind: "archive", limits }, progress);
+}

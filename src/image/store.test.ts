@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { BangerError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { quietProgress } from "../lib/progress.ts";
@@ -299,6 +300,10 @@ describe("pulls", () => {
     fakeBuilder();
     const data = Buffer.alloc(8 * 1024 * 1024, "incompressible");
     writeFileSync(join(tools, "tar"), archive([{ path: "large", data }]));
+    writeFileSync(
+      join(tools, "images.tar.gz"),
+      gzipSync(archive([{ path: "manifest.json" }, { path: "large", data }])),
+    );
     mkdirSync(join(root, "small"));
     // A file system of its own in a namespace of its own: it is gone when the process is.
     const script = `
@@ -317,14 +322,22 @@ describe("pulls", () => {
       const failed = async (work) => work.then(() => "done", (error) => error.code);
       const pulled = await failed(store.pull("tiny", {}, progress));
       const imported = await failed(store.importFrom({ path: "tools/tar", name: "mine" }, progress));
-      console.log(JSON.stringify({ pulled, imported, same: free() === before, left: readdirSync("small"), rows }));`;
+      const unpacked = await failed(store.importFrom({ path: "tools/images.tar.gz", name: "mine" }, progress));
+      console.log(JSON.stringify({ pulled, imported, unpacked, same: free() === before, left: readdirSync("small"), rows }));`;
     const { stdout, stderr } = spawnSync(
       "unshare",
       ["--user", "--map-root-user", "--mount", process.execPath, "--input-type=module", "-e", script],
       { cwd: root, encoding: "utf8" },
     );
     assert.equal(stderr, "");
-    const expected = { pulled: "disk.full", imported: "disk.full", same: true, left: [], rows: [] };
+    const expected = {
+      pulled: "disk.full",
+      imported: "disk.full",
+      unpacked: "disk.full",
+      same: true,
+      left: [],
+      rows: [],
+    };
     assert.deepEqual(JSON.parse(stdout), expected);
   });
 });

@@ -126,7 +126,11 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
   const fetches = new BlobFetches(blobs);
   const pulls = new SharedWork<PulledImage>();
   const record = (row: ArtifactRow): ImageRecord =>
-    toRecord(row, join(artifacts.directoryOf(row.id), "rootfs.ext4"), tags.of(row.id));
+    toRecord(
+      row,
+      join(artifacts.directoryOf(row.id), "rootfs.ext4"),
+      tags.of(row.id).filter((name) => name !== row.name),
+    );
   const find = (reference: string) => resolveImageName(reference, { artifacts, tags, registries });
   const documents = async (row: ArtifactRow): Promise<{ manifest: Buffer; config: Buffer } | undefined> => {
     if ((JSON.parse(row.manifest) as ImageManifest).digests === undefined) return undefined;
@@ -228,8 +232,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
     },
     async promote(reference, progress) {
       const row = find(reference);
-      await promoteImage(artifacts.directoryOf(row.id), row.name, progress);
-      return record(row);
+      return record(await promoteImage(artifacts, row, progress));
     },
     async inspect(reference) {
       const row = find(reference);

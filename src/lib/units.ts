@@ -30,12 +30,17 @@ export function formatBytes(bytes: number): string {
   return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
 }
 
-/** "340 ms", "2.1 s", "3 m 05 s". */
+/** "340 ms", "2.1 s", "3 m 05 s", "2 h 00 m", "4 d 03 h". */
 export function formatDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const two = (count: number) => String(count).padStart(2, "0");
   const seconds = Math.round(ms / 1000);
-  return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, "0")} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} m ${two(seconds % 60)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} m`;
+  const hours = Math.round(minutes / 60);
+  return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
 }
 
 /** "5 s ago", "2 h ago", "3 days ago", for lists. */

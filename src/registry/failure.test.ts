@@ -38,6 +38,18 @@ test("a server of plain HTTP is said to be one", async () => {
   }
 });
 
+test("only a certificate of nobody known is helped by another authority", () => {
+  const hint = (code: string) => connectionFailure("host", Object.assign(new Error("no"), { code })).hint ?? "";
+  for (const code of [
+    "DEPTH_ZERO_SELF_SIGNED_CERT",
+    "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  ]) {
+    assert.match(hint(code), /NODE_EXTRA_CA_CERTS/, code);
+  }
+  for (const code of ["CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID"]) assert.equal(hint(code), "", code);
+});
+
 test("Retry-After is seconds or a date", () => {
   const now = Date.parse("2026-01-01T00:00:00Z");
   assert.equal(retryAfterMs("3", now), 3000);

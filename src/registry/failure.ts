@@ -80,7 +80,7 @@ export function connectionFailure(host: string, thrown: unknown): BangerError {
 }
 
 function hintFor(code: string, message: string): string | undefined {
-  if (isCertificate(code)) return "banger daemon stop; export NODE_EXTRA_CA_CERTS=/path/to/ca.pem  # then try again";
+  if (isUnknownIssuer(code)) return "banger daemon stop; export NODE_EXTRA_CA_CERTS=/path/to/ca.pem  # then try again";
   if (isPlain(code, message)) return "repeat with --insecure  # it allows plain HTTP: in networks that you trust";
   return undefined;
 }
@@ -88,6 +88,9 @@ function hintFor(code: string, message: string): string | undefined {
 /** Something that is no TLS came in answer to a TLS greeting. */
 const isPlain = (code: string, message: string) =>
   code === "ERR_SSL_WRONG_VERSION_NUMBER" || (code === "EPROTO" && /wrong version number|packet length/.test(message));
+
+/** A certificate that is one of somebody, whom nobody here knows: not one of another host, or an old one. */
+const isUnknownIssuer = (code: string) => /ISSUER|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code);
 
 const isCertificate = (code: string) => /CERT|ISSUER|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code);
 

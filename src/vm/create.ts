@@ -1,10 +1,12 @@
 // Makes a VM: name and spec checked first, image and kernel found or pulled, then the record, then the first start.
 import type { Params } from "../api/method.ts";
 import type { Methods } from "../api/methods.ts";
+import type { ImageRecord } from "../api/records.ts";
 import { vmPaths } from "../config/paths.ts";
 import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { ensureDirectory, removeInside } from "../lib/files.ts";
+import { hostArchitecture } from "../image/manifest.ts";
 import { newId, newName } from "../lib/ids.ts";
 import type { Progress } from "../lib/progress.ts";
 import { undone } from "../lib/undo.ts";
@@ -48,6 +50,7 @@ export async function createVm(
   progress.stage("resolve", request.image ?? context.settings.defaultImage);
   const pull = request.pull ?? true;
   const image = await findOrPull(context.images, request.image ?? context.settings.defaultImage, pull, progress);
+  checkMachine(image);
   const kernel = await findOrPull(context.kernels, request.kernel ?? context.settings.defaultKernel, pull, progress);
   progress.signal.throwIfAborted();
 
@@ -115,6 +118,19 @@ export async function createVm(
     throw await undone(error, () => removeVm(context, row));
   }
   return row;
+}
+
+/** Kinds of programs that a kernel of this machine's kind runs, as configs of images write them. */
+const runnable: Readonly<Record<string, readonly string[]>> = { amd64: ["amd64", "386"], arm64: ["arm64", "arm"] };
+
+/** Refuses what says that it is for another machine: of a file system nobody but its first program says so. */
+function checkMachine({ name, architecture, digests }: ImageRecord): void {
+  if (digests === null || runnable[hostArchitecture]?.includes(architecture) === true) return;
+  throw new BangerError(
+    "vm.spec-invalid",
+    `image "${name}" is for linux/${architecture}, and this machine runs linux/${hostArchitecture}: no program in it could run`,
+    { hint: `banger image pull ${name}  # takes the one for this machine` },
+  );
 }
 
 async function findOrPull<R>(store: Store<R>, reference: string, pull: boolean, progress: Progress): Promise<R> {

@@ -7,7 +7,8 @@ import { ensureClientKey } from "../ssh/client-key.ts";
 import { hostAlias } from "../ssh/known-hosts.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
-import { PortList, statsOf } from "./look.ts";
+import { describedPorts } from "./port-list.ts";
+import { statsOf } from "./host-use.ts";
 import { findVm } from "./reference.ts";
 import { runningSession } from "./running.ts";
 
@@ -37,16 +38,16 @@ export class LookVerbs {
   /** What listens in a running VM, and with `follow` again at each change. Throws as `Vms.agent`. */
   async *ports(
     reference: string,
-    options: { signal: AbortSignal; follow: boolean },
+    { follow, signal }: { signal: AbortSignal; follow: boolean },
   ): AsyncGenerator<{ ports: GuestPort[] }> {
     const { forwards, sessions, state } = this.#context;
     const row = this.#find(reference);
     const agent = await runningSession(sessions, row).agent;
-    const list = new PortList(agent, options.signal);
-    for await (const listeners of agent.listeners(options)) {
+    const forwardsNow = () => {
       const now = state.vms.get(row.id);
-      yield { ports: await list.describe(listeners, now === undefined ? [] : forwards.list(now)) };
-    }
+      return now === undefined ? [] : forwards.list(now);
+    };
+    for await (const ports of describedPorts(agent, forwardsNow, { follow, signal })) yield { ports };
   }
 
   /** Absolute path of the console log; the file may not exist yet. */

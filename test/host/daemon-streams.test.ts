@@ -208,7 +208,11 @@ describe("streams", () => {
   test("open sessions keep the daemon from stopping, unless it is forced", async () => {
     const stdout = new PassThrough();
     const running = await exec(client, { vm: "box", argv: ["sleep", "1000"] }, { stdout, stderr: stdout });
-    await assert.rejects(client.call("daemon.stop", {}), { code: "daemon.busy", hint: "banger daemon stop --force" });
+    await assert.rejects(client.call("daemon.stop", {}), {
+      code: "daemon.busy",
+      message: "the daemon is busy: 1 session is open",
+      hint: "banger daemon stop --force",
+    });
     const ended = assert.rejects(running.exited, { code: "daemon.shutting-down" });
     await client.call("daemon.stop", { force: true });
     await ended;

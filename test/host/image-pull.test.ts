@@ -1,4 +1,4 @@
-// Pulls from a real registry: several at once, and a prune in between.
+// Pulls from a real registry: several at once, a prune in between, names of one content, an image for another machine.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -61,6 +61,33 @@ describe("pulls from a registry", { concurrency: false }, () => {
     assert.deepEqual(bad, []);
     const left = readdirSync(join(home.files, "cache")).filter((name) => /pruned|new-/.test(name));
     assert.deepEqual(left, []);
+    await forget();
+  });
+
+  test("a pull and an import print the name that they gave, also when the same content has others", async () => {
+    const also = reference(1).replace("127.0.0.1", "localhost");
+    const printed = async (...args: string[]) => (await home.ok(["image", ...args])).stdout.trim();
+    assert.equal(await printed("pull", reference(1)), reference(1));
+    assert.equal(await printed("pull", also), also);
+    assert.equal(await printed("pull", reference(1)), reference(1));
+    const layout = join(directory, "app-1");
+    assert.equal(await printed("import", layout, "--name", "mine"), "mine");
+    assert.equal(await printed("pull", also), also);
+    assert.equal(await printed("import", layout, "--name", "mine", "--force"), "mine");
+    const [only, ...more] = await home.json<ImageRecord[]>(["image", "list"]);
+    assert.deepEqual([only?.name, only?.tags, more], ["mine", [reference(1), also].toSorted(), []]);
+    await forget();
+  });
+
+  test("an image for another machine is there when it is asked for, but no VM is made of it", async () => {
+    const architecture = process.arch === "arm64" ? "amd64" : "arm64";
+    const layout = join(directory, "other");
+    writeLayoutFiles(layout, [{ image: makeImage([[{ path: "a" }]], { architecture }), name: "x" }]);
+    await home.ok(["image", "import", layout, "--platform", `linux/${architecture}`, "--name", "other"]);
+    const { code, stderr } = await home.run(["vm", "create", "--image", "other", "--no-start"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /image "other" is for linux\/\w+, and this machine runs linux\/\w+: .*\(vm\.spec-invalid\)/);
+    assert.deepEqual(await home.vms(), []);
     await forget();
   });
 });

@@ -4,12 +4,13 @@
 import { after, before, test } from "node:test";
 import { randomFrom } from "../../src/lib/testdata/fuzz.ts";
 import { makeWitnesses, type Witnesses } from "../support/after-crash.ts";
+import { noteKills } from "../support/crash-figures.ts";
 import { CrashHome } from "../support/crash-home.ts";
 import { CrashLoad } from "../support/crash-load.ts";
 
 const seed = Number(process.env["BANGER_KILL_SEED"] ?? Date.now() % 1_000_000);
 const soakSeconds = Number(process.env["SOAK_SECONDS"] ?? 0);
-const kills = 150;
+const kills = 180;
 
 let home: CrashHome;
 let witnesses: Witnesses;
@@ -28,7 +29,6 @@ test(`a daemon that is killed at random instants under load (seed ${seed})`, { t
     });
   }
   await load.finish();
-  context.diagnostic(
-    `seed: ${seed}, kills: ${home.kills}, verbs: ${load.verbs} (${load.cut} cut), VMs: ${load.made}, leaks: ${home.leaks}`,
-  );
+  const figures = { atSteps: 0, atRandom: home.kills, atRest: 0, vms: load.made, leaks: home.leaks, seed };
+  context.diagnostic(`${noteKills(figures)}, verbs: ${load.verbs} (${load.cut} cut)`);
 });

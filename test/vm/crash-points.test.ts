@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { checkAfterCrash, makeWitnesses, type Witnesses } from "../support/after-crash.ts";
+import { noteKills } from "../support/crash-figures.ts";
 import { CrashHome } from "../support/crash-home.ts";
 import { crashScenarios } from "../support/crash-scenarios.ts";
 import { sourceFiles } from "../support/source-files.ts";
@@ -54,6 +55,7 @@ describe("a daemon that is killed at a named step", { concurrency: false }, () =
     const asleep = await home.ensure("asleep", "running");
     assert.equal(await home.readMark("asleep"), asleep.id);
     const vms = (await home.records()).length;
-    context.diagnostic(`kills: ${home.kills} (${points} at named steps), VMs: ${vms}, leaks: ${home.leaks}`);
+    const figures = { atSteps: points, atRandom: 0, atRest: home.kills - points, vms, leaks: home.leaks };
+    context.diagnostic(noteKills(figures));
   });
 });

@@ -66,7 +66,9 @@ describe("a look into a VM", { concurrency: false }, () => {
       "--bind",
       "127.0.0.1",
     ]);
-    const found = await until("a list with port 8080", () => seen.at(-1)?.find(({ port }) => port === 8080));
+    const found = await until("a list with a web server on 8080", () =>
+      seen.at(-1)?.find(({ http, port }) => http && port === 8080),
+    );
     assert.deepEqual(
       { ...found, pid: 0 },
       {
@@ -74,6 +76,7 @@ describe("a look into a VM", { concurrency: false }, () => {
         command: "python3 -m http.server 8080 --bind 127.0.0.1",
       },
     );
+    assert.match((await home.ok(["vm", "ports", "web"])).stderr, /^next: banger vm forward web 8080$/m);
     const ended = finished(server);
     server.kill("SIGINT");
     await ended;

@@ -3,15 +3,14 @@ package freezer
 import (
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"banger.dev/banger/internal/procfs"
 )
 
 const (
-	kernelThread = 0x00200000 // PF_KTHREAD
 	// kthreadd is the parent of the kernel's own threads.
 	kthreadd = 2
 	kcmpVM   = 1 // KCMP_VM
@@ -30,46 +29,22 @@ func SparePID1(pid int) bool {
 			return true
 		}
 	}
-	stat, ok := readStat(pid)
-	return !ok || stat.flags&kernelThread != 0 || stat.state == "Z" || stat.state == "X"
+	process, ok := procfs.Read(pid)
+	return !ok || process.IsKernel() || process.IsDead()
 }
 
 // hasKthreadd says whether kthreadd has the number that it has in a guest, and not where processes are numbered anew.
 var hasKthreadd = sync.OnceValue(func() bool {
-	stat, ok := readStat(kthreadd)
-	return ok && stat.flags&kernelThread != 0
+	process, ok := procfs.Read(kthreadd)
+	return ok && process.IsKernel()
 })
-
-type stat struct {
-	state string
-	flags uint64
-}
-
-// readStat reads /proc/<pid>/stat. The command may hold anything: the fields begin behind the last bracket.
-func readStat(pid int) (stat, bool) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return stat{}, false
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 7 {
-		return stat{}, false
-	}
-	flags, err := strconv.ParseUint(fields[6], 10, 64)
-	return stat{state: fields[0], flags: flags}, err == nil
-}
 
 // countProcesses counts what is in /proc and not in except.
 func countProcesses(except map[int]bool) int {
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return 0
-	}
-	defer proc.Close()
-	names, _ := proc.Readdirnames(-1)
+	pids, _ := procfs.PIDs()
 	count := 0
-	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil && !except[pid] {
+	for _, pid := range pids {
+		if !except[pid] {
 			count++
 		}
 	}
@@ -78,17 +53,13 @@ func countProcesses(except map[int]bool) int {
 
 // restless names a process that runs or cannot be interrupted, for the error of a freeze that failed.
 func restless() string {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return ""
-	}
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || SparePID1(pid) {
+	pids, _ := procfs.PIDs()
+	for _, pid := range pids {
+		if SparePID1(pid) {
 			continue
 		}
-		if found, ok := readStat(pid); ok && (found.state == "R" || found.state == "D") {
-			return fmt.Sprintf(": %s is in state %s", describe(pid), found.state)
+		if found, ok := procfs.Read(pid); ok && (found.State == "R" || found.State == "D") {
+			return fmt.Sprintf(": %s is in state %s", describe(pid), found.State)
 		}
 	}
 	return ""

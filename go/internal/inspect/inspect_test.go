@@ -5,29 +5,12 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
 )
-
-func TestStat(t *testing.T) {
-	const line = "42 (a) R (b) S 7 42 42 0 -1 4194560 1 0 0 0 12 3 0 0 20 0 1 0 500 1000000 25 18446744073709551615"
-	got, ok := parseStat(42, line)
-	want := stat{pid: 42, parent: 7, name: "a) R (b", state: "S", cpuMs: 150, startedMs: 5000, residentBytes: 25 * uint64(os.Getpagesize())}
-	if !ok || got != want {
-		t.Errorf("parseStat: %+v, want %+v", got, want)
-	}
-	for _, bad := range []string{"", "42 (a", "42 (a) S 1 2", "42 a) S"} {
-		if _, ok := parseStat(42, bad); ok {
-			t.Errorf("parseStat takes %q", bad)
-		}
-	}
-	const kernels = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0 18446744073709551615"
-	if _, ok := parseStat(2, kernels); ok {
-		t.Error("a thread of the kernel is listed")
-	}
-}
 
 func TestAddress(t *testing.T) {
 	for text, want := range map[string]string{
@@ -97,4 +80,30 @@ func TestProcessesCountProcessorTime(t *testing.T) {
 		}
 	}
 	t.Error("this process is not listed")
+}
+
+// Where the kernel gives tracepoints to this process; elsewhere there is nothing to see.
+func TestEventsOfListeners(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	told, ok := listenEvents(ctx)
+	if !ok {
+		if told != nil {
+			t.Error("a channel without events")
+		}
+		t.Log("no tracepoints here")
+		return
+	}
+	for range 3 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-told:
+		case <-time.After(20 * time.Second):
+			t.Fatal("waited for the event of a listener")
+		}
+		listener.Close()
+	}
 }

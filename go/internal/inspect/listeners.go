@@ -17,10 +17,16 @@ import (
 
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
+	"banger.dev/banger/internal/procfs"
 )
 
 const (
-	lookEvery    = 500 * time.Millisecond
+	// lookEvery finds what no event tells of: sockets of UDP, and all of them where there are no events.
+	lookEvery       = 500 * time.Millisecond
+	lookEveryBeside = 2 * time.Second
+	// An event comes a little before the kernel's list says the same, and often with others.
+	settle       = 50 * time.Millisecond
+	lookAgain    = 250 * time.Millisecond
 	maxListeners = 256
 )
 
@@ -38,13 +44,28 @@ func (service) Listeners(ctx context.Context, request *connect.Request[agentv1.L
 	if !request.Msg.GetFollow() {
 		return nil
 	}
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
-	for {
+	told, ok := listenEvents(ctx)
+	every := lookEvery
+	if ok {
+		every = lookEveryBeside
+	}
+	again := false
+	for next := time.Now().Add(every); ; {
 		select {
 		case <-ctx.Done():
 			return connect.NewError(connect.CodeCanceled, ctx.Err())
-		case <-ticker.C:
+		case <-told:
+			if soon := time.Now().Add(settle); soon.Before(next) {
+				next = soon
+			}
+			again = true
+			continue
+		case <-time.After(time.Until(next)):
+		}
+		next = time.Now().Add(every)
+		if again {
+			next = time.Now().Add(lookAgain)
+			again = false
 		}
 		now := listeners()
 		if proto.Equal(now, last) {
@@ -127,7 +148,7 @@ func parseAddress(text string) (string, bool) {
 // nameOwners finds the processes that hold the sockets, and stops when each has one.
 func nameOwners(byInode map[string]*agentv1.ListenersResponse_Listener) {
 	left := len(byInode)
-	found, err := pids()
+	found, err := procfs.PIDs()
 	if err != nil {
 		return
 	}
@@ -150,8 +171,8 @@ func nameOwners(byInode map[string]*agentv1.ListenersResponse_Listener) {
 			if !isSocket || listener == nil || listener.Pid != 0 {
 				continue
 			}
-			if s, ok := readStat(pid); ok {
-				listener.Pid, listener.Process, listener.Command = s.pid, strings.ToValidUTF8(s.name, "\uFFFD"), command(s)
+			if owner, ok := procfs.Read(pid); ok {
+				listener.Pid, listener.Process, listener.Command = uint32(pid), strings.ToValidUTF8(owner.Name, "\uFFFD"), command(owner)
 				left--
 			}
 		}

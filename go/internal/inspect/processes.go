@@ -1,3 +1,4 @@
+// Package inspect shows what goes on in the guest: its processes and the sockets that they listen on, read from /proc.
 package inspect
 
 import (
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	agentv1 "banger.dev/banger/internal/gen/banger/agent/v1"
+	"banger.dev/banger/internal/procfs"
 )
 
 const (
@@ -20,17 +22,15 @@ const (
 // Processes implements InspectService.
 func (service) Processes(ctx context.Context, request *connect.Request[agentv1.ProcessesRequest]) (*connect.Response[agentv1.ProcessesResponse], error) {
 	interval := min(time.Duration(request.Msg.GetIntervalMs())*time.Millisecond, maxInterval)
-	before := map[uint32]stat{}
+	before := map[int]procfs.Process{}
 	began := time.Now()
 	if interval > 0 {
-		found, err := pids()
+		found, err := processes()
 		if err != nil {
 			return nil, connect.NewError(connect.CodeInternal, err)
 		}
-		for _, pid := range found {
-			if s, ok := readStat(pid); ok {
-				before[s.pid] = s
-			}
+		for _, one := range found {
+			before[one.PID] = one
 		}
 		select {
 		case <-time.After(interval):
@@ -39,27 +39,23 @@ func (service) Processes(ctx context.Context, request *connect.Request[agentv1.P
 		}
 	}
 	watchedMs := time.Since(began).Milliseconds()
-	found, err := pids()
+	found, err := processes()
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInternal, err)
 	}
 	now := uptimeMs()
 	reply := &agentv1.ProcessesResponse{}
-	for _, pid := range found {
-		s, ok := readStat(pid)
-		if !ok {
-			continue
-		}
-		age := now - min(now, s.startedMs)
-		spent, during := s.cpuMs, age
+	for _, one := range found {
+		age := now - min(now, one.StartedMs)
+		spent, during := one.CPUMs, age
 		// A number that was given to another process meanwhile is that one's from its beginning.
-		if old, ok := before[s.pid]; ok && old.startedMs == s.startedMs {
-			spent, during = s.cpuMs-min(s.cpuMs, old.cpuMs), uint64(watchedMs)
+		if old, ok := before[one.PID]; ok && old.StartedMs == one.StartedMs {
+			spent, during = one.CPUMs-min(one.CPUMs, old.CPUMs), uint64(watchedMs)
 		}
 		reply.Processes = append(reply.Processes, &agentv1.ProcessesResponse_Process{
-			Pid: s.pid, ParentPid: s.parent, Uid: ownerOf(pid), State: s.state,
-			CpuPercent: 100 * float64(spent) / float64(max(during, 1)), CpuMs: s.cpuMs,
-			ResidentBytes: s.residentBytes, Command: command(s), AgeMs: age,
+			Pid: uint32(one.PID), ParentPid: uint32(one.Parent), Uid: ownerOf(one.PID), State: one.State,
+			CpuPercent: 100 * float64(spent) / float64(max(during, 1)), CpuMs: one.CPUMs,
+			ResidentBytes: one.ResidentBytes, Command: command(one), AgeMs: age,
 		})
 	}
 	slices.SortFunc(reply.Processes, func(a, b *agentv1.ProcessesResponse_Process) int {
@@ -75,6 +71,21 @@ func (service) Processes(ctx context.Context, request *connect.Request[agentv1.P
 		reply.Processes, reply.Truncated = reply.Processes[:maxListed], true
 	}
 	return connect.NewResponse(reply), nil
+}
+
+// processes are all but the kernel's threads; the dead that wait to be collected are what somebody looks for, too.
+func processes() ([]procfs.Process, error) {
+	pids, err := procfs.PIDs()
+	if err != nil {
+		return nil, err
+	}
+	found := make([]procfs.Process, 0, len(pids))
+	for _, pid := range pids {
+		if one, ok := procfs.Read(pid); ok && !one.IsKernel() {
+			found = append(found, one)
+		}
+	}
+	return found, nil
 }
 
 func ownerOf(pid int) uint32 {

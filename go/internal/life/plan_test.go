@@ -54,19 +54,3 @@ func TestParsePlanRefuses(t *testing.T) {
 		}
 	}
 }
-
-func TestIsAlive(t *testing.T) {
-	cases := map[string]bool{
-		"7 (sh) S 1 7 7 0 -1 4194304 100":             true,
-		"7 (a) Z (b) R 1 7 7 0 -1 4194304 100":        true,
-		"7 (gone) Z 1 7 7 0 -1 4194304 100":           false,
-		"2 (kthreadd) S 0 0 0 0 -1 2129984 0":         false,
-		"9 (kworker/0:0 (x)) I 2 0 0 0 -1 69238880 0": false,
-		"": false,
-	}
-	for stat, want := range cases {
-		if isAlive(stat) != want {
-			t.Errorf("isAlive(%q) = %v", stat, !want)
-		}
-	}
-}

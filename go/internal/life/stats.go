@@ -47,7 +47,7 @@ func (s *Service) Stats(context.Context, *connect.Request[agentv1.StatsRequest])
 		MemoryTotalBytes:     total,
 		MemoryAvailableBytes: available,
 		Load1:                readLoad().one,
-		Processes:            uint32(len(processes)),
+		Processes:            uint32(processes),
 	}
 	for _, usage := range s.machine.Disks() {
 		reply.Disks = append(reply.Disks, &agentv1.StatsResponse_Disk{

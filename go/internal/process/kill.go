@@ -1,11 +1,10 @@
 package process
 
 import (
-	"bytes"
-	"os"
-	"strconv"
 	"syscall"
 	"time"
+
+	"banger.dev/banger/internal/procfs"
 )
 
 // killRounds bounds the hunt for processes that fork while they are hunted.
@@ -50,15 +49,16 @@ func (r *Running) end(deadline time.Time) bool {
 // killRest kills again what is alive of the family, and reports whether there was any.
 func (r *Running) killRest(family map[int]bool) bool {
 	alive := false
-	for _, entry := range listProcesses() {
-		if !family[entry.pid] {
+	living, _ := procfs.Living()
+	for _, entry := range living {
+		if !family[entry.PID] {
 			continue
 		}
 		alive = true
-		if entry.pid == r.child.PID {
+		if entry.PID == r.child.PID {
 			_ = r.child.Signal(syscall.SIGKILL)
 		} else {
-			_ = syscall.Kill(entry.pid, syscall.SIGKILL)
+			_ = syscall.Kill(entry.PID, syscall.SIGKILL)
 		}
 	}
 	return alive
@@ -66,48 +66,16 @@ func (r *Running) killRest(family map[int]bool) bool {
 
 // addRelatives adds the living members of the session and the children of those in family, and reports whether any was new.
 func addRelatives(family map[int]bool, session int) bool {
-	processes := listProcesses()
+	processes, _ := procfs.Living()
 	added := false
 	for again := true; again; {
 		again = false
 		for _, entry := range processes {
-			if !family[entry.pid] && (entry.session == session || family[entry.parent]) {
-				family[entry.pid] = true
+			if !family[entry.PID] && (entry.Session == session || family[entry.Parent]) {
+				family[entry.PID] = true
 				again, added = true, true
 			}
 		}
 	}
 	return added
-}
-
-type processEntry struct{ pid, parent, session int }
-
-// listProcesses reads /proc; dead processes that wait to be collected are left out.
-func listProcesses() []processEntry {
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer proc.Close()
-	names, _ := proc.Readdirnames(-1)
-	var entries []processEntry
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + name + "/stat")
-		if err != nil {
-			continue
-		}
-		// The command name may hold anything, so count from its closing bracket: state, ppid, pgrp, session.
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(fields) < 4 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
-			continue
-		}
-		parent, _ := strconv.Atoi(string(fields[1]))
-		session, _ := strconv.Atoi(string(fields[3]))
-		entries = append(entries, processEntry{pid: pid, parent: parent, session: session})
-	}
-	return entries
 }

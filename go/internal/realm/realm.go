@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"banger.dev/banger/internal/procfs"
 	"banger.dev/banger/internal/reaper"
 	"golang.org/x/sys/unix"
 )
@@ -232,9 +233,8 @@ func (r *Realm) Children() bool {
 // Waits says whether the init sleeps until something happens, as a program does that has begun its work. One that is being loaded
 // runs, or waits for a disk.
 func (r *Realm) Waits() bool {
-	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.init.PID))
-	_, behind, found := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
-	return found && strings.HasPrefix(behind, "S")
+	process, ok := procfs.Read(r.init.PID)
+	return ok && process.State == "S"
 }
 
 // IsSystemd says whether the init is systemd, whatever the link to it is called.

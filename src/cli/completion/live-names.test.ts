@@ -25,6 +25,17 @@ test("VMs, snapshots, templates", async () => {
   assert.deepEqual(await liveNames(connect, "image"), [], "no answer is no name");
 });
 
+test("words that a value can be", async () => {
+  const proposed = async (...words: string[]) => (await runFake(["__complete", ...words])).stdout.trimEnd().split("\n");
+  assert.deepEqual(await proposed("vm", "list", "--filter", "state=s"), [
+    "state=starting",
+    "state=stopping",
+    "state=stopped",
+  ]);
+  assert.deepEqual(await proposed("vm", "set", "box", "--network", "o"), ["open"]);
+  assert.deepEqual(await proposed("dns", "setup", "--resolver", "d"), ["dnsmasq"]);
+});
+
 test("each command asks for what it takes", async () => {
   const proposed = async (...words: string[]) => (await runFake(["__complete", ...words, ""])).stdout.split("\n")[0];
   assert.equal(await proposed("vm", "pause"), "vm-one");

@@ -38,6 +38,14 @@ test("on a terminal the live line is gone while anything else is written", () =>
   assert.match(written, /delete {2}\d+ ms\r\x1b\[Kbox\n\r\x1b\[Kdelete/);
 });
 
+test("a terminal that does not know its width (0 columns) has the usual one", () => {
+  let written = "";
+  const stream = { isTTY: true, columns: 0, write: (data: string | Uint8Array) => (written += String(data)) };
+  using view = new ProgressView(new Terminal(stream, stream, { NO_COLOR: "1" }));
+  view.update({ ...started, stage: "prepare", detail: "disks and initramfs of a machine" });
+  assert.match(written, /prepare disks and initramfs of a machine/);
+});
+
 test("without a terminal: one line for each stage, with the name as soon as there is one", () => {
   const lines = watch([
     { stage: "resolve", detail: "debian" },

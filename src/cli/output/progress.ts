@@ -73,10 +73,10 @@ export class ProgressView implements Disposable {
     if (text === "") return;
     const line = `${printableLine(text)}  ${formatDuration(this.elapsedMs)}`;
     // One column is left free so that the cursor never wraps to a second line, which could not be erased.
-    const columns = Math.max(20, (this.#terminal.stderr.columns ?? 80) - 1);
+    const columns = Math.max(20, (this.#terminal.stderr.columns || 80) - 1);
     const style = this.#terminal.style.bind(this.#terminal);
     const parts = operations.length === 1 ? (first.progress?.parts ?? []) : [];
-    const rows = (this.#terminal.stderr.rows ?? 24) - 2;
+    const rows = (this.#terminal.stderr.rows || 24) - 2;
     const lines = [
       style("dim", line.slice(0, columns)),
       ...layerLines(parts, { columns, rows, style, unicode: this.#terminal.unicode }),

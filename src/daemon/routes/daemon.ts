@@ -27,14 +27,10 @@ export function daemonRoutes(context: RouteContext): RoutesOf<"daemon.status" | 
       const running = operations.running();
       const open = sessions.count();
       if (!force && running + open > 0) {
-        throw new BangerError(
-          "daemon.busy",
-          `the daemon is busy: ${running} operations run and ${open} sessions are open`,
-          {
-            hint: "banger daemon stop --force",
-            details: { operations: running, sessions: open },
-          },
-        );
+        throw new BangerError("daemon.busy", `the daemon is busy: ${busyWith(running, open)}`, {
+          hint: "banger daemon stop --force",
+          details: { operations: running, sessions: open },
+        });
       }
       context.requestStop();
       return {};
@@ -43,4 +39,12 @@ export function daemonRoutes(context: RouteContext): RoutesOf<"daemon.status" | 
       checks: await services.doctor.run({ signal, client, names: () => dns.status() }),
     }),
   };
+}
+
+/** "1 operation runs, 2 sessions are open". */
+function busyWith(operations: number, sessions: number): string {
+  return [
+    ...(operations === 0 ? [] : [operations === 1 ? "1 operation runs" : `${operations} operations run`]),
+    ...(sessions === 0 ? [] : [sessions === 1 ? "1 session is open" : `${sessions} sessions are open`]),
+  ].join(", ");
 }

@@ -2,9 +2,11 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Progress } from "../../lib/progress.ts";
+import { requireSpace, spaceGuard } from "../layer/space.ts";
 import { invalid } from "../oci/manifest.ts";
 import { decompress, openArchive } from "../tar/decompress.ts";
 import { TarError } from "../tar/header.ts";
@@ -12,18 +14,25 @@ import type { DecompressJob, DigestJob } from "./jobs.ts";
 
 const pieceBytes = 1024 * 1024;
 
-/** Throws `image.invalid` for what is larger or damaged; the caller removes the target then. */
+/** Throws `image.invalid` for what is larger or damaged, `disk.full`; the caller removes the target then. */
 export async function decompressFile(
   { path, target, maxBytes }: Omit<DecompressJob, "do">,
   progress: Progress,
 ): Promise<undefined> {
   let bytes = 0;
+  requireSpace(dirname(target), 0);
+  const guard = spaceGuard(dirname(target));
   const bounded = new Transform({
     highWaterMark: pieceBytes,
     transform(chunk: Buffer, _encoding, done) {
       bytes += chunk.length;
-      if (bytes > maxBytes) done(invalid(`"${path}" is larger than ${maxBytes} bytes when it is decompressed`));
-      else done(null, chunk);
+      try {
+        if (bytes > maxBytes) throw invalid(`"${path}" is larger than ${maxBytes} bytes when it is decompressed`);
+        guard(chunk.length);
+        done(null, chunk);
+      } catch (error) {
+        done(error as Error);
+      }
     },
   });
   const { signal } = progress;

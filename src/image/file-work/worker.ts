@@ -34,7 +34,7 @@ async function work(): Promise<ResultOf<FileJob>> {
       return await decompressFile(job, progress);
     case "digest":
       return await digestOfFile(job, progress);
-    case "export":
+    default:
       return await writeImage(job, progress, (digest) => say({ say: "damaged", digest }));
   }
 }

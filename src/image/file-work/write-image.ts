@@ -1,9 +1,11 @@
 // An image as an OCI image layout: of the documents and layers that it was made of, or of one layer that is made of its file.
 import { Readable } from "node:stream";
 import { readSync } from "node:fs";
+import { dirname } from "node:path";
 import { BangerError } from "../../lib/errors.ts";
 import type { Descriptor } from "../../lib/oci-content.ts";
 import type { Progress } from "../../lib/progress.ts";
+import { requireSpace } from "../layer/space.ts";
 import { oneLayerImage } from "../export-rootfs.ts";
 import { digestOf } from "../oci/digest.ts";
 import { blobFile, writeLayout } from "../oci/layout-writer.ts";
@@ -17,7 +19,10 @@ interface Content extends Pick<OriginalImage, "manifest" | "config"> {
 
 const pieceBytes = 1024 * 1024;
 
-/** `onDamaged` is told of a layer that is not what it should be, before `image.invalid` is thrown. */
+/**
+ * `onDamaged` is told of a layer that is not what it should be, before `image.invalid` is thrown. Throws `disk.full` before a byte is
+ * written when there is no room for all.
+ */
 export async function writeImage(
   job: Omit<ExportJob, "do">,
   progress: Progress,
@@ -78,6 +83,7 @@ async function write(
     sizeBytes: content.length,
   });
   const totalBytes = unique.reduce((sum, { layer }) => sum + layer.sizeBytes, 0);
+  requireSpace(dirname(path), totalBytes);
   await writeLayout(
     [
       file("oci-layout", text({ imageLayoutVersion: "1.0.0" })),

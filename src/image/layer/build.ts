@@ -113,8 +113,10 @@ class Build {
   async run(): Promise<Rootfs> {
     const { signal } = this.#progress;
     try {
-      for (const layer of this.#options.layers) {
+      const { kind, layers } = this.#options;
+      for (const [index, layer] of layers.entries()) {
         signal.throwIfAborted();
+        if (kind === "layers") this.#progress.stage("unpack", `layer ${index + 1} of ${layers.length}`);
         this.#layer = layer;
         await this.#readLayer(layer);
       }

@@ -7,10 +7,10 @@ import { workerFile } from "../../lib/worker-file.ts";
 import type { BuildLayer, BuildOptions, Rootfs } from "./build.ts";
 import { LayerFeed } from "./feed.ts";
 import type { FeedSource } from "./feed.ts";
-import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
+import type { BuildJob, FromBuilder, ReadByThread, ToBuilder } from "./protocol.ts";
 
-/** Where a layer comes from: a file that the thread opens itself, or what is opened for it when it asks. */
-export type ThreadLayer = Omit<BuildLayer, "open"> & ({ path: string } | ({ path?: undefined } & FeedSource));
+/** Where a layer comes from: what the thread reads by itself, or what is opened for it when it asks. */
+export type ThreadLayer = Omit<BuildLayer, "open"> & (ReadByThread | FeedSource);
 
 /** A million entries need about half of it; what needs more is made to need more. */
 const maxHeapMib = 1536;
@@ -28,7 +28,10 @@ export async function buildInThread(
   const job: BuildJob = {
     ...options,
     bytes: shared.memory,
-    layers: layers.map(({ label, diffId, path }) => ({ label, diffId, path })),
+    layers: layers.map((layer) => {
+      const { label, diffId } = layer;
+      return "open" in layer ? { label, diffId } : { label, diffId, path: layer.path, directory: layer.directory };
+    }),
   };
   const worker = new Worker(workerFile(import.meta.url, "image-worker.mjs"), {
     workerData: job,
@@ -38,7 +41,7 @@ export async function buildInThread(
   const say = (message: ToBuilder, transfer: ArrayBuffer[] = []) => worker.postMessage(message, transfer);
   const done = Promise.withResolvers<Rootfs>();
   const feeds = layers.map((layer, index) =>
-    layer.path === undefined ? new LayerFeed(index, layer, progress, say) : undefined,
+    "open" in layer ? new LayerFeed(index, layer, progress, say) : undefined,
   );
   worker.on("message", (message: FromBuilder) => {
     switch (message.say) {

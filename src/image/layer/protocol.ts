@@ -4,9 +4,15 @@ import type { ProgressMemory } from "../../lib/shared-progress.ts";
 import type { BlobFile } from "./blob-file.ts";
 import type { BuildOptions, Rootfs } from "./build.ts";
 
-/** What a thread is started with. For a layer without `path` the thread asks: it gets an open file, or the bytes. */
+/** What the thread reads by itself: a file, or the tar of a directory. Neither: it asks, and gets an open file, or the bytes. */
+export interface ReadByThread {
+  path?: string | undefined;
+  directory?: string | undefined;
+}
+
+/** What a thread is started with. */
 export interface BuildJob extends Omit<BuildOptions, "layers"> {
-  layers: { label: string; diffId: string | undefined; path: string | undefined }[];
+  layers: ({ label: string; diffId: string | undefined } & ReadByThread)[];
   bytes: ProgressMemory;
 }
 

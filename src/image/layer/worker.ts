@@ -6,6 +6,7 @@ import type { Progress } from "../../lib/progress.ts";
 import { tellBytes } from "../../lib/shared-progress.ts";
 import { yieldProcessor } from "../../lib/yield-processor.ts";
 import { openArchive } from "../tar/decompress.ts";
+import { packedDirectory } from "../tar/pack-directory.ts";
 import { buildRootfs } from "./build.ts";
 import { LayerInbox } from "./inbox.ts";
 import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
@@ -32,13 +33,14 @@ const progress: Progress = {
   stage: (name, detail) => say({ say: "stage", name, detail }),
   bytes,
 };
-const layers = job.layers.map(({ label, diffId, path }, index) => ({
+const layers = job.layers.map(({ label, diffId, path, directory }, index) => ({
   label,
   diffId,
-  open: async () =>
-    path === undefined
-      ? Readable.from(inboxes[index]?.chunks() ?? [], { highWaterMark: 2 })
-      : openArchive(path, progress),
+  open: async () => {
+    if (path !== undefined) return await openArchive(path, progress);
+    if (directory !== undefined) return packedDirectory(directory, progress);
+    return Readable.from(inboxes[index]?.chunks() ?? [], { highWaterMark: 2 });
+  },
 }));
 
 try {

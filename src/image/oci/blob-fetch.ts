@@ -1,20 +1,15 @@
 // Downloads of blobs into the cache, shared by all who want the same blob: each may read it while it still arrives.
 import type { FileHandle } from "node:fs/promises";
-import { Readable } from "node:stream";
 import { BangerError } from "../../lib/errors.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { type BlobFile, wholeBlob } from "../layer/blob-file.ts";
-import { pieces, section } from "./file-section.ts";
 import { SharedCount } from "../../lib/shared-count.ts";
 import { invalid } from "./manifest.ts";
 import type { BlobSaver, Descriptor } from "../../lib/oci-content.ts";
-import { verified } from "./verify.ts";
 
 /** A blob that is being fetched, or is there. Dispose it when nothing is read from it any more: the last one out stops the download. */
 export interface BlobHandle extends Disposable {
-  /** Content from the start. It ends well only when size and digest were right. */
-  open(signal: AbortSignal): Promise<Readable>;
-  /** The same for another thread, while this handle is not disposed. */
+  /** The file that it is or arrives in, for another thread to read while this handle is not disposed. */
   file(): Promise<BlobFile>;
   /** Settles when all of it is in the cache, or failed. */
   readonly done: Promise<void>;
@@ -39,7 +34,7 @@ export class BlobFetches {
     const running = this.#running.get(descriptor.digest);
     if (running !== undefined && !running.stopped.aborted) return running.join(onBytes);
     const cached = await this.#store.openBlob(descriptor.digest);
-    if (cached !== undefined) return this.#cached(cached, descriptor, label);
+    if (cached !== undefined) return this.#cached(cached, descriptor);
     // Somebody else may have begun meanwhile.
     const other = this.#running.get(descriptor.digest);
     if (other !== undefined && !other.stopped.aborted) return other.join(onBytes);
@@ -53,20 +48,11 @@ export class BlobFetches {
   }
 
   /** Read again in full, so its digest is checked again: disks forget. */
-  #cached(file: FileHandle, descriptor: Descriptor, label: string): BlobHandle {
+  #cached(file: FileHandle, descriptor: Descriptor): BlobHandle {
     return {
       bytes: descriptor.sizeBytes,
       cached: true,
       done: Promise.resolve(),
-      open: async () => {
-        // One byte more than it should have, so that a longer one is seen.
-        const checked = verified(section(file, 0, descriptor.sizeBytes + 1), descriptor, label);
-        checked.once("error", (error) => {
-          if (error instanceof BangerError && error.code === "image.invalid")
-            void this.#store.remove(descriptor.digest);
-        });
-        return checked;
-      },
       file: async () => {
         const { size: sizeBytes } = await file.stat();
         const whole = { fd: file.fd, offset: 0, sizeBytes, async [Symbol.asyncDispose]() {} };
@@ -91,8 +77,6 @@ class Fetch {
   #written = new SharedCount();
   /** Bytes that may be read: what an earlier download left is not shown before all of it was checked. */
   readonly #visible = new SharedCount();
-  #outcome: { error?: unknown } | undefined;
-  #changed = Promise.withResolvers<void>();
 
   constructor(store: BlobStore, descriptor: Descriptor, source: BlobSaver, label: string) {
     this.#store = store;
@@ -128,8 +112,6 @@ class Fetch {
         damaged: () => {},
         async [Symbol.asyncDispose]() {},
       }),
-      // Whole pieces, not a few of them copied into one.
-      open: async (signal) => Readable.from(this.#follow(signal), { highWaterMark: 1 }),
       [Symbol.dispose]: () => {
         if (!this.#users.delete(user) || this.#users.size > 0) return;
         this.#stop.abort(new BangerError("cancelled", `nobody wants ${this.#label} any more`));
@@ -154,10 +136,6 @@ class Fetch {
       }
       await this.#store.publish(this.#descriptor.digest, this.#file);
       this.#visible.value = this.#descriptor.sizeBytes;
-      this.#outcome = {};
-    } catch (error) {
-      this.#outcome = { error };
-      throw error;
     } finally {
       this.#tell();
     }
@@ -182,45 +160,6 @@ class Fetch {
   }
 
   #tell(): void {
-    const { resolve } = this.#changed;
-    this.#changed = Promise.withResolvers();
-    resolve();
     for (const user of this.#users) user();
-  }
-
-  async *#follow(signal: AbortSignal): AsyncGenerator<Buffer> {
-    const file = await this.#opened.promise;
-    let at = 0;
-    for await (const there of this.#growth(signal)) {
-      for await (const piece of pieces(file, at, there - at)) {
-        at += piece.length;
-        yield piece;
-      }
-      if (at < there) throw invalid(`${this.#label} went away while it was read`);
-    }
-  }
-
-  async *#growth(signal: AbortSignal): AsyncGenerator<number> {
-    for (let told = 0; ;) {
-      signal.throwIfAborted();
-      const changed = this.#changed.promise;
-      const there = this.#visible.value;
-      if (told < there) yield (told = there);
-      else if (this.#outcome !== undefined) {
-        if ("error" in this.#outcome) throw this.#outcome.error;
-        return;
-      } else await orAborted(changed, signal);
-    }
-  }
-}
-
-async function orAborted(change: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<void>();
-  const wake = () => aborted.resolve();
-  signal.addEventListener("abort", wake, { once: true });
-  try {
-    await Promise.race([change, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", wake);
   }
 }

@@ -1,15 +1,24 @@
 // The cache of blobs: shared downloads, resuming, leases, pruning, verifying, and what a killed process leaves.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, test } from "node:test";
 import { silentLogger } from "../../lib/log.ts";
 import { BlobFetches } from "./blob-fetch.ts";
 import { BlobStore } from "./blob-store.ts";
 import { digestOf } from "./digest.ts";
 import type { Descriptor } from "../../lib/oci-content.ts";
+import { contentOf } from "./testdata/blob-content.ts";
 import { MemoryRepository } from "./testdata/layout.ts";
 
 const { signal } = new AbortController();
@@ -42,20 +51,23 @@ const gate = () => Promise.withResolvers<void>();
 test("a blob is fetched once, by all who want it, and read while it arrives", async () => {
   const held = gate();
   repository.hold = () => held.promise;
-  using first = await get();
+  const grown = gate();
+  using first = await fetches.get(blob, repository, "the blob", () => grown.resolve());
   using second = await get();
-  const early = (await first.open(signal))[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-  const piece = await early.next();
-  assert.ok(!piece.done && content.indexOf(piece.value) === 0, "the first half is there before the second");
+  const { fd, count } = await first.file();
+  await grown.promise;
+  const piece = Buffer.alloc(count.value);
+  assert.equal(readSync(fd, piece, 0, piece.length, 0), content.length / 2);
+  assert.deepEqual(piece, content.subarray(0, piece.length), "the first half is there before the second");
   assert.ok(!existsSync(path(blob)));
-  const late = buffer(await second.open(signal));
+  const late = contentOf(second);
   held.resolve();
   await first.done;
   assert.deepEqual(await late, content);
   assert.deepEqual(readFileSync(path(blob)), content);
   assert.equal(existsSync(partial(blob)), false);
   using third = await get();
-  assert.deepEqual(await buffer(await third.open(signal)), content);
+  assert.deepEqual(await contentOf(third), content);
   assert.equal(repository.opened.length, 1);
 });
 
@@ -75,7 +87,7 @@ test("one who leaves does not stop the others; the last one out stops the downlo
   assert.equal(readFileSync(partial(blob)).length, content.length / 2);
   repository.hold = async () => {};
   using third = await get();
-  assert.deepEqual(await buffer(await third.open(signal)), content);
+  assert.deepEqual(await contentOf(third), content);
   assert.deepEqual(repository.opened[1], { digest: blob.digest, offset: content.length / 2 });
 });
 
@@ -84,7 +96,13 @@ test("what an earlier download left and is not right is fetched anew, and never 
     mkdirSync(join(directory, "partial"), { recursive: true });
     writeFileSync(partial(blob), left);
     using handle = await get();
-    assert.deepEqual(await buffer(await handle.open(signal)), content);
+    const { fd, count } = await handle.file();
+    repository.hold = async () => {
+      const shown = Buffer.alloc(count.value);
+      readSync(fd, shown, 0, shown.length, 0);
+      assert.deepEqual(shown, content.subarray(0, shown.length));
+    };
+    assert.deepEqual(await contentOf(handle), content);
     await store.remove(blob.digest);
   }
 });
@@ -97,7 +115,7 @@ test("wrong content, too much, too little: nothing is published", async () => {
   ] as const) {
     repository.blobs.set(blob.digest, data);
     using handle = await get();
-    await assert.rejects(buffer(await handle.open(signal)), { code: "image.invalid", message });
+    await assert.rejects(contentOf(handle), { code: "image.invalid", message });
     await assert.rejects(handle.done);
     assert.ok(!existsSync(path(blob)));
     await store.remove(blob.digest);
@@ -109,16 +127,16 @@ test("a blob that went bad on the disk is an error, and gone for the next", asyn
   await first.done;
   writeFileSync(path(blob), content.toString().replace("5", "6"));
   using second = await get();
-  await assert.rejects(buffer(await second.open(signal)), { code: "image.invalid" });
+  await assert.rejects(contentOf(second), { code: "image.invalid" });
   using third = await get();
-  assert.deepEqual(await buffer(await third.open(signal)), content);
+  assert.deepEqual(await contentOf(third), content);
 });
 
 test("an empty blob", async () => {
   const nothing = descriptor(Buffer.alloc(0));
   repository.blobs.set(nothing.digest, Buffer.alloc(0));
   using handle = await get(nothing);
-  assert.equal((await buffer(await handle.open(signal))).length, 0);
+  assert.equal((await contentOf(handle)).length, 0);
 });
 
 test("verify names and removes what is damaged", async () => {
@@ -167,7 +185,7 @@ test("prune leaves what is leased, also what is still arriving; who reads it suc
     await held.promise;
   };
   using handle = await get();
-  const whole = buffer(await handle.open(signal));
+  const whole = contentOf(handle);
   await arrived.promise;
   assert.deepEqual(await store.prune({ dryRun: false }), { blobs: 1, bytes: 3 });
   held.resolve();

@@ -31,7 +31,7 @@ afterEach(() => {
   rmSync(root, { recursive: true });
 });
 
-const open = (path: string) => openImage(path, { stagingRoot: staging }, progress);
+const open = (path: string) => openImage(path, { stagingRoot: staging, maxBytes: 1e9 }, progress);
 const tar = (path: string, ...options: string[]) => {
   const made = spawnSync("tar", ["-C", layout, ...options, "-cf", path, ...readdirSync(layout)]);
   assert.equal(made.status, 0, String(made.stderr));

@@ -24,12 +24,11 @@ export interface ImageFile extends AsyncDisposable {
 export interface OpenImageOptions {
   /** Takes an archive that had to be decompressed. */
   stagingRoot: string;
-  /** Largest archive, decompressed. Default: 64 GiB. */
-  maxBytes?: number;
+  /** Largest archive, decompressed. */
+  maxBytes: number;
 }
 
 const headBytes = 64 * 1024;
-const defaultMaxBytes = 64 * 1024 ** 3;
 /** What the first entry of an archive of images is called. */
 const firstName =
   /^(?:\.\/)?(?:oci-layout|index\.json|manifest\.json|repositories|blobs(?:\/.*)?|[0-9a-f]{64}(?:\.json|\.tar|\/.*)?)\/?$/;
@@ -60,7 +59,7 @@ export async function openImage(
     const staging = undo.use(await stagingDirectory(options.stagingRoot));
     plain = join(staging.path, "images.tar");
     progress.stage("unpack", "archive");
-    const maxBytes = options.maxBytes ?? defaultMaxBytes;
+    const { maxBytes } = options;
     await inThread({ do: "decompress", path, target: plain, maxBytes }, progress);
   }
   const tree = undo.use(await openTarTree(plain, path, progress.signal));

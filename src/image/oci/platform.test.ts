@@ -45,7 +45,10 @@ test("none: the error says which there are; a single one that says nothing is ta
   assert.throws(() => choose([entry("linux/s390x"), entry("unknown/unknown")], parsePlatform("amd64"), "x"), {
     code: "image.not-found",
     message: /no image for linux\/amd64: it has linux\/s390x$/,
-    hint: /--platform linux\/s390x/,
+    hint: /^repeat with --platform linux\/s390x {2}# /,
+  });
+  assert.throws(() => choose([entry("linux/s390x")], parsePlatform("amd64"), "x", "banger image pull x"), {
+    hint: /^banger image pull x --platform linux\/s390x {2}# .*do not run/,
   });
   assert.throws(() => choose([], parsePlatform("amd64"), "x"), { code: "image.not-found" });
   assert.throws(() => choose([entry(undefined), entry(undefined)], parsePlatform("amd64"), "x"), {

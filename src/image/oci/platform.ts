@@ -53,8 +53,16 @@ export function fitness(offered: Platform, wanted: Platform): number {
   return 50 + offeredLevel;
 }
 
-/** The best manifest of an index for a platform. Throws `image.not-found` with the platforms that there are. */
-export function choose(entries: readonly IndexEntry[], wanted: Platform, shown: string): IndexEntry {
+/**
+ * The best manifest of an index for a platform. Throws `image.not-found` with the platforms that there are; `again` is the command that
+ * can be repeated with one of them.
+ */
+export function choose(
+  entries: readonly IndexEntry[],
+  wanted: Platform,
+  shown: string,
+  again = "repeat with",
+): IndexEntry {
   let best: { entry: IndexEntry; score: number } | undefined;
   for (const entry of entries) {
     const score = entry.platform === undefined ? 0 : fitness(entry.platform, wanted);
@@ -71,6 +79,10 @@ export function choose(entries: readonly IndexEntry[], wanted: Platform, shown: 
   throw new BangerError(
     "image.not-found",
     `"${shown}" has no image for ${formatPlatform(wanted)}: it has ${have.length === 0 ? "none that say for which machine" : have.join(", ")}`,
-    offered === undefined ? {} : { hint: `banger image pull ${shown} --platform ${offered}` },
+    offered === undefined
+      ? {}
+      : {
+          hint: `${again} --platform ${offered}  # to have it here: programs of other machines do not run on this one`,
+        },
   );
 }

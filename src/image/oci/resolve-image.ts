@@ -20,6 +20,8 @@ export interface ResolveOptions {
   platform?: Platform | undefined;
   /** Names the image in errors. */
   shown: string;
+  /** The command that can be repeated with another platform, for hints. */
+  again?: string;
   signal: AbortSignal;
 }
 
@@ -30,7 +32,7 @@ const deepest = 2;
 export async function resolveImage(
   source: ManifestSource,
   reference: string,
-  { platform, shown, signal }: ResolveOptions,
+  { platform, shown, signal, again }: ResolveOptions,
 ): Promise<ResolvedImage> {
   const wanted = platform ?? hostPlatform();
   let raw = await source.manifest(reference, { signal });
@@ -38,7 +40,7 @@ export async function resolveImage(
   let document = parseManifest(raw, shown);
   for (let depth = 0; document.kind === "index"; depth++) {
     if (depth === deepest) throw invalid(`"${shown}" is an index of indexes of indexes: no image is that deep`);
-    const entry = choose(document.entries, wanted, shown);
+    const entry = choose(document.entries, wanted, shown, again);
     raw = await source.manifest(entry.digest, { signal });
     if (raw.digest !== entry.digest || raw.bytes.length !== entry.sizeBytes) {
       throw invalid(

@@ -34,7 +34,7 @@ export function forkNames(
   return Array.from({ length: count }, (_, index) => {
     if (name === undefined) return () => numberedName(`${stem}-fork`, isTaken);
     const full = count === 1 ? name : `${name}-${index + 1}`;
-    checkName(full);
+    checkName(full, `banger vm fork ${stem} --name`);
     if (isTaken(full)) {
       throw new BangerError("vm.name-taken", `a VM named "${full}" exists already`, {
         hint: `banger vm show ${full}  # or: banger vm delete ${full}`,

@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import type { TemplateRecord } from "../../api/records.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
+import { formatBytes } from "../../lib/units.ts";
 import { ensureDirectory, publish, removeInside } from "../../lib/files.ts";
 import type { Logger } from "../../lib/log.ts";
 import { spareOf } from "../../vmm/spare-memory.ts";
@@ -93,7 +94,7 @@ export class TemplateStore {
     if (found.usedBytes > maxBytes) {
       throw new BangerError(
         "template.failed",
-        `the template takes ${found.usedBytes} bytes, and all together may take ${maxBytes} (templates.max_size)`,
+        `the template takes ${formatBytes(found.usedBytes)}, and all together may take ${formatBytes(maxBytes)} (templates.max_size)`,
         { hint: "banger config show" },
       );
     }
@@ -102,7 +103,7 @@ export class TemplateStore {
     crashPoint("template.published");
     const entry = newEntry(found);
     this.#entries.set(id, entry);
-    await this.#makeRoom(maxBytes, id);
+    await this.makeRoom(maxBytes, id);
     return toRecord(entry);
   }
 
@@ -133,7 +134,8 @@ export class TemplateStore {
     }
   }
 
-  async #makeRoom(maxBytes: number, newest: string): Promise<void> {
+  /** Removes spare copies, and then the least recently used templates but `newest`, until all take at most `maxBytes`. */
+  async makeRoom(maxBytes: number, newest?: string): Promise<void> {
     const oldestFirst = this.#usable().toSorted((a, b) => a.lastUsedAt - b.lastUsedAt);
     await Promise.all(oldestFirst.map(({ manifest }) => this.countSpare(manifest.id)));
     let sum = oldestFirst.reduce((bytes, entry) => bytes + takes(entry), 0);

@@ -231,6 +231,23 @@ test("prune removes what no start can use any more; a newer agent or VMM replace
   assert.deepEqual(readdirSync(directory), []);
 });
 
+test("a bound that was lowered holds from the next daemon on: those used last stay", async () => {
+  const first = await templates.warm({ memoryMib: 256 }, quiet());
+  await templates.warm({ memoryMib: 512 }, quiet());
+  const both = templates.list().reduce((sum, { usedBytes }) => sum + usedBytes, 0);
+  templates.take(first.id)?.[Symbol.dispose]();
+  await templates[Symbol.asyncDispose]();
+  templates = await open({ maxBytes: both - 1 });
+  assert.deepEqual(
+    templates.list().map(({ id }) => id),
+    [first.id],
+  );
+  await templates[Symbol.asyncDispose]();
+  templates = await open({ maxBytes: 1 });
+  assert.deepEqual(templates.list(), []);
+  await assert.rejects(templates.warm({}, quiet()), /the template takes \d+\.\d KiB, and all together may take 1 B/);
+});
+
 test("the templates of a kernel go with it, also one that was just being made", async () => {
   templates.want(await shapeOf(256));
   await made(1);

@@ -194,5 +194,7 @@ export async function openTemplates(options: TemplatesOptions): Promise<Template
     keep: ({ manifest }) => kernels.has(manifest.kernel.id),
     log: options.log,
   });
+  // The bound may have been another one when they were made.
+  await store.makeRoom(options.maxBytes);
   return new Templates(options, store);
 }

@@ -1,4 +1,5 @@
 // banger daemon status
+import type { ResultOf } from "../../../api/methods.ts";
 import { formatAge, formatBytes } from "../../../lib/units.ts";
 import { defineCommand } from "../../command.ts";
 import { formatPairs } from "../../output/table.ts";
@@ -14,6 +15,7 @@ when it is down the error says so and the exit code is 1.`,
   async run(context) {
     await using client = await context.connect({ autoStart: false });
     const status = await client.call("daemon.status", {});
+    const { dns } = status;
     const { terminal } = context;
     if (terminal.json) return terminal.printJson(status);
     if (terminal.quiet) return terminal.print(String(status.pid));
@@ -27,10 +29,7 @@ when it is down the error says so and the exit code is 1.`,
         ["socket", status.socket],
         ["state", status.stateDir],
         ["log", status.log],
-        [
-          "names",
-          status.dns.listening ? `<vm>.vm on ${status.dns.server}:${status.dns.port}` : `no: ${status.dns.problem}`,
-        ],
+        ...(dns === undefined ? [] : [["names", namesOf(dns)] as const]),
         ["vms running", String(status.vmsRunning)],
         ["operations", String(status.operationsRunning)],
         ["sessions", String(status.sessionsOpen)],
@@ -39,3 +38,7 @@ when it is down the error says so and the exit code is 1.`,
     );
   },
 });
+
+function namesOf({ listening, port, problem, server }: NonNullable<ResultOf<"daemon.status">["dns"]>): string {
+  return listening ? `<vm>.vm on ${server}:${port}` : `no: ${problem}`;
+}

@@ -31,6 +31,7 @@ To undo it, remove the file that the script writes and restart the resolver.`,
         optional: true,
         placeholder: "name",
         brief: `${resolvers.join(", ")}; default: the one in use`,
+        proposeCompletions: () => resolvers,
       },
     },
   },
@@ -39,6 +40,8 @@ To undo it, remove the file that the script writes and restart the resolver.`,
     const setup = await client.call("dns.setup", { apply, ...(resolver === undefined ? {} : { resolver }) });
     const { terminal } = context;
     if (terminal.json) return terminal.printJson(setup);
+    const { listening, problem } = await client.call("dns.status", {});
+    if (!listening) terminal.notice(`warning: names are not answered now: ${problem}`, "yellow");
     if (setup.applied) terminal.notice(`${setup.resolver} asks banger for names below .vm now`);
     else terminal.print(scriptOf(setup));
   },

@@ -1,4 +1,5 @@
 // banger registry login
+import { BangerError } from "../../../lib/errors.ts";
 import { defineCommand, flag, option } from "../../command.ts";
 import { askLine, readSecret } from "../../prompt.ts";
 
@@ -36,6 +37,11 @@ without it says which host that is.`,
     },
   },
   async run(context, { username, passwordStdin, realm, insecure }, host = "docker.io") {
+    if (passwordStdin !== true && !context.streams.stdinIsTty) {
+      throw new BangerError("usage", "there is no terminal to ask for the password on", {
+        hint: `banger registry login ${host} --username ${username ?? "<name>"} --password-stdin < password-file`,
+      });
+    }
     const user = username ?? (await askLine(context, "User name", { hidden: false }));
     const password =
       passwordStdin === true ? await readSecret(context) : await askLine(context, "Password", { hidden: true });

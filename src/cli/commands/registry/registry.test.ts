@@ -32,7 +32,8 @@ test("without a terminal and without the flag nothing is sent", async () => {
     const { code, calls, stderr } = await run(argv, "s3cret\n");
     assert.equal(code, 2);
     assert.deepEqual(calls, []);
-    assert.match(stderr, /there is no terminal to ask on/);
+    assert.match(stderr, /there is no terminal to ask for the password on/);
+    assert.match(stderr, /hint: banger registry login ghcr\.io --username (?:me|<name>) --password-stdin/);
   }
 });
 

@@ -7,7 +7,7 @@ import { defineCommand, flag, option } from "../../command.ts";
 import { formatTable } from "../../output/table.ts";
 import { networkWord } from "../../output/network-text.ts";
 import { lineFormat } from "../../output/template.ts";
-import { fits, parseFilter, type VmFilter } from "../../vm-filter.ts";
+import { filterWords, fits, parseFilter, type VmFilter } from "../../vm-filter.ts";
 
 /** With memory of their own, here or on the disk. */
 const active: ReadonlySet<VmState> = new Set(["running", "paused"]);
@@ -50,6 +50,7 @@ is shown also without --all. --format prints a line for each VM, with fields of 
         variadic: true,
         placeholder: "KEY=VALUE",
         brief: "only VMs that fit (repeatable)",
+        proposeCompletions: () => filterWords,
       },
       format: option("a line for each VM, e.g. '{{.id}} {{.name}}'", "template"),
     },

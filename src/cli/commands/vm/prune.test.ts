@@ -28,5 +28,7 @@ test("without a terminal it does not ask, and removes nothing; --dry-run only li
   assert.match(ran.stderr, /banger vm prune --force/);
   const dry = await runFake(["vm", "prune", "--dry-run"], { replies });
   assert.match(dry.stdout, /^ID +NAME +STATE/);
-  assert.deepEqual([...deleted(ran.calls), ...deleted(dry.calls)], []);
+  const ids = await runFake(["vm", "prune", "--dry-run", "-q"], { replies });
+  assert.equal(ids.stdout, "id-stopped\nid-created\nid-broken\n");
+  assert.deepEqual([...deleted(ran.calls), ...deleted(dry.calls), ...deleted(ids.calls)], []);
 });

@@ -35,10 +35,12 @@ on their way to a state are never touched.`,
       ["id", "name", "state", "disk", "created"],
       found.map((vm) => [vm.id, vm.name, vm.state, formatBytes(vm.diskUsedBytes), formatAge(vm.createdAt, now)]),
     );
+    if (dryRun && terminal.quiet) return found.forEach((vm) => terminal.print(vm.id));
     if (dryRun) return terminal.print(table);
     if (!force) {
       for (const line of table.trimEnd().split("\n")) terminal.notice(line);
-      const answer = await askLine(context, `Remove these ${found.length} VMs and their disks? (y/N)`, {
+      const these = found.length === 1 ? "this VM and its disks" : `these ${found.length} VMs and their disks`;
+      const answer = await askLine(context, `Remove ${these}? (y/N)`, {
         hidden: false,
       }).catch((error: unknown) => {
         if (!(error instanceof BangerError) || error.code !== "usage") throw error;

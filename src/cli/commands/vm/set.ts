@@ -91,7 +91,12 @@ const words: Record<Part, (spec: VmSpec) => string> = {
 };
 
 /** What the options ask for. */
-function partsOf({ diskSize, memory, systemOverlaySize, vcpu }: Flags): Part[] {
-  const asked = { vcpus: vcpu, memoryMib: memory, diskBytes: diskSize, overlayBytes: systemOverlaySize };
+function partsOf(flags: Flags): Part[] {
+  const asked = {
+    vcpus: flags.vcpu,
+    memoryMib: flags.memory,
+    diskBytes: flags.diskSize,
+    overlayBytes: flags.systemOverlaySize,
+  };
   return (Object.keys(asked) as Part[]).filter((part) => asked[part] !== undefined);
 }

@@ -1,4 +1,4 @@
-// What verbs on VMs say beside their result: when a change is in effect, what a time or a label may be.
+// What verbs on VMs say beside their result: when a change is in effect, what a time or a label may be, how a port gets a URL.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { VmRecord } from "../../../api/records.ts";
@@ -38,4 +38,22 @@ test("times that are not possible are refused before the daemon is asked", async
     const ran = await runFake(words);
     assert.deepEqual([ran.code, ran.calls], [2, []], words.join(" "));
   }
+});
+
+test("vm ports: a table or JSON, and what gives a web server a URL", async () => {
+  const server = { protocol: "tcp", address: "0.0.0.0", pid: 7, process: "p", command: "c", url: null };
+  const ports = [
+    { ...server, port: 22, http: false },
+    { ...server, port: 80, http: true },
+  ];
+  const run = (words: string[]) =>
+    runFake(["vm", "ports", "web", ...words], { replies: { "vm.ports": () => ({ ports }) } });
+  const table = await run([]);
+  assert.match(table.stdout, /^PROTO .*\ntcp +0\.0\.0\.0 +22 +7 +p +c\ntcp +0\.0\.0\.0 +80 +yes +7 +p +c\n$/);
+  assert.equal(table.stderr, "next: banger vm forward web 80\n");
+  const json = await run(["--json"]);
+  assert.deepEqual([JSON.parse(json.stdout), json.stderr], [ports, ""]);
+  const followed = await run(["--follow", "--json"]);
+  assert.equal(followed.stdout, `${JSON.stringify(ports)}\n`);
+  assert.equal((await run(["--follow"])).stdout, table.stdout);
 });

@@ -1,5 +1,5 @@
 // The servers of the "internet" of world.ts, as a program: names on UDP port 53; on port 80 of every address a page that says which
-// host was asked for and at which address; on port 443 one that says the digest of the authorization that it got, and the hosts of
+// host was asked for and at which address; on port 443 one that says the digest of the authorization that it got; on both the hosts of
 // package-hosts.ts. Ends with its stdin. usage: node fake-servers.ts '{"name": "address"}' <key file> <certificate file> [<directory>]
 import { createSocket } from "node:dgram";
 import { createHash } from "node:crypto";
@@ -35,11 +35,12 @@ function answer(query: Buffer): Buffer {
 // Others may answer at an address of their own.
 const names = createSocket({ type: "udp4", reuseAddr: true });
 names.on("message", (query, { address, port }) => names.send(answer(query), port, address));
-const web = createServer((request, response) => {
-  response.end(`${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`);
-});
 const [keyFile = "", certificateFile = "", directory = ""] = process.argv.slice(3);
 const packages = packageHosts(directory);
+const web = createServer((request, response) => {
+  if (isPackageHost(directory, request.headers.host)) return packages(request, response);
+  response.end(`${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`);
+});
 const secure = createSecureServer(
   { key: readFileSync(keyFile), cert: readFileSync(certificateFile) },
   (request, response) => {

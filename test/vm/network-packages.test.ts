@@ -127,10 +127,28 @@ describe("tools that fetch packages", { concurrency: false }, () => {
     });
   }
 
+  test("apt-get over HTTP, which is read and written anew on its way", async () => {
+    const { use = "", forget = "", shows = "" } = tools["apt-get"] ?? {};
+    await home.ok([
+      "net",
+      "policy",
+      "box",
+      "--set",
+      "locked",
+      "--allow",
+      "deb.example:80",
+      "--allow",
+      "pool.example:443",
+    ]);
+    await home.ok(["vm", "exec", ...inGuest(`${forget}; sed -i s/https:/http:/ /etc/apt/sources.list`)]);
+    const used = await home.ok(["vm", "exec", ...inGuest(use)]);
+    assert.ok(used.stdout.trimEnd().endsWith(shows), used.stdout);
+    await home.ok(["vm", "exec", ...inGuest(`${forget}; sed -i s/http:/https:/ /etc/apt/sources.list`)]);
+  });
+
   test("the sample of docs/network.md", async () => {
     const [sample, ...more] = readSamples(readFileSync(join(root, "docs/network.md"), "utf8"));
     assert.ok(sample !== undefined && more.length === 0);
-    await home.ok(["vm", "exec", ...inGuest(tools["apt-get"]?.forget ?? "")]);
     for (const { command, expected } of sample) {
       const words = command.match(/'[^']*'|\S+/g) ?? [];
       const { stdout, stderr } = await home.run(words.slice(1).map((text) => text.replaceAll("'", "")));

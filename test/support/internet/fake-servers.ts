@@ -1,6 +1,6 @@
 // The servers of the "internet" of world.ts, as a program: names on UDP port 53; on port 80 of every address a page that says which
 // host was asked for and at which address, and below /files/ the files of a directory; on port 443 one that says the digest of the
-// authorization that it got, and the hosts of package-hosts.ts. Ends with its stdin.
+// authorization that it got; on both the hosts of package-hosts.ts. Ends with its stdin.
 // usage: node fake-servers.ts '{"name": "address"}' <key file> <certificate file> <directory of packages> <directory of files>
 import { createSocket } from "node:dgram";
 import { createHash } from "node:crypto";
@@ -38,7 +38,9 @@ function answer(query: Buffer): Buffer {
 const names = createSocket({ type: "udp4", reuseAddr: true });
 names.on("message", (query, { address, port }) => names.send(answer(query), port, address));
 const [keyFile = "", certificateFile = "", packagesDirectory = "", filesDirectory = ""] = process.argv.slice(3);
+const packages = packageHosts(packagesDirectory);
 const web = createServer((request, response) => {
+  if (isPackageHost(packagesDirectory, request.headers.host)) return packages(request, response);
   const [, name] = /^\/files\/([\w./-]+)$/.exec(request.url ?? "") ?? [];
   if (name !== undefined && filesDirectory !== "") {
     return createReadStream(join(filesDirectory, name))
@@ -49,7 +51,6 @@ const web = createServer((request, response) => {
     `${request.headers.host ?? "no host"} at ${request.socket.localAddress?.replace("::ffff:", "")}\n`,
   );
 });
-const packages = packageHosts(packagesDirectory);
 const secure = createSecureServer(
   { key: readFileSync(keyFile), cert: readFileSync(certificateFile) },
   (request, response) => {

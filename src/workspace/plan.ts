@@ -36,7 +36,12 @@ export async function inspect(
     request.mode,
     entries.filter(({ mode }) => mode === submoduleMode),
   );
-  return { ...summary(source, request), files: entries.length, untracked: untracked.length };
+  return { ...summary(source, request), files: entries.length, untracked: couldCome(request) ? untracked.length : 0 };
+}
+
+/** Whether untracked files could go along: not with the files of a commit, or with none. */
+export function couldCome({ mode, from }: Pick<ShipmentRequest, "mode" | "from">): boolean {
+  return mode !== "metadata-only" && from === undefined;
 }
 
 /** Each file with its size; changed files are read. */

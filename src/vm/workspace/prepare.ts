@@ -10,9 +10,10 @@ import { crashPoint } from "../../lib/crash-point.ts";
 import { ensureDirectory, removeInside } from "../../lib/files.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { lfsPointers } from "../../workspace/lfs.ts";
+import { couldCome } from "../../workspace/plan.ts";
 import { ship } from "../../workspace/ship.ts";
 import { metaBelowGit } from "../../workspace/staging/dot-git.ts";
-import { makeShipment, type Shipment } from "../../workspace/staging/shipment.ts";
+import { makeShipment, type Shipment, type ShipmentRequest } from "../../workspace/staging/shipment.ts";
 import { openSource } from "../../workspace/source/source.ts";
 import { Staging } from "../../workspace/staging/staging.ts";
 import { HostSide } from "../../workspace/sync.ts";
@@ -76,7 +77,7 @@ export async function prepareWorkspace(
       workdir,
       root: source.root,
       files: shipment.files.length,
-      untracked: await leftOut(shipment, staging, request, { signal }),
+      untracked: await leftOut(staging, request, { signal }),
       lfsPointers: pointers,
       sentBytes,
     };
@@ -85,14 +86,9 @@ export async function prepareWorkspace(
   }
 }
 
-/** How many untracked files the guest does not get; of a commit that was checked out there are none. */
-async function leftOut(
-  { source, filesRoot }: Shipment,
-  staging: Staging,
-  { includeUntracked }: { includeUntracked: boolean },
-  options: { signal: AbortSignal },
-): Promise<number> {
-  return includeUntracked || filesRoot !== source.root ? 0 : (await staging.untracked(options)).length;
+/** How many untracked files the guest does not get, and could. */
+async function leftOut(staging: Staging, request: ShipmentRequest, options: { signal: AbortSignal }): Promise<number> {
+  return request.includeUntracked || !couldCome(request) ? 0 : (await staging.untracked(options)).length;
 }
 
 async function pointersOf({ staging, files, filesRoot }: Shipment, options: { signal: AbortSignal }): Promise<number> {

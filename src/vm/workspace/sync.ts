@@ -50,7 +50,9 @@ export async function syncWorkspace(
 ): Promise<ResultOf<"workspace.sync">> {
   const { signal } = progress;
   const host = await openHostSide(record, workspace);
-  const head = await headOf(workspace.root, { signal });
+  // Asked meanwhile.
+  const head = headOf(workspace.root, { signal });
+  head.catch(() => {});
   const written = new Set<string>();
   const removed = new Set<string>();
   let baseTree = workspace.baseTree ?? "";
@@ -80,7 +82,7 @@ export async function syncWorkspace(
       removed: removed.size,
       sentBytes,
       conflicts: { count: conflicts.length, paths: conflicts.slice(0, maxListed).map(({ path }) => showPath(path)) },
-      headMoved: head !== workspace.headCommit,
+      headMoved: (await head) !== workspace.headCommit,
     };
   }
 }

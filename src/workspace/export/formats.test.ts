@@ -211,7 +211,11 @@ test("files without a repository in the guest", async () => {
   sides.write("guest", "text", "changed\n");
   await using quarantine = await sides.quarantine();
   await assert.rejects(sides.fetch(quarantine), { code: "workspace.failed", message: /not a git repository any more/ });
-  const state = await sides.fetch(quarantine, { workspace: { mode: "copy", baseTree: null } });
+  const copy = { mode: "copy", baseTree: null } as const;
+  await assert.rejects(sides.fetch(quarantine, { base: "HEAD", workspace: copy }), {
+    message: /no commits.*mode copy/,
+  });
+  const state = await sides.fetch(quarantine, { workspace: copy });
   assert.deepEqual(
     state.changes.map(({ path }) => String(path)),
     ["text"],

@@ -40,6 +40,11 @@ export async function fetchGuestState(
   if (base !== undefined && !/^[\w][\w./@{}~^-]*$/.test(base)) {
     throw new BangerError("usage", `"${base}" is not the name of a commit`);
   }
+  if (base !== undefined && workspace.mode === "copy") {
+    throw new BangerError("workspace.failed", `the workspace of "${vm}" has no commits to compare with (mode copy)`, {
+      hint: `banger vm workspace diff ${vm}  # compares with what was shipped`,
+    });
+  }
   const { guestPath, startCommit, headCommit, baseTree, mode } = workspace;
   // What was shipped without being committed is only sent when the host has lost it.
   const shippedHere = baseTree !== null && (await quarantine.resolve(baseTree, "tree", signal)) !== undefined;

@@ -13,14 +13,14 @@ else {
   const entry = process.argv[1] as string;
   // Node keeps what it compiled beside the bundle; where it may not write there, it compiles each time.
   if (isBundled) enableCompileCache(join(import.meta.dirname, "compile-cache"));
-  const { main, createEnvironment, leave } = await import("../cli/start.ts");
+  const { main, createEnvironment, lastCode } = await import("../cli/start.ts");
   // The daemon stands beside this file: bin/bangerd.ts from source, dist/bangerd.js in a build.
   const daemon = import.meta.filename.replace(/banger(\.[cm]?[jt]s)$/, "bangerd$1");
   // Under load, V8 makes the space for young objects 128 MiB large and never gives it back.
   const daemonCommand = [process.execPath, "--max-semi-space-size=4", daemon];
   const environment = createEnvironment({ self: [process.execPath, entry], daemon: daemonCommand });
   // Whatever still waits (a stdin that nobody closes) must not keep a finished command alive.
-  leave(await main(argv, environment), process, environment.terminal);
+  process.exit(await lastCode(await main(argv, environment), environment.terminal));
 }
 
 function say(text: string): void {

@@ -1,7 +1,7 @@
-// The end of the process: once stdout has taken everything, or has said that it cannot.
+// The end of a command: once stdout has taken everything, or has said that it cannot.
 import { BangerError } from "../lib/errors.ts";
 import { renderError } from "./output/errors.ts";
-import type { Terminal } from "./output/terminal.ts";
+import type { OutputStream, Terminal } from "./output/terminal.ts";
 
 /** What went wrong with stdout, other than that nobody reads it. */
 export function outputError(error: NodeJS.ErrnoException): BangerError {
@@ -10,12 +10,17 @@ export function outputError(error: NodeJS.ErrnoException): BangerError {
     : new BangerError("file.failed", `the output could not be written: ${error.message}`);
 }
 
-/** Exits; with 1 and a word why when all went well but for the output, which would look complete. */
-export function leave(code: number, { stdout }: { stdout: NodeJS.WriteStream }, terminal: Terminal): void {
-  stdout.write("", (error) => {
-    const failure = error as NodeJS.ErrnoException | null | undefined;
-    const isLost = code === 0 && failure !== null && failure !== undefined && failure.code !== "EPIPE";
-    if (isLost) renderError(outputError(failure), terminal);
-    process.exit(isLost ? 1 : code);
-  });
+/** The exit code: 1, with a word why, when all went well but for the output, which would look complete. */
+export async function lastCode(code: number, terminal: Terminal): Promise<number> {
+  const failure = await flushed(terminal.stdout);
+  if (code !== 0 || failure === undefined || failure.code === "EPIPE") return code;
+  renderError(outputError(failure), terminal);
+  return 1;
+}
+
+async function flushed(stdout: OutputStream): Promise<NodeJS.ErrnoException | undefined> {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.ErrnoException | undefined>();
+  const write = stdout.write as (data: string, done: (error?: NodeJS.ErrnoException | null) => void) => unknown;
+  write.call(stdout, "", (error) => resolve(error ?? undefined));
+  return await promise;
 }

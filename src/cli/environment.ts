@@ -4,6 +4,7 @@ import { buildInfo } from "../lib/build-info.ts";
 import { BangerError } from "../lib/errors.ts";
 import type { ConnectOptions, CompletionKind } from "./context.ts";
 import { Interrupts } from "./interrupts.ts";
+import { outputError } from "./leave.ts";
 import type { CliEnvironment } from "./main.ts";
 import { Terminal } from "./output/terminal.ts";
 
@@ -22,6 +23,7 @@ export function createEnvironment(programs: Programs): CliEnvironment {
   for (const stream of [stdout, stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") interrupts.outputClosed();
+      else if (stream === stdout) interrupts.outputFailed(outputError(error));
     });
   }
   const terminal = new Terminal(stdout, stderr, env);

@@ -40,6 +40,11 @@ export class Interrupts implements Disposable {
     this.#controller.abort(new BangerError("cancelled", "the output was closed"));
   }
 
+  /** Our output is lost: what goes on only to print more of it ends with this. */
+  outputFailed(error: BangerError): void {
+    this.#controller.abort(error);
+  }
+
   get isOutputClosed(): boolean {
     return this.#received === "SIGPIPE";
   }

@@ -27,7 +27,7 @@ export function inspectCalls(session: GuestSession): InspectCalls {
           parentPid: process.parentPid,
           uid: process.uid,
           state: label(process.state).slice(0, 1),
-          cpuPercent: Math.round(finite(process.cpuPercent) * 10) / 10,
+          cpuPercent: percent(process.cpuPercent),
           cpuMs: Number(process.cpuMs),
           residentBytes: Number(process.residentBytes),
           command: commandOf(process.command),
@@ -63,3 +63,6 @@ function listenerOf(from: ListenersResponse["listeners"][number]): GuestListener
 }
 
 const commandOf = (text: string) => label(text.slice(0, maxCommandCharacters));
+
+/** With one digit; more than a machine of any size can spend is no number worth telling. */
+const percent = (value: number) => Math.round(Math.min(finite(value), 1e6) * 10) / 10;

@@ -190,6 +190,12 @@ describe("images of registries", { concurrency: false }, () => {
     assert.deepEqual(JSON.parse(readFileSync(join(root, "image-tags.json"), "utf8")), {});
   });
 
+  test("a word that no registry has is shown the catalog, a reference is not", async () => {
+    repository.manifest = () => Promise.reject(new BangerError("registry.denied", "no", { hint: "log in" }));
+    await assert.rejects(pull("debain-13"), { code: "registry.denied", hint: /^banger image catalog .*"debain-13"/ });
+    await assert.rejects(pull("debian:13"), { code: "registry.denied", hint: "log in" });
+  });
+
   test("what may be pulled unasked: names that only an image of a registry can have", () => {
     assert.deepEqual(
       ["app:1", "host/app", `app@${image.digest}`, "app", "typo"].map((name) => store.inCatalog(name)),

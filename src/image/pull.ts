@@ -1,4 +1,5 @@
 // Images from registries: reference, manifest, config, layers; the layers are unpacked while they arrive.
+import { BangerError, toBangerError } from "../lib/errors.ts";
 import { type Progress, withSignal } from "../lib/progress.ts";
 import type { BlobFetches } from "./oci/blob-fetch.ts";
 import type { BlobStore } from "./oci/blob-store.ts";
@@ -77,4 +78,15 @@ export async function pullImage(
     layers?.[Symbol.dispose]();
     await layers?.done.catch(() => {});
   }
+}
+
+/** What there is instead of a single word that no registry has: it was meant for the catalog, and misspelt. */
+export function explainWord(name: string, thrown: unknown): unknown {
+  const { code, message, cause, details } = toBangerError(thrown);
+  if (!/^[\w-]+$/.test(name) || !["image.not-found", "registry.denied"].includes(code)) return thrown;
+  return new BangerError(code, message, {
+    hint: `banger image catalog  # "${name}" is not in it, so it was asked of a registry`,
+    ...(cause === undefined ? {} : { cause }),
+    ...(details === undefined ? {} : { details }),
+  });
 }

@@ -24,7 +24,7 @@ import type { Registries } from "./oci/source.ts";
 import { catalogEntries } from "./pinned/entries.ts";
 import { pullPinned } from "./pinned/pull.ts";
 import type { PinnedImage } from "./pinned/schema.ts";
-import { pullImage } from "./pull.ts";
+import { explainWord, pullImage } from "./pull.ts";
 import { documentNames, type Outcome, type StoreParts } from "./publish.ts";
 import { promoteImage, registerImage, type RegisterRequest } from "./register.ts";
 import { defaultLimits, limitsOf } from "./rootfs.ts";
@@ -178,7 +178,9 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
           return row;
         };
         if (entry === undefined) {
-          const row = await get(normal);
+          const row = await get(normal).catch((error: unknown) => {
+            throw explainWord(name, error);
+          });
           return { ...record(row), pulled: { outcome: row.outcome, insecure } };
         }
         const { row, pulled } = await pullPinned({ ...parts, registries }, entry, how, get);

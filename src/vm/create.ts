@@ -47,9 +47,10 @@ export async function createVm(
   // Before anything is fetched: a port that is taken makes the rest useless.
   using ports = await context.forwards.reserve(id, request.publish ?? []);
   crashPoint("create.ports-reserved");
-  progress.stage("resolve", request.image ?? context.settings.defaultImage);
+  const asked = request.image ?? context.settings.defaultImage;
+  progress.stage("resolve", asked);
   const pull = request.pull ?? true;
-  const image = await findOrPull(context.images, request.image ?? context.settings.defaultImage, pull, progress);
+  const image = await findOrPull(context.images, asked, pull, progress);
   checkMachine(image);
   const kernel = await findOrPull(context.kernels, request.kernel ?? context.settings.defaultKernel, pull, progress);
   progress.signal.throwIfAborted();
@@ -64,7 +65,8 @@ export async function createVm(
     state: start ? "starting" : "created",
     reason: "",
     imageId: image.id,
-    imageName: image.name,
+    // Of its names, the one that was asked for.
+    imageName: image.tags.includes(asked) ? asked : image.name,
     kernelId: kernel.id,
     kernelName: kernel.name,
     spec,
@@ -124,12 +126,14 @@ export async function createVm(
 const runnable: Readonly<Record<string, readonly string[]>> = { amd64: ["amd64", "386"], arm64: ["arm64", "arm"] };
 
 /** Refuses what says that it is for another machine: of a file system nobody but its first program says so. */
-function checkMachine({ name, architecture, digests }: ImageRecord): void {
+function checkMachine({ name, architecture, digests, source }: ImageRecord): void {
   if (digests === null || runnable[hostArchitecture]?.includes(architecture) === true) return;
   throw new BangerError(
     "vm.spec-invalid",
     `image "${name}" is for linux/${architecture}, and this machine runs linux/${hostArchitecture}: no program in it could run`,
-    { hint: `banger image pull ${name}  # takes the one for this machine` },
+    source.startsWith("registry:")
+      ? { hint: `banger image pull ${source.slice("registry:".length)}  # takes the one for this machine` }
+      : {},
   );
 }
 

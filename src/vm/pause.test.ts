@@ -115,7 +115,7 @@ function daemon(): Vms {
     paths,
     state,
     driver: driver as Driver,
-    images: storeOf({ ...row, rootfsPath: "/x", config } as unknown as ImageRecord),
+    images: storeOf({ ...row, rootfsPath: "/x", config, digests: null, tags: [row.name] } as unknown as ImageRecord),
     kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
     initramfs: async () => "/x",
     connectGuest: async () => agent,

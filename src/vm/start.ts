@@ -83,7 +83,7 @@ async function bringUp(
     spec,
     config: withSecrets(context, row, { ...guestConfig(identity, image, row), ...(git && { git }) }),
     consoleLog,
-    imageName: image.name,
+    imageName: row.imageName,
     network,
   };
   const up = await restoreOrBoot(context, guest, progress, { fingerprint, cold: options.cold ?? false, clock });

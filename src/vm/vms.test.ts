@@ -79,7 +79,7 @@ beforeEach(async () => {
       list: async () => new Map(),
       find: () => Promise.reject(new Error("its files cannot be read")),
     } as unknown as Driver,
-    images: storeOf({ ...row, rootfsPath: "/x", config } as unknown as ImageRecord),
+    images: storeOf({ ...row, rootfsPath: "/x", config, digests: null, tags: [row.name] } as unknown as ImageRecord),
     kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
     initramfs: async () => "/x",
     connectGuest: async () => agent,

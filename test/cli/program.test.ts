@@ -1,10 +1,10 @@
 // The real program with a real daemon, for everything that needs no VM.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { Home } from "../support/home.ts";
+import { finished, Home, root } from "../support/home.ts";
 
 describe("banger", { concurrency: false }, () => {
   let home: Home;
@@ -55,6 +55,26 @@ describe("banger", { concurrency: false }, () => {
     assert.match((await home.ok(["daemon", "stop"])).stderr, /no daemon was running/);
     assert.equal((await home.ok(["__complete", "vm", "start", ""])).stdout, "");
     assert.equal(existsSync(socket()), false);
+  });
+
+  test("output that cannot be written is a failure, at the end and in the middle", async () => {
+    const full = openSync("/dev/full", "w");
+    try {
+      for (const words of [["ps"], ["--help"], ["vm", "list", "--json"], ["events", "--json"], ["version"]]) {
+        const child = spawn(join(root, "bin/banger"), words, {
+          env: home.environment(),
+          stdio: ["ignore", full, "pipe"],
+        });
+        const { code, stderr } = await finished(child);
+        const error = words.includes("--json")
+          ? /"code": "disk\.full"/
+          : /no space is left where it goes \(disk\.full\)/;
+        assert.match(stderr, words[0] === "version" ? /could not be written: ENOSPC/ : error, words.join(" "));
+        assert.equal(code, 1, words.join(" "));
+      }
+    } finally {
+      closeSync(full);
+    }
   });
 
   test("lists of an empty home, and the daemon that starts by itself", async () => {

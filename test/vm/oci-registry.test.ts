@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { ImageRecord } from "../../src/api/records.ts";
+import type { ImageRecord, VmRecord } from "../../src/api/records.ts";
 import { type RealRegistry, startRegistry } from "../../src/registry/testdata/docker-registry.ts";
 import { Home, smallVm, type StartOptions } from "../support/home.ts";
 import { systemdTar } from "../support/init-images.ts";
@@ -155,7 +155,10 @@ describe("images of a registry in VMs", { concurrency: false }, () => {
         user: "65532",
         workdir: "/home/nonroot",
       });
+      await home.ok(["image", "pull", image]);
+      await home.ok(["image", "tag", image, "another-name"]);
       await home.ok(["vm", "create", "--name", "bare", ...smallVm, "--image", image]);
+      assert.equal((await home.json<VmRecord>(["vm", "show", "bare"])).image.name, image, "as it was asked for");
     });
 
     test("entrypoint and command, exit code, input, and a repository", async () => {

@@ -28,23 +28,24 @@ export async function writeImage(
   progress: Progress,
   onDamaged: (digest: string) => void,
 ): Promise<ExportResult> {
-  const { record, original } = job;
+  const { record, names, original } = job;
+  const name = names[0] ?? record.name;
   if (original !== undefined) {
     const layers = original.layers.map((file) => ({
       layer: file.layer,
       open: () => Readable.from(read(file, onDamaged), { highWaterMark: 1 }),
     }));
-    progress.stage("write", record.name);
+    progress.stage("write", name);
     return { ...(await write(job, { ...original, layers }, progress)), original: true };
   }
-  progress.stage("read", record.name);
+  progress.stage("read", name);
   const image = await oneLayerImage(record, progress);
   const content = {
     manifest: { bytes: image.manifest, digest: digestOf(image.manifest), mediaType: mediaTypes.ociManifest },
     config: { bytes: image.config, digest: digestOf(image.config) },
     layers: [{ layer: image.layer, open: () => image.open() }],
   };
-  progress.stage("write", record.name);
+  progress.stage("write", name);
   return { ...(await write(job, content, progress)), original: false };
 }
 

@@ -11,10 +11,13 @@ import { statusOf } from "./host-entry.ts";
 import type { Step } from "./plan.ts";
 import { newFile, oldFile } from "./stage.ts";
 
+/** By what a file is known again under another name. An inode alone is soon that of another file. */
+type Mark = Pick<Stats, "ino" | "size" | "mtimeMs">;
+
 /** What has to be known to undo a switch. Paths are bytes as latin1 text. */
 interface Journal {
   root: string;
-  entries: { path: string; had: boolean; inode: number | null }[];
+  entries: { path: string; had: boolean; fresh: Mark | null }[];
   /** Directories that were not there before, parents first. */
   made: string[];
 }
@@ -69,8 +72,8 @@ async function makeJournal(root: string, staging: string, steps: readonly Step[]
   const made = new Set<string>();
   const entries: Journal["entries"] = [];
   for (const [at, { path, found, write }] of steps.entries()) {
-    const inode = write === undefined ? null : (await lstat(newFile(staging, at))).ino;
-    entries.push({ path: path.toString("latin1"), had: found !== undefined, inode });
+    const fresh = write === undefined ? null : markOf(await lstat(newFile(staging, at)));
+    entries.push({ path: path.toString("latin1"), had: found !== undefined, fresh });
     if (write === undefined) continue;
     for (const parent of parentsOf(path)) {
       const there = await statusOf(below(root, parent));
@@ -79,6 +82,10 @@ async function makeJournal(root: string, staging: string, steps: readonly Step[]
   }
   return { root, entries, made: [...made] };
 }
+
+const markOf = ({ ino, size, mtimeMs }: Stats): Mark => ({ ino, size, mtimeMs });
+const isSame = (now: Stats, mark: Mark) =>
+  now.ino === mark.ino && now.size === mark.size && now.mtimeMs === mark.mtimeMs;
 
 async function replaceAll(root: string, staging: string, steps: readonly Step[]): Promise<void> {
   const numbered = steps.map((step, at) => ({ ...step, at, file: below(root, step.path) }));
@@ -131,9 +138,7 @@ function noLinks(error: unknown): boolean {
 
 async function checkSame(kept: string, found: Stats, path: Buffer): Promise<void> {
   const now = await lstat(kept);
-  const same =
-    now.ino === found.ino && now.size === found.size && now.mtimeMs === found.mtimeMs && now.mode === found.mode;
-  if (!same) throw changed(path);
+  if (!isSame(now, found) || now.mode !== found.mode) throw changed(path);
 }
 
 function changed(path: Buffer, cause?: unknown): BangerError {
@@ -181,15 +186,16 @@ async function removeEmptied(root: string, steps: readonly Step[]): Promise<void
 
 async function undo(staging: string, { root, entries, made }: Journal): Promise<unknown[]> {
   const left: unknown[] = [];
-  for (const [at, { path, had, inode }] of [...entries.entries()].toReversed()) {
+  for (const [at, { path, had, fresh }] of [...entries.entries()].toReversed()) {
     const file = below(root, Buffer.from(path, "latin1"));
     try {
       const now = await statusOf(file);
-      if (now !== undefined && now.ino === inode) await unlink(file);
+      const isOurs = now !== undefined && fresh !== null && isSame(now, fresh);
+      if (isOurs) await unlink(file);
       if (!had) continue;
       const kept = await statusOf(Buffer.from(oldFile(staging, at)));
       if (kept === undefined || (now !== undefined && now.ino === kept.ino)) continue;
-      if (now !== undefined && now.ino !== inode && !now.isDirectory()) {
+      if (now !== undefined && !isOurs && !now.isDirectory()) {
         throw new BangerError(
           "workspace.conflict",
           `"${showPath(Buffer.from(path, "latin1"))}" was changed meanwhile; what was there before is "${oldFile(staging, at)}"`,

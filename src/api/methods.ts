@@ -144,8 +144,9 @@ export const methods = {
   }),
   "operation.cancel": method({
     kind: "unary",
-    summary: "Asks an operation to stop and to undo what it made. Returns at once; watch it for the end.",
-    params: v.strictObject({ id: v.string() }),
+    summary:
+      "Asks an operation to stop and to undo what it made. Returns at once; watch it for the end. A VM that was being made stays as stopped, with its console, unless `undo` is given or it was made with `autoRemove`.",
+    params: v.strictObject({ id: v.string(), undo: v.optional(v.boolean()) }),
     result: operation,
   }),
 

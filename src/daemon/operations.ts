@@ -1,5 +1,6 @@
 // Long work: started by a call, watched by anybody, cancelled by anybody, stored soon after its start and its end.
 import type { Operation, OperationKind } from "../api/records.ts";
+import { Cancellation } from "../lib/cancellation.ts";
 import { BangerError, toErrorBody } from "../lib/errors.ts";
 import { newOperationId } from "../lib/ids.ts";
 import { currentOperation, withOperation, type Logger } from "../lib/log.ts";
@@ -165,12 +166,15 @@ export class Operations {
     return this.#running().length;
   }
 
-  /** Asks it to stop; it ends with the code "cancelled" when it has undone what it made. One that is done stays as it is. */
-  cancel(id: string): Operation {
+  /**
+   * Asks it to stop; it ends with the code "cancelled" when it has undone what it made: with `undoAll` also a VM that was being made,
+   * which stays as stopped otherwise. One that is done stays as it is.
+   */
+  cancel(id: string, { undoAll = false }: { undoAll?: boolean } = {}): Operation {
     const record = this.show(id);
     const entry = this.#entries.get(id);
     if (entry !== undefined && !record.done) {
-      entry.controller.abort(new BangerError("cancelled", `${record.kind} of "${record.target}" was cancelled`));
+      entry.controller.abort(new Cancellation(`${record.kind} of "${record.target}" was cancelled`, { undoAll }));
     }
     return record;
   }

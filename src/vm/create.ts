@@ -4,6 +4,7 @@ import type { Methods } from "../api/methods.ts";
 import type { ImageRecord } from "../api/records.ts";
 import { vmPaths } from "../config/paths.ts";
 import { crashPoint } from "../lib/crash-point.ts";
+import { isToBeUndone } from "../lib/cancellation.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { ensureDirectory, removeInside } from "../lib/files.ts";
 import { hostArchitecture } from "../image/manifest.ts";
@@ -27,8 +28,8 @@ export type CreateRequest = Params<Methods["vm.create"]>;
 
 /**
  * Makes a VM and starts it unless `start` is false. A request that cannot be met leaves nothing. A VM whose first start fails or
- * is cancelled stays listed with the reason, so that its console can be read; with `autoRemove` it goes. `onNamed` is called
- * once the VM is listed under its name.
+ * is cancelled stays listed with the reason, so that its console can be read; with `autoRemove`, and when whoever cancels wants nothing
+ * to stay, it goes. `onNamed` is called once the VM is listed under its name.
  */
 export async function createVm(
   context: VmContext,
@@ -116,7 +117,7 @@ export async function createVm(
     crashPoint("create.started");
   } catch (error) {
     await files;
-    if (!row.autoRemove) throw keptError(error, row.name);
+    if (!row.autoRemove && !isToBeUndone(signal)) throw keptError(error, row.name);
     throw await undone(error, () => removeVm(context, row));
   }
   return row;

@@ -68,4 +68,18 @@ describe("operations", { concurrency: false }, () => {
     assert.equal((await home.json<unknown[]>(["vm", "list", "--all"])).length, before.length);
     assert.equal(vmms().length, 1);
   });
+
+  test("nothing stays of a creation that is cancelled as an operation", async () => {
+    const before = await home.json<unknown[]>(["vm", "list", "--all"]);
+    const client = home.start(["vm", "create", "--cold", "--name", "unwanted", ...smallVm]);
+    const ended = finished(client);
+    await stageSeen(client, "boot");
+    const { id } = await newest("vm.create");
+    await home.ok(["operation", "cancel", id]);
+    const { code, stderr } = await ended;
+    assert.notEqual(code, 0);
+    assert.doesNotMatch(stderr, /vm logs unwanted/);
+    assert.equal((await home.json<unknown[]>(["vm", "list", "--all"])).length, before.length);
+    assert.equal(vmms().length, 1);
+  });
 });

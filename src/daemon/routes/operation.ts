@@ -9,6 +9,6 @@ export function operationRoutes({
     "operation.list": () => ({ operations: operations.list() }),
     "operation.show": ({ id }) => operations.show(id),
     "operation.watch": ({ id }, { signal }) => operations.watch(id, { signal }),
-    "operation.cancel": ({ id }) => operations.cancel(id),
+    "operation.cancel": ({ id, undo }) => operations.cancel(id, { undoAll: undo ?? false }),
   };
 }

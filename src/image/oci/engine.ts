@@ -40,6 +40,9 @@ export async function saveFromEngine(
       signal: progress.signal,
     });
   } catch (error) {
+    // The caller removes the file: it must not be opened only after that.
+    output.destroy();
+    if (!output.closed) await once(output, "close");
     if (!(error instanceof BangerError) || error.code !== "command.failed") throw error;
     const isMissing = /no such image|not known|does not exist|reference does not exist|image not known/i.test(
       error.message,

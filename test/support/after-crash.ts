@@ -61,7 +61,7 @@ export async function checkAfterCrash(
   });
 }
 
-/** VMs that run have the network that their record says, and what that names is there, whole. */
+/** VMs with a machine, be it paused, have the network that their record says, and what that names is there, whole. */
 async function checkNetworks(home: CrashHome): Promise<void> {
   const { secrets } = await home.client.call("secret.list", {});
   const { networks } = await home.client.call("network.list", {});
@@ -72,11 +72,14 @@ async function checkNetworks(home: CrashHome): Promise<void> {
     const there = joined === undefined || networks.some((one) => one.name === joined);
     assert.ok(there, `the network of VM ${name} is gone`);
   }
+  let wrong: string[] = [];
   await until("networks to be up again", async () => {
-    const wrong = (await home.records()).filter(
-      ({ state, network }) => network.state !== (state === "running" && network.mode !== "none" ? "up" : "off"),
-    );
+    wrong = (await home.records())
+      .filter(({ pid, network }) => network.state !== (pid !== null && network.mode !== "none" ? "up" : "off"))
+      .map(({ name, state, network }) => `${name} (${state}): ${network.mode} ${network.state} ${network.reason}`);
     return wrong.length === 0 ? true : undefined;
+  }).catch((error: unknown) => {
+    throw new Error(`networks are not as they should be: ${wrong.join(", ")}`, { cause: error });
   });
 }
 

@@ -130,6 +130,19 @@ describe("client", () => {
     assert.equal(await client.closed, undefined);
   });
 
+  test("so is one that goes away with a command unread", async () => {
+    await using peer = new Peer(() => assert.fail("it reads nothing"));
+    const client = await peer.connect();
+    peer.sockets[0]?.pause();
+    const refused = assert.rejects(client.execute("any", {}, { signal }), {
+      code: "vmm.failed",
+      message: /closed its control socket/,
+    });
+    peer.sockets[0]?.destroy();
+    await refused;
+    assert.equal(await client.closed, undefined);
+  });
+
   test("no greeting: an abort ends the wait; a wrong greeting and no socket are errors", async () => {
     await using silent = new Peer(() => "", "");
     const gone = new AbortController();

@@ -95,9 +95,13 @@ function createSession(
   socket.once("end", () => socket.destroy());
   socket.once("error", (error) => (failure ??= error));
   socket.once("close", () => {
-    const error = failure ?? new BangerError("vmm.failed", "the VMM closed its control socket");
-    greeting.reject(error);
-    for (const command of waiting.values()) command.reject(error);
+    // Killed with a command unread, its end is an error of the socket; for who waits for an answer it is the same end.
+    const end =
+      failure instanceof BangerError
+        ? failure
+        : new BangerError("vmm.failed", "the VMM closed its control socket", { cause: failure });
+    greeting.reject(failure ?? end);
+    for (const command of waiting.values()) command.reject(end);
     waiting.clear();
     closed.resolve(failure instanceof BangerError ? failure : undefined);
   });

@@ -17,8 +17,9 @@ import {
 
 const soakSeconds = Number(process.env["SOAK_SECONDS"] ?? 0);
 const soak = soakSeconds > 0;
+// The heap finds its size in the first two thousand operations.
 const sizes = soak
-  ? { vms: 50, running: 8, execVms: 8, execs: 1000, warmUp: 500, operations: 2000, records: 1000, rounds: 10 }
+  ? { vms: 50, running: 8, execVms: 8, execs: 1000, warmUp: 2000, operations: 2000, records: 1000, rounds: 10 }
   : { vms: 10, running: 2, execVms: 2, execs: 60, warmUp: 40, operations: 80, records: 1000, rounds: 2 };
 const inFlight = 16;
 const maxGrowthBytes = 20 * mib;

@@ -3,11 +3,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { BangerError } from "../lib/errors.ts";
+import { asDiskFull, BangerError } from "../lib/errors.ts";
 import { ensureDirectory, syncDirectory, writeFileAtomic } from "../lib/files.ts";
 import { run } from "../lib/run.ts";
 import { applyRecipe, decodeRecipe, encodeRecipe, readRecipe, type Recipe } from "./blank-recipe.ts";
-import { asDiskFull } from "./failure.ts";
 
 /** Recipes that are kept: the most recently used ones. */
 const maxRecipes = 8;

@@ -2,11 +2,11 @@
 import { randomBytes } from "node:crypto";
 import { open, rm } from "node:fs/promises";
 import { Writable } from "node:stream";
-import { BangerError } from "../lib/errors.ts";
+import { asDiskFull, BangerError } from "../lib/errors.ts";
 import { publish } from "../lib/files.ts";
 import { findTool, run } from "../lib/run.ts";
 import { readChain } from "./chain.ts";
-import { asDiskFull, badDisk } from "./failure.ts";
+import { badDisk } from "./failure.ts";
 import type { DiskFormat } from "./qcow2-header.ts";
 
 export interface FlattenOptions {

@@ -1,10 +1,10 @@
 // Disk files that get larger, while no machine has them open. What is in them stays as it is; the new room reads as zeroes.
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import { BangerError } from "../lib/errors.ts";
+import { asDiskFull, BangerError } from "../lib/errors.ts";
 import { findTool, run } from "../lib/run.ts";
 import { readChain, virtualSize } from "./chain.ts";
-import { asDiskFull, badDisk } from "./failure.ts";
+import { badDisk } from "./failure.ts";
 import type { DiskFormat } from "./qcow2-header.ts";
 
 /**

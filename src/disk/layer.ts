@@ -2,8 +2,9 @@
 import { randomBytes } from "node:crypto";
 import { link, open, rm } from "node:fs/promises";
 import { dirname, isAbsolute } from "node:path";
+import { asDiskFull } from "../lib/errors.ts";
 import { syncDirectory } from "../lib/files.ts";
-import { asDiskFull, badDisk } from "./failure.ts";
+import { badDisk } from "./failure.ts";
 import { encodeHeader, type Backing } from "./qcow2-header.ts";
 
 export interface LayerOptions {

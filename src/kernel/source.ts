@@ -2,7 +2,7 @@
 // "kernel" and lib/modules/<release>.
 import { cp, lstat, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { BangerError, diskFull } from "../lib/errors.ts";
+import { asDiskFull, BangerError } from "../lib/errors.ts";
 import { run } from "../lib/run.ts";
 import { inspectKernelFile } from "./kernel-file.ts";
 import type { KernelFile } from "./kernel-file.ts";
@@ -26,8 +26,8 @@ export async function stageKernel(path: string, staging: string, signal: AbortSi
     await mkdir(unpacked);
     await run({ file: "dpkg-deb", args: ["-x", path, unpacked], signal });
   } catch (error) {
-    if (!(error instanceof BangerError) || error.code !== "command.failed") throw error;
-    if (/No space left on device/.test(error.message)) throw diskFull(`no space left to unpack "${path}"`, error);
+    const full = asDiskFull(error, `no space left to unpack "${path}"`);
+    if (full !== error || !(error instanceof BangerError) || error.code !== "command.failed") throw full;
     throw new BangerError("kernel.invalid", `"${path}" is neither a directory nor a sound .deb package`, {
       cause: error,
     });

@@ -189,6 +189,15 @@ export function diskFull(message: string, cause?: unknown): BangerError {
   });
 }
 
+/** `disk.full` with this message when that is why it failed, said by the kernel or by a tool; else the error itself. */
+export function asDiskFull(error: unknown, message: string): unknown {
+  const full =
+    error instanceof BangerError
+      ? /No space left on device|Disk quota exceeded/.test(error.message)
+      : ["ENOSPC", "EDQUOT"].includes(String((error as NodeJS.ErrnoException | undefined)?.code));
+  return full ? diskFull(message, error) : error;
+}
+
 /** The wire form. Stacks never leave the process. */
 export function toErrorBody(thrown: unknown): ErrorBody {
   const error = toBangerError(thrown);

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { asDiskFull } from "../lib/errors.ts";
 import { ensureDirectory } from "../lib/files.ts";
 import { KeyedMutex } from "../lib/mutex.ts";
 import { run } from "../lib/run.ts";
@@ -16,7 +17,7 @@ const making = new KeyedMutex();
 
 /**
  * The client key of `sshDir`, made with ssh-keygen when absent. An existing key is never replaced.
- * Throws `command.missing` when OpenSSH's client is not installed and no key exists yet.
+ * Throws, when no key exists yet, `command.missing` (OpenSSH's client is not installed), `disk.full`, `command.failed`.
  */
 export async function ensureClientKey(sshDir: string, options: { signal: AbortSignal }): Promise<ClientKey> {
   const identityFile = join(sshDir, "id_ed25519");
@@ -36,6 +37,8 @@ export async function ensureClientKey(sshDir: string, options: { signal: AbortSi
     // The private half last: a key counts once both halves are there.
     await rename(`${staging}.pub`, `${identityFile}.pub`);
     await rename(staging, identityFile);
+  } catch (error) {
+    throw asDiskFull(error, "no space left to make banger's SSH key");
   } finally {
     await rm(staging, { force: true });
     await rm(`${staging}.pub`, { force: true });

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { VmRecord } from "../../src/api/records.ts";
+import { ensureClientKey } from "../../src/ssh/client-key.ts";
 import { finished, type Ran, smallVm } from "../support/home.ts";
 import { seedHome } from "../support/seed.ts";
 import { SmallDiskHome } from "../support/small-disk-home.ts";
@@ -104,6 +105,15 @@ describe("VMs on a full disk", { concurrency: false }, () => {
       assert.deepEqual(await home.vms(), []);
     }
     assert.equal((await status()).pid, pid);
+  });
+
+  test("no room for the SSH key", async () => {
+    const ssh = join(home.files, "state/other-ssh");
+    mkdirSync(ssh);
+    using _filler = await home.fill(0);
+    const { signal } = new AbortController();
+    await assert.rejects(ensureClientKey(ssh, { signal }), { code: "disk.full", message: /SSH key/ });
+    assert.deepEqual(readdirSync(ssh), []);
   });
 
   test("no room for the disks: the VM is stopped with the reason, and starts when there is room", async () => {

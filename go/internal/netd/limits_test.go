@@ -77,6 +77,23 @@ func TestPolicyChangesCutOpenConnections(t *testing.T) {
 	}
 }
 
+func TestDenialsOfTwoPoliciesAreTwoRecords(t *testing.T) {
+	network, _ := netdtest.NewWorld(t).Start(`{"mode":"MODE_LOCKED"}`)
+	denied := func() {
+		network.Journal.Add(journal.Record{Event: journal.Denied, Verdict: policy.Verdict{Reason: "no-rule"}})
+	}
+	denied()
+	denied()
+	if _, _, err := network.SetPolicy(netdtest.Policy(t, `{"mode":"MODE_NONE"}`)); err != nil {
+		t.Fatal(err)
+	}
+	denied()
+	records, _, _ := network.Journal.Since(0, 10)
+	if len(records) != 3 || records[1].Repeated != 1 || records[2].Repeated != 0 {
+		t.Errorf("a denial, its repeats and one under the next policy: %+v", records)
+	}
+}
+
 func TestManyConnectionsLeaveNothing(t *testing.T) {
 	w := netdtest.NewWorld(t)
 	w.Serve("93.184.216.34:7", netdtest.Echo)

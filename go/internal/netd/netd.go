@@ -145,6 +145,7 @@ func (n *Network) SetPolicy(words *netdv1.Policy) (generation uint64, cut int, e
 	defer n.mu.Unlock()
 	generation = n.Judge.Replace(p)
 	n.words = words
+	n.Journal.EndRepeats()
 	return generation, n.Flows.Sweep(), nil
 }
 

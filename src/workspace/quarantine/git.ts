@@ -1,7 +1,7 @@
 // git as it is run on what a guest sent: in a directory of its own, with no configuration but ours, so that no hook, filter, driver
 // or other command of this host is started for it, and with limits on memory and file size.
 import type { Writable, Readable } from "node:stream";
-import { BangerError, diskFull, toBangerError } from "../../lib/errors.ts";
+import { asDiskFull, BangerError, toBangerError } from "../../lib/errors.ts";
 import { findTool, run, type RunResult } from "../../lib/run.ts";
 
 /** Memory that one git may use. A delta of some bytes can name any size for its result. */
@@ -82,10 +82,8 @@ export function quarantineGit({ directory, alternates, maxFileBytes, timeoutMs }
       return await running;
     } catch (thrown) {
       const error = toBangerError(thrown);
-      if (error.code !== "command.failed") throw error;
-      if (/No space left on device|Disk quota exceeded/.test(error.message)) {
-        throw diskFull("no space is left on the disk for what the guest sent", error);
-      }
+      const full = asDiskFull(error, "no space is left on the disk for what the guest sent");
+      if (full !== error || error.code !== "command.failed") throw full;
       throw new BangerError("workspace.failed", `git ${args[0]} failed on what the guest sent`, { cause: error });
     }
   };

@@ -101,17 +101,34 @@ func (j *Journal) Add(r Record) {
 		return
 	}
 	if r.Flow == 0 && len(j.merging) < maxMerging {
-		j.merging[key] = &merged{record: r}
-		time.AfterFunc(mergeWithin, func() { j.flush(key) })
+		m := &merged{record: r}
+		j.merging[key] = m
+		time.AfterFunc(mergeWithin, func() { j.flush(key, m) })
 	}
 	j.append(r)
 }
 
-// flush tells how many more there were.
-func (j *Journal) flush(key likeness) {
+// EndRepeats makes the next of each kind of denial a record of its own. A denial under a new policy is another one, also when its reason is
+// the same.
+func (j *Journal) EndRepeats() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	m := j.merging[key]
+	for key, m := range j.merging {
+		j.end(key, m)
+	}
+}
+
+// flush ends it when its time is over, unless it has ended already.
+func (j *Journal) flush(key likeness, m *merged) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.merging[key] == m {
+		j.end(key, m)
+	}
+}
+
+// end tells how many more there were.
+func (j *Journal) end(key likeness, m *merged) {
 	delete(j.merging, key)
 	if m.count > 0 {
 		m.record.Repeated, m.record.Time = m.count, time.Now()

@@ -9,7 +9,7 @@ import { silentLogger } from "../lib/log.ts";
 import { type Progress, quietProgress } from "../lib/progress.ts";
 import { openState, type State } from "../state/open.ts";
 import { digestOf } from "./oci/digest.ts";
-import { makeImage, MemoryRepository, writeLayoutFiles } from "./oci/testdata/layout.ts";
+import { makeImage, MemoryRepository, registriesOf, writeLayoutFiles } from "./oci/testdata/layout.ts";
 import { type ImageStore, openImageStore } from "./store.ts";
 import { storePaths } from "./testdata/store-paths.ts";
 
@@ -38,10 +38,7 @@ describe("exports", { concurrency: false }, () => {
       usedBy: (id) => users[id] ?? [],
       log: silentLogger,
       catalog: [],
-      registries: {
-        normalize: (text) => text,
-        open: (text) => ({ source: repository, reference: text.split(":")[1] ?? "", async [Symbol.asyncDispose]() {} }),
-      },
+      registries: registriesOf(repository),
     });
   });
   afterEach(() => {

@@ -12,7 +12,14 @@ import { quietProgress } from "../lib/progress.ts";
 import { openState, type State } from "../state/open.ts";
 import { digestOf } from "./oci/digest.ts";
 import { mediaTypes } from "./oci/media-types.ts";
-import { describe as descriptor, json, makeImage, MemoryRepository, writeLayoutFiles } from "./oci/testdata/layout.ts";
+import {
+  describe as descriptor,
+  json,
+  makeImage,
+  MemoryRepository,
+  registriesOf,
+  writeLayoutFiles,
+} from "./oci/testdata/layout.ts";
 import type { TestImage } from "./oci/testdata/layout.ts";
 import { type ImageStore, openImageStore } from "./store.ts";
 import { archive } from "./testdata/archive.ts";
@@ -39,10 +46,7 @@ beforeEach(async () => {
     log: silentLogger,
     limits: { maxBytes: 10e6, maxEntries: 1000 },
     catalog: [],
-    registries: {
-      normalize: (text) => text,
-      open: (text) => ({ source: repository, reference: text.split(":")[1] ?? "", async [Symbol.asyncDispose]() {} }),
-    },
+    registries: registriesOf(repository),
   });
 });
 afterEach(() => {

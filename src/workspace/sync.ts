@@ -91,7 +91,6 @@ export class HostSide {
       this.staging.touched(options),
       this.#indexState === this.#kept.indexState ? undefined : this.#trackedNow(options),
       this.#includeUntracked ? this.staging.untracked(options) : [],
-      this.#next.copyIndexOf(this.staging),
     ]);
     const others = added.filter((name) => name.at(-1) !== slash);
     const dropped: Buffer[] = [];
@@ -109,6 +108,7 @@ export class HostSide {
     const present = (name: Buffer) => isThere(this.staging.workTree, name);
     others.push(...candidates.filter(present));
     this.#absent = candidates.filter((name) => !present(name)).map(key);
+    await this.#next.copyIndexOf(this.staging);
     this.#tree = this.#kept.tree;
     this.#dropped = new Set(dropped.map(key));
     this.#removed = [];

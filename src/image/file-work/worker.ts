@@ -3,12 +3,10 @@ import { parentPort, workerData } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { tellBytes } from "../../lib/shared-progress.ts";
-import { yieldProcessor } from "../../lib/yield-processor.ts";
 import { decompressFile, digestOfFile } from "./files.ts";
 import type { FileJob, FromFileWorker, ResultOf, ThreadJob, ToFileWorker } from "./jobs.ts";
 import { writeImage } from "./write-image.ts";
 
-yieldProcessor();
 const { bytes: memory, ...job } = workerData as ThreadJob;
 const say = (message: FromFileWorker) => parentPort?.postMessage(message, []);
 const abort = new AbortController();

@@ -4,14 +4,12 @@ import { parentPort, workerData } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { tellBytes } from "../../lib/shared-progress.ts";
-import { yieldProcessor } from "../../lib/yield-processor.ts";
 import { openArchive } from "../tar/decompress.ts";
 import { packedDirectory } from "../tar/pack-directory.ts";
 import { buildRootfs } from "./build.ts";
 import { LayerInbox } from "./inbox.ts";
 import type { BuildJob, FromBuilder, ToBuilder } from "./protocol.ts";
 
-yieldProcessor();
 const job = workerData as BuildJob;
 const say = (message: FromBuilder) => parentPort?.postMessage(message, []);
 const abort = new AbortController();

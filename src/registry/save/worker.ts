@@ -3,13 +3,11 @@ import { parentPort, workerData } from "node:worker_threads";
 import { fromErrorBody, toErrorBody } from "../../lib/errors.ts";
 import { saveContent } from "../../lib/save-content.ts";
 import { SharedCount } from "../../lib/shared-count.ts";
-import { yieldProcessor } from "../../lib/yield-processor.ts";
 import { openFrom } from "../repository-blob.ts";
 import { openSession } from "../session.ts";
 import { AskedAuthorizer } from "./asked-authorizer.ts";
 import type { FromSaver, SaverJob, ToSaver } from "./protocol.ts";
 
-yieldProcessor();
 const job = workerData as SaverJob;
 const say = (message: FromSaver) => parentPort?.postMessage(message, []);
 const authorization = new AskedAuthorizer((id, question) => say({ say: "ask", id, question }));

@@ -7,6 +7,7 @@ import { archive, type TestEntry } from "../../testdata/archive.ts";
 import { digestOf } from "../digest.ts";
 import { mediaTypes } from "../media-types.ts";
 import { saveContent } from "../../../lib/save-content.ts";
+import type { Registries } from "../source.ts";
 import type { Descriptor, RawManifest, RemoteSource, SaveRequest } from "../../../lib/oci-content.ts";
 
 export interface TestImage {
@@ -133,4 +134,12 @@ export function json(value: unknown): Buffer {
 
 export function describe(content: Buffer, mediaType: string): { mediaType: string; digest: string; size: number } {
   return { mediaType, digest: digestOf(content), size: content.length };
+}
+
+/** Registries that have this repository behind every name; of a reference only the tag counts. */
+export function registriesOf(repository: MemoryRepository): Registries {
+  return {
+    normalize: (text) => text,
+    open: (text) => ({ source: repository, reference: text.split(":")[1] ?? "", async [Symbol.asyncDispose]() {} }),
+  };
 }

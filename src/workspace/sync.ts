@@ -9,6 +9,7 @@ import { isBelow, splitZero, submoduleMode, type FileChange } from "./source/git
 import { git } from "./source/safe-git.ts";
 import type { Shipment } from "./staging/shipment.ts";
 import { makeReadable } from "./staging/dot-git.ts";
+import { treeOfEdited } from "./staging/edited-tree.ts";
 import { Staging } from "./staging/staging.ts";
 
 type Call = { signal: AbortSignal };
@@ -37,7 +38,7 @@ export interface HostChanges {
   objects: string[];
 }
 
-export class HostSide {
+export class HostSide implements AsyncDisposable {
   readonly #directory: string;
   readonly staging: Staging;
   readonly #next: Staging;
@@ -51,6 +52,11 @@ export class HostSide {
   /** State of each file when it was looked at, by name. */
   #states = new Map<string, string>();
   #again: FileChange[] = [];
+  /** Files whose tree was made without the index, with their ids there: it takes them in while the guest is told. */
+  #edited: ReadonlyMap<string, string> | undefined;
+  #indexing: Promise<void> | undefined;
+  /** Those of which it has another content. */
+  #differing: string[] = [];
 
   /** `directory`: what `makeShipment` was given, or its later name. Nobody else may use it meanwhile. */
   constructor(directory: string, root: string, options: { includeUntracked: boolean }) {
@@ -70,13 +76,15 @@ export class HostSide {
     return dirname((await this.#readKept()).indexFile);
   }
 
-  /** Remembers which files were tracked when the workspace was prepared. */
+  /** Remembers which files were tracked when the workspace was prepared. The guest has its copies of the staging's index by then. */
   static async begin(
     directory: string,
-    { source, baseTree, absent }: Pick<Shipment, "source" | "baseTree" | "absent">,
+    { source, staging, baseTree, absent }: Pick<Shipment, "source" | "staging" | "baseTree" | "absent">,
+    options: Call,
   ): Promise<void> {
     const { indexFile } = source;
     const kept: Kept = { indexFile, indexState: await stateOf(indexFile), tree: baseTree, absent: absent.map(key) };
+    await staging.splitIndex(options);
     await writeFileAtomic(join(directory, "sync.json"), JSON.stringify(kept));
   }
 
@@ -85,6 +93,10 @@ export class HostSide {
    * What is found becomes the new state with `keep`, else it is found again. Throws `workspace.none` when the tree is not known any more.
    */
   async look(baseTree: string, options: Call): Promise<HostChanges> {
+    await this[Symbol.asyncDispose]();
+    this.#edited = undefined;
+    this.#indexing = undefined;
+    this.#differing = [];
     this.#kept = await this.#readKept();
     this.#indexState = await stateOf(this.#kept.indexFile);
     const [touched, tracked, added] = await Promise.all([
@@ -108,13 +120,21 @@ export class HostSide {
     const present = (name: Buffer) => isThere(this.staging.workTree, name);
     others.push(...candidates.filter(present));
     this.#absent = candidates.filter((name) => !present(name)).map(key);
-    await this.#next.copyIndexOf(this.staging);
     this.#tree = this.#kept.tree;
     this.#dropped = new Set(dropped.map(key));
     this.#removed = [];
     // Before they are read: what changes from now on is seen.
     this.#states = new Map([...touched, ...others].map((name) => [key(name), this.#stateOf(name)]));
     this.#again = await this.#asTheyAre(unsure, options);
+    if (tracked === undefined && others.length === 0 && unsure.length === 0 && this.#tree === baseTree) {
+      const edited = await treeOfEdited(this.staging, baseTree, touched, options);
+      if (edited !== undefined) {
+        this.#edited = edited.ids;
+        this.#tree = edited.tree;
+        return { changes: edited.changes, again: [], tree: edited.tree, objects: edited.objects };
+      }
+    }
+    await this.#next.copyIndexOf(this.staging);
     if (touched.length === 0 && tracked === undefined && others.length === 0 && this.#tree === baseTree) {
       return { changes: [], again: this.#again, tree: baseTree, objects: [] };
     }
@@ -132,6 +152,7 @@ export class HostSide {
 
   /** Leaves some files as they were shipped before. */
   async without(some: readonly FileChange[], baseTree: string, options: Call): Promise<HostChanges> {
+    await this.#indexed(options);
     await this.#next.setEntries(
       some.map(({ path, oldMode, oldId }) => ({ name: path, mode: oldMode, id: oldId })),
       options,
@@ -140,13 +161,16 @@ export class HostSide {
   }
 
   /** Names of the files among some changes that are others by now than when they were looked at, bytes as latin1 text. */
-  changedSince(changes: readonly FileChange[]): string[] {
+  async changedSince(changes: readonly FileChange[], options: Call): Promise<string[]> {
+    await this.#indexed(options);
     const sent = changes.filter(({ newMode }) => newMode !== 0);
-    return sent.filter(({ path }) => this.#states.get(key(path)) !== this.#stateOf(path)).map(({ path }) => key(path));
+    const changed = sent.filter(({ path }) => this.#states.get(key(path)) !== this.#stateOf(path));
+    return [...new Set([...changed.map(({ path }) => key(path)), ...this.#differing])];
   }
 
   /** Makes what was looked at last the state that is known. `unsure`: files that changed while they were sent. */
-  async keep(unsure: string[] = []): Promise<void> {
+  async keep(unsure: string[], options: Call): Promise<void> {
+    await this.#indexed(options);
     const before = this.#kept;
     const absent = [...new Set([...this.#absent, ...this.#removed])];
     const isSame = before?.indexState === this.#indexState && before.tree === this.#tree;
@@ -182,7 +206,28 @@ export class HostSide {
       );
     }
     await makeReadable(join(out, ".git"));
+    // Who waits for it gets its error.
+    this.#indexed(options).catch(() => {});
     return out;
+  }
+
+  /** Waits for what works on the index; its files may be used by others then. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#indexing?.catch(() => {});
+  }
+
+  /** Brings the next index to what was found without it, once. */
+  #indexed(options: Call): Promise<void> {
+    return (this.#indexing ??= this.#edited === undefined ? Promise.resolve() : this.#takeIn(this.#edited, options));
+  }
+
+  async #takeIn(edited: ReadonlyMap<string, string>, options: Call): Promise<void> {
+    const names = [...edited.keys()].map((name) => Buffer.from(name, "latin1"));
+    await this.#next.copyIndexOf(this.staging);
+    await this.#next.takeIn(names, options);
+    const entries = await this.#next.entries({ ...options, names: names.map(String) });
+    const ids = new Map(entries.map(({ name, id }) => [key(name), id]));
+    this.#differing = [...edited].filter(([name, id]) => ids.get(name) !== id).map(([name]) => name);
   }
 
   /** A few objects that were only just made go as they are. False: they lie elsewhere, or are many. */

@@ -65,7 +65,7 @@ export async function prepareWorkspace(
     crashPoint("workspace.placed");
     const workspace = recordOf(params.path, guestPath, newMetaPath, shipment, request);
     const pointers = await pointersOf(shipment, { signal });
-    const staging = await publish(directory, record, workspace, shipment);
+    const staging = await publish(directory, record, workspace, shipment, { signal });
     crashPoint("workspace.published");
     vms.workspacePrepared(record.id, workspace);
     await retire(record);
@@ -152,8 +152,12 @@ async function publish(
   { dir }: VmRecord,
   workspace: WorkspaceRecord,
   shipment: Shipment,
+  options: { signal: AbortSignal },
 ): Promise<Staging> {
-  await Promise.all([rm(shipment.extraRoot, { recursive: true, force: true }), HostSide.begin(directory, shipment)]);
+  await Promise.all([
+    rm(shipment.extraRoot, { recursive: true, force: true }),
+    HostSide.begin(directory, shipment, options),
+  ]);
   const target = hostDirectory(dir, workspace);
   await rename(directory, target);
   return Staging.at(target, shipment.source.root);

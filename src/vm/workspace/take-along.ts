@@ -43,7 +43,7 @@ export async function takeFromSnapshot(
 }
 
 /** Made for one call only, or not finished. */
-const passing = /^(?:index\.(?:next|guest)|tmp_.*|.*\.lock)$/;
+const passing = /^(?:index\.(?:next|guest)|sharedindex_.*|tmp_.*|.*\.lock)$/;
 
 /**
  * Links, as no file of a staging is ever written to again under its name. A sync may be at work: it makes objects, then "sync.json", then

@@ -205,9 +205,10 @@ test("a linked work tree, a detached HEAD, a repository without commits or files
   gitIn(fresh, "add", "first");
   await shipped(fresh);
   assert.equal(inGuest("status", "--porcelain"), "A  first");
-  git("update-index", "--split-index");
   git("update-index", "--index-version", "4");
   git("update-index", "--assume-unchanged", "Case");
+  git("update-index", "--split-index");
+  assert.match(git("rev-parse", "--shared-index-path"), /sharedindex/);
   write("Case", "changed although nobody looks");
   const other = await shipped();
   assert.deepEqual(names(other), tracked.toSorted());

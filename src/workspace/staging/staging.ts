@@ -2,7 +2,7 @@
 // with its configuration alone, so that no hook, filter, file system monitor or helper that the user's names is ever run.
 import { constants, lstatSync } from "node:fs";
 import { copyFile, mkdir, stat, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { configFile } from "../source/config-file.ts";
 import { joinZero, parseIndexEntries, splitZero, type IndexEntry } from "../source/git-words.ts";
 import { git, isolatedEnvironment, type GitOptions } from "../source/safe-git.ts";
@@ -105,7 +105,8 @@ export class Staging {
   async copySourceIndex(source: Source, options: Call): Promise<void> {
     if (!(await copyIndex(source.indexFile, this.indexFile))) return;
     const shared = (await this.#sharedIndex(source, options)).trim();
-    if (shared !== "") await copyFile(shared, join(this.gitDir, shared.slice(shared.lastIndexOf("/") + 1)));
+    if (shared !== "")
+      await copyFile(resolve(source.root, shared), join(this.gitDir, shared.slice(shared.lastIndexOf("/") + 1)));
     await this.git(
       [
         "update-index",
@@ -129,14 +130,22 @@ export class Staging {
     return stdout.toString();
   }
 
+  /**
+   * From now on each change writes what differs from a file that the copies of this index share: with 50,000 files, half the time of a
+   * change is git's sum over the whole. git removes such files two weeks after their last use.
+   */
+  async splitIndex(options: Call): Promise<void> {
+    await this.git(["update-index", "--split-index"], options);
+  }
+
   /** Makes this index the same as another one of this staging. */
   async copyIndexOf(other: Staging): Promise<void> {
     await copyIndex(other.indexFile, this.indexFile);
   }
 
-  /** Entries of the index. */
-  async entries(options: Call): Promise<IndexEntry[]> {
-    return parseIndexEntries(await this.git(["ls-files", "-s", "-t", "-z"], options));
+  /** Entries of the index. Default: of all names. */
+  async entries({ names = [], signal }: Call & { names?: readonly string[] }): Promise<IndexEntry[]> {
+    return parseIndexEntries(await this.git(["ls-files", "-s", "-t", "-z", "--", ...names], { signal }));
   }
 
   /** Names of files whose content may be another one than the index says, and of those that went. */
@@ -196,7 +205,7 @@ function isLink(path: Buffer): boolean {
 }
 
 /** Says of names whether all above them are directories, or not there. */
-function insideOf(root: string): (name: Buffer) => boolean {
+export function insideOf(root: string): (name: Buffer) => boolean {
   const known = new Map<string, boolean>([["", true]]);
   const isDirectory = (path: string): boolean => {
     const before = known.get(path);

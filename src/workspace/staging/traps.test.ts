@@ -128,7 +128,7 @@ test("nothing that a repository or a user has configured is run", async () => {
     const kept = scratch();
     const made = await makeShipment(source, kept, request, { signal });
     if (mode === "metadata-only") continue;
-    await HostSide.begin(kept, made);
+    await HostSide.begin(kept, made, { signal });
     write("one", `changed in mode ${mode}\n`);
     const found = await new HostSide(kept, repository, { includeUntracked: true }).look(made.baseTree, { signal });
     assert.deepEqual(

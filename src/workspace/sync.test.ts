@@ -47,7 +47,7 @@ async function begun(includeUntracked = false) {
       found,
       host,
       async keep(unsure: string[] = []) {
-        await host.keep(unsure, { signal });
+        await host.keep(unsure);
         tree = found.tree;
       },
     };
@@ -146,9 +146,9 @@ test("a file that changed while it was sent is sent once more, also when it is a
   const look = await begun();
   write("edited", "one");
   const first = await look();
-  assert.deepEqual(await first.host.changedSince(first.found.changes, { signal }), []);
+  assert.deepEqual(first.host.changedSince(first.found.changes), []);
   write("edited", "two, longer");
-  assert.deepEqual(await first.host.changedSince(first.found.changes, { signal }), ["edited"]);
+  assert.deepEqual(first.host.changedSince(first.found.changes), ["edited"]);
   await first.keep(["edited"]);
   const names = ({ found }: typeof first) =>
     found.again.map(({ path, oldId, newId }) => `${path.toString()} ${oldId === newId ? "as it was" : "changed"}`);
@@ -161,36 +161,52 @@ test("a file that changed while it was sent is sent once more, also when it is a
   assert.deepEqual(names(await look()), []);
 });
 
-test("a file of which the index has another content than its tree is sent once more", async () => {
-  // git leaves these line ends only where its index has them already, and a file alone does not tell.
-  write(".gitattributes", "* text=auto\n");
-  write("edited", "one\r\n");
-  git("add", ".gitattributes");
-  const blob = execFileSync("git", ["-C", repository, "hash-object", "-w", "--no-filters", "edited"]).toString().trim();
-  git("update-index", "--cacheinfo", `100644,${blob},edited`);
+test("a file that was edited once is known when the index knows nothing of it: it changes again, goes, comes back", async () => {
   const look = await begun();
-  write("edited", "one\r\ntwo\r\n");
-  const first = await look();
-  assert.deepEqual(first.text, ["edited 100644 100644"]);
-  const unsure = await first.host.changedSince(first.found.changes, { signal });
-  assert.deepEqual(unsure, ["edited"]);
-  await first.keep(unsure);
-  const second = await look();
-  assert.deepEqual([second.text, second.found.again.map(({ path }) => path.toString())], [[], ["edited"]]);
-  await second.keep();
-  const third = await look();
-  assert.deepEqual([third.text, third.found.again], [[], []]);
-});
-
-test("a file that is written while the index takes it in is sent once more", async () => {
-  const look = await begun();
+  const before = git("write-tree").trim();
   write("edited", "one");
   const first = await look();
+  await first.keep();
+  assert.deepEqual((await look()).text, []);
   write("edited", "two");
-  const unsure = await first.host.changedSince(first.found.changes, { signal });
-  assert.deepEqual(unsure, ["edited"]);
-  await first.keep(unsure);
-  assert.equal((await look()).found.again.length, 1);
+  write("dir/becomes-file", "too");
+  const second = await look();
+  assert.deepEqual(second.text, ["dir/becomes-file 100644 100644", "edited 100644 100644"]);
+  await second.keep();
+  // A file more, which goes through the index.
+  write("mode", "mode");
+  chmodSync(join(repository, "mode"), 0o755);
+  const third = await look();
+  assert.deepEqual(third.text, ["mode 100644 100755"]);
+  await third.keep();
+  write("edited", "three");
+  await (await look()).keep();
+  rmSync(join(repository, "edited"));
+  const fourth = await look();
+  assert.deepEqual(fourth.text, ["edited 100644 0"]);
+  await fourth.keep();
+  git("checkout", "-q", "--", "edited");
+  write("dir/becomes-file", "dir/becomes-file");
+  chmodSync(join(repository, "mode"), 0o644);
+  const back = await look();
+  assert.deepEqual(back.text, ["dir/becomes-file 100644 100644", "edited 0 100644", "mode 100755 100644"]);
+  assert.equal(back.found.tree, before);
+});
+
+test("what the guest has changed, too, of edited files stays as it was shipped", async () => {
+  const look = await begun();
+  write("edited", "one");
+  write("mode", "one");
+  const first = await look();
+  const rest = await first.host.without(
+    first.found.changes.filter(({ path }) => path.toString() === "mode"),
+    git("rev-parse", "HEAD^{tree}").trim(),
+    { signal },
+  );
+  assert.deepEqual(
+    rest.changes.map(({ path }) => path.toString()),
+    ["edited"],
+  );
 });
 
 test("a file that only got another time is no change", async () => {

@@ -20,12 +20,14 @@ interface Kept {
   indexFile: string;
   /** State of that file when it was last looked at: another one means that other files may be tracked by now. */
   indexState: string;
-  /** The tree of our index. */
+  /** The tree of our index, but for what is edited. */
   tree: string;
   /** Tracked files that were not there, so our index does not have them. Bytes as latin1 text. */
   absent: string[];
   /** Files that changed while they were sent: what the guest got of them is not known. Bytes as latin1 text; older ones do not have it. */
   unsure?: string[];
+  /** Files that the tree knows newer than our index does. Bytes as latin1 text; older ones do not have it. */
+  edited?: string[];
 }
 
 export interface HostChanges {
@@ -38,7 +40,7 @@ export interface HostChanges {
   objects: string[];
 }
 
-export class HostSide implements AsyncDisposable {
+export class HostSide {
   readonly #directory: string;
   readonly staging: Staging;
   readonly #next: Staging;
@@ -52,11 +54,10 @@ export class HostSide implements AsyncDisposable {
   /** State of each file when it was looked at, by name. */
   #states = new Map<string, string>();
   #again: FileChange[] = [];
-  /** Files whose tree was made without the index, with their ids there: it takes them in while the guest is told. */
-  #edited: ReadonlyMap<string, string> | undefined;
-  #indexing: Promise<void> | undefined;
-  /** Those of which it has another content. */
-  #differing: string[] = [];
+  /** What may be another one than our index says. */
+  #touched: Buffer[] = [];
+  /** What became known without the index; undefined: the next index has all of it. */
+  #edited: string[] | undefined;
 
   /** `directory`: what `makeShipment` was given, or its later name. Nobody else may use it meanwhile. */
   constructor(directory: string, root: string, options: { includeUntracked: boolean }) {
@@ -93,17 +94,17 @@ export class HostSide implements AsyncDisposable {
    * What is found becomes the new state with `keep`, else it is found again. Throws `workspace.none` when the tree is not known any more.
    */
   async look(baseTree: string, options: Call): Promise<HostChanges> {
-    await this[Symbol.asyncDispose]();
-    this.#edited = undefined;
-    this.#indexing = undefined;
-    this.#differing = [];
     this.#kept = await this.#readKept();
     this.#indexState = await stateOf(this.#kept.indexFile);
-    const [touched, tracked, added] = await Promise.all([
+    const [dirty, tracked, added] = await Promise.all([
       this.staging.touched(options),
       this.#indexState === this.#kept.indexState ? undefined : this.#trackedNow(options),
       this.#includeUntracked ? this.staging.untracked(options) : [],
     ]);
+    const { unsure = [], edited = [] } = this.#kept;
+    const touched = [...new Set([...dirty.map(key), ...edited])].map((name) => Buffer.from(name, "latin1"));
+    this.#touched = touched;
+    this.#edited = undefined;
     const others = added.filter((name) => name.at(-1) !== slash);
     const dropped: Buffer[] = [];
     let candidates: Buffer[] = this.#kept.absent.map((name) => Buffer.from(name, "latin1"));
@@ -116,7 +117,6 @@ export class HostSide implements AsyncDisposable {
       if (!this.#includeUntracked)
         dropped.push(...known.map(({ name }) => name).filter((name) => !isBelow(now, key(name))));
     }
-    const { unsure = [] } = this.#kept;
     const present = (name: Buffer) => isThere(this.staging.workTree, name);
     others.push(...candidates.filter(present));
     this.#absent = candidates.filter((name) => !present(name)).map(key);
@@ -125,21 +125,22 @@ export class HostSide implements AsyncDisposable {
     this.#removed = [];
     // Before they are read: what changes from now on is seen.
     this.#states = new Map([...touched, ...others].map((name) => [key(name), this.#stateOf(name)]));
-    this.#again = await this.#asTheyAre(unsure, options);
-    if (tracked === undefined && others.length === 0 && unsure.length === 0 && this.#tree === baseTree) {
-      const edited = await treeOfEdited(this.staging, baseTree, touched, options);
-      if (edited !== undefined) {
-        this.#edited = edited.ids;
-        this.#tree = edited.tree;
-        return { changes: edited.changes, again: [], tree: edited.tree, objects: edited.objects };
-      }
+    this.#again = [];
+    const isUsual = tracked === undefined && others.length === 0 && unsure.length === 0 && this.#tree === baseTree;
+    const found = isUsual ? await treeOfEdited(this.staging, baseTree, touched, options) : undefined;
+    if (found !== undefined) {
+      this.#tree = found.tree;
+      this.#edited = [...new Set([...edited, ...found.changes.map(({ path }) => key(path))])];
+      return { ...found, again: [] };
     }
     await this.#next.copyIndexOf(this.staging);
     if (touched.length === 0 && tracked === undefined && others.length === 0 && this.#tree === baseTree) {
+      this.#again = await this.#asTheyAre(unsure, options);
       return { changes: [], again: this.#again, tree: baseTree, objects: [] };
     }
     if (this.#tree !== baseTree) await this.#checkKnown(baseTree, options);
     await this.#next.takeIn([...touched, ...others], options);
+    this.#again = await this.#asTheyAre(unsure, options);
     if (dropped.length > 0) {
       const id = "0".repeat(baseTree.length);
       await this.#next.setEntries(
@@ -152,7 +153,11 @@ export class HostSide implements AsyncDisposable {
 
   /** Leaves some files as they were shipped before. */
   async without(some: readonly FileChange[], baseTree: string, options: Call): Promise<HostChanges> {
-    await this.#indexed(options);
+    if (this.#edited !== undefined) {
+      this.#edited = undefined;
+      await this.#next.copyIndexOf(this.staging);
+      await this.#next.takeIn(this.#touched, options);
+    }
     await this.#next.setEntries(
       some.map(({ path, oldMode, oldId }) => ({ name: path, mode: oldMode, id: oldId })),
       options,
@@ -161,32 +166,31 @@ export class HostSide implements AsyncDisposable {
   }
 
   /** Names of the files among some changes that are others by now than when they were looked at, bytes as latin1 text. */
-  async changedSince(changes: readonly FileChange[], options: Call): Promise<string[]> {
-    await this.#indexed(options);
+  changedSince(changes: readonly FileChange[]): string[] {
     const sent = changes.filter(({ newMode }) => newMode !== 0);
-    const changed = sent.filter(({ path }) => this.#states.get(key(path)) !== this.#stateOf(path));
-    return [...new Set([...changed.map(({ path }) => key(path)), ...this.#differing])];
+    return sent.filter(({ path }) => this.#states.get(key(path)) !== this.#stateOf(path)).map(({ path }) => key(path));
   }
 
   /** Makes what was looked at last the state that is known. `unsure`: files that changed while they were sent. */
-  async keep(unsure: string[], options: Call): Promise<void> {
-    await this.#indexed(options);
+  async keep(unsure: string[] = []): Promise<void> {
     const before = this.#kept;
     const absent = [...new Set([...this.#absent, ...this.#removed])];
     const isSame = before?.indexState === this.#indexState && before.tree === this.#tree;
     const isSure = unsure.length === 0 && (before?.unsure ?? []).length === 0;
-    if (before !== undefined && !(isSame && isSure && before.absent.length === absent.length)) {
+    const isIndexed = this.#edited === undefined && (before?.edited ?? []).length === 0;
+    if (before !== undefined && !(isSame && isSure && isIndexed && before.absent.length === absent.length)) {
       const kept: Kept = {
         indexFile: before.indexFile,
         indexState: this.#indexState,
         tree: this.#tree,
         absent,
         unsure,
+        ...(this.#edited === undefined ? {} : { edited: this.#edited }),
       };
       // Before the index: a tree that is not the one of the record makes the next look compare everything.
       await writeFileAtomic(join(this.#directory, "sync.json"), JSON.stringify(kept));
     }
-    await rename(this.#next.indexFile, this.staging.indexFile);
+    if (this.#edited === undefined) await rename(this.#next.indexFile, this.staging.indexFile);
   }
 
   /**
@@ -206,28 +210,7 @@ export class HostSide implements AsyncDisposable {
       );
     }
     await makeReadable(join(out, ".git"));
-    // Who waits for it gets its error.
-    this.#indexed(options).catch(() => {});
     return out;
-  }
-
-  /** Waits for what works on the index; its files may be used by others then. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#indexing?.catch(() => {});
-  }
-
-  /** Brings the next index to what was found without it, once. */
-  #indexed(options: Call): Promise<void> {
-    return (this.#indexing ??= this.#edited === undefined ? Promise.resolve() : this.#takeIn(this.#edited, options));
-  }
-
-  async #takeIn(edited: ReadonlyMap<string, string>, options: Call): Promise<void> {
-    const names = [...edited.keys()].map((name) => Buffer.from(name, "latin1"));
-    await this.#next.copyIndexOf(this.staging);
-    await this.#next.takeIn(names, options);
-    const entries = await this.#next.entries({ ...options, names: names.map(String) });
-    const ids = new Map(entries.map(({ name, id }) => [key(name), id]));
-    this.#differing = [...edited].filter(([name, id]) => ids.get(name) !== id).map(([name]) => name);
   }
 
   /** A few objects that were only just made go as they are. False: they lie elsewhere, or are many. */
@@ -324,7 +307,7 @@ export class HostSide implements AsyncDisposable {
   async #asTheyAre(names: readonly string[], options: Call): Promise<FileChange[]> {
     if (names.length === 0) return [];
     const wanted = new Set(names);
-    const entries = (await this.staging.entries(options)).filter(({ name }) => wanted.has(key(name)));
+    const entries = (await this.#next.entries(options)).filter(({ name }) => wanted.has(key(name)));
     for (const { name } of entries) {
       if (!this.#states.has(key(name))) this.#states.set(key(name), this.#stateOf(name));
     }

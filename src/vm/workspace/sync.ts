@@ -49,7 +49,7 @@ export async function syncWorkspace(
   { force, progress }: { force: boolean; progress: Progress },
 ): Promise<ResultOf<"workspace.sync">> {
   const { signal } = progress;
-  await using host = await openHostSide(record, workspace);
+  const host = await openHostSide(record, workspace);
   // Asked meanwhile.
   const head = headOf(workspace.root, { signal });
   head.catch(() => {});
@@ -60,17 +60,15 @@ export async function syncWorkspace(
   for (let round = 1; ; round++) {
     const target = { record, agent, workspace: { ...workspace, baseTree } };
     const found = await host.look(baseTree, { signal });
-    const brought = await bring(host, found, target, force, progress).catch(async (error: unknown) => {
-      if (round === maxTries) throw error;
+    const brought = await bring(host, found, target, force, progress).catch((error: unknown) => {
       // A file that went before it could be read ends the archive; nothing of it is used then.
-      const changed = await host.changedSince([...found.changes, ...found.again], { signal }).catch(() => []);
-      if (changed.length === 0) throw error;
+      if (round === maxTries || host.changedSince([...found.changes, ...found.again]).length === 0) throw error;
       return undefined;
     });
     if (brought === undefined) continue;
     const { conflicts, tree, changes, again } = brought;
-    const unsure = await host.changedSince([...changes, ...again], { signal });
-    await host.keep(unsure, { signal });
+    const unsure = host.changedSince([...changes, ...again]);
+    await host.keep(unsure);
     if (tree !== baseTree) {
       vms.workspacePrepared(record.id, { ...workspace, baseTree: tree, syncedAt: Date.now() });
     }

@@ -1,6 +1,5 @@
 // The tree of files of which some were only written to, made of the tree before it: what a sync after a save needs, in two short programs of
 // git beside one another, where its index of all files would be read and written several times.
-import { isUtf8 } from "node:buffer";
 import { createHash, randomBytes } from "node:crypto";
 import { lstatSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
@@ -21,8 +20,6 @@ export interface EditedTree {
   changes: FileChange[];
   /** Ids of the new objects. */
   objects: string[];
-  /** Ids of the files, of those that did not change, too. Names are bytes as latin1 text. */
-  ids: ReadonlyMap<string, string>;
 }
 
 /**
@@ -70,7 +67,7 @@ export async function treeOfEdited(
     if (path === "") tree = id;
     else entryOf(path)?.id.write(id, "hex");
   }
-  return { tree, changes, objects: [...objects], ids: new Map(names.map((name, at) => [key(name), ids[at] ?? ""])) };
+  return { tree, changes, objects: [...objects] };
 }
 
 interface Tree {
@@ -83,9 +80,9 @@ const empty: Tree = { id: "", content: Buffer.alloc(0) };
 const key = (name: Buffer) => name.toString("latin1");
 const depth = (path: string) => (path === "" ? 0 : path.split("/").length);
 
-/** Names that git takes one on a line, or as an argument, as they are. */
+/** Names that git takes one on a line as they are. */
 function isPlain(name: Buffer): boolean {
-  return name.length > 0 && name[0] !== quote && !name.includes(newline) && isUtf8(name);
+  return name.length > 0 && name[0] !== quote && !name.includes(newline);
 }
 
 /** Of a regular file, as git writes it. */

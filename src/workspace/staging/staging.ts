@@ -143,9 +143,9 @@ export class Staging {
     await copyIndex(other.indexFile, this.indexFile);
   }
 
-  /** Entries of the index. Default: of all names. */
-  async entries({ names = [], signal }: Call & { names?: readonly string[] }): Promise<IndexEntry[]> {
-    return parseIndexEntries(await this.git(["ls-files", "-s", "-t", "-z", "--", ...names], { signal }));
+  /** Entries of the index. */
+  async entries(options: Call): Promise<IndexEntry[]> {
+    return parseIndexEntries(await this.git(["ls-files", "-s", "-t", "-z"], options));
   }
 
   /** Names of files whose content may be another one than the index says, and of those that went. */

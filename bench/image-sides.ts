@@ -6,6 +6,7 @@ import { run } from "../src/lib/run.ts";
 import type { Client } from "../src/sdk/client.ts";
 import type { Banger } from "./banger.ts";
 import { costOf, watchProcess, type Cost } from "./cost.ts";
+import { startIdleProcess } from "./idle-process.ts";
 
 const mediaType = "application/vnd.oci.image.manifest.v1+json";
 
@@ -24,6 +25,16 @@ for url; do
 done
 sync disk.tar`;
 
+/** The longest of a pull, in milliseconds. */
+export interface Delays {
+  /** A timer of the daemon had to wait. */
+  delayMs: number;
+  /** The same without the time in which the daemon's thread could run and no processor was free. */
+  blockedMs: number;
+  /** A timer of a process that does nothing had to wait meanwhile. */
+  idleMs: number;
+}
+
 export class ImageSides {
   readonly #banger: Banger;
   readonly #client: Client;
@@ -39,20 +50,23 @@ export class ImageSides {
   }
 
   /** The program and its daemon together; the peak is the daemon's. Nothing is cached. */
-  async banger(name: string): Promise<Cost & { blockedMs: number }> {
+  async banger(name: string): Promise<Cost & Delays> {
     await this.#prepare();
     const { pid } = await this.#client.call("daemon.status", {});
+    await using idle = await startIdleProcess();
     const daemon = watchProcess(pid);
     const { file, args, env } = this.#banger.command("image", "pull", `${this.#host}/${name}`);
     const program = await costOf(file, args, env);
     const { cpuMs, peakMb, writtenMb } = daemon();
+    const idleMs = await idle.longestDelayMs();
     await this.#forget(name);
     return {
       wallMs: program.wallMs,
       cpuMs: program.cpuMs + cpuMs,
       peakMb,
       writtenMb: program.writtenMb + writtenMb,
-      blockedMs: this.#blockedMs(),
+      ...this.#delays(),
+      idleMs,
     };
   }
 
@@ -94,13 +108,14 @@ export class ImageSides {
     return `http://${this.#host}/v2/${name.slice(0, name.indexOf(":"))}/${kind}/${what}`;
   }
 
-  /** Milliseconds that the daemon's event loop was longest busy with something else during the last pull, as the daemon says. */
-  #blockedMs(): number {
+  /** Of the last pull, as the daemon says. */
+  #delays(): Omit<Delays, "idleMs"> {
     const lines = readFileSync(this.#banger.paths.daemonLog, "utf8").trimEnd().split("\n");
     const ended = lines.findLast((line) => line.includes('"loopDelayMs"') && line.includes('"image.pull"'));
     if (ended === undefined)
       throw new Error("the daemon has not logged how long its event loop was busy: end it first");
-    return (JSON.parse(ended) as { loopDelayMs: number }).loopDelayMs;
+    const { loopDelayMs, loopDelayOwnMs } = JSON.parse(ended) as { loopDelayMs: number; loopDelayOwnMs: number };
+    return { delayMs: loopDelayMs, blockedMs: loopDelayOwnMs };
   }
 
   /** What others have written goes to the disk before, and not meanwhile. */

@@ -18,6 +18,8 @@ export interface Paths {
   imageTagsFile: string;
   /** References that were pulled with --insecure, and the images that they are. */
   insecureImagesFile: string;
+  /** Where exports of images are that are being written. */
+  imageExportsDir: string;
   kernelsDir: string;
   sshDir: string;
   /** What `banger registry login` keeps. */
@@ -100,6 +102,7 @@ function layout(identity: string, configFile: string, stateDir: string, cacheDir
     imagesDir: join(stateDir, "images"),
     imageTagsFile: join(stateDir, "image-tags.json"),
     insecureImagesFile: join(stateDir, "insecure-images.json"),
+    imageExportsDir: join(stateDir, "image-exports"),
     kernelsDir: join(stateDir, "kernels"),
     sshDir: join(stateDir, "ssh"),
     registryAuthFile: join(stateDir, "registry-auth.json"),

@@ -225,12 +225,11 @@ function nextChange(entry: Running, seen: Operation, signal: AbortSignal): Promi
 }
 
 /** Resolves after the update interval, when the operation is done, or on abort. */
-async function pause(entry: Running, signal: AbortSignal): Promise<void> {
-  const until = AbortSignal.any([signal, AbortSignal.timeout(updateIntervalMs)]);
-  await woken(entry, until, () => entry.record.done);
+function pause(entry: Running, signal: AbortSignal): Promise<void> {
+  return woken(entry, signal, () => entry.record.done, updateIntervalMs);
 }
 
-async function woken(entry: Running, signal: AbortSignal, ready: () => boolean): Promise<void> {
+async function woken(entry: Running, signal: AbortSignal, ready: () => boolean, mostMs?: number): Promise<void> {
   if (signal.aborted || ready()) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   const check = () => {
@@ -238,7 +237,10 @@ async function woken(entry: Running, signal: AbortSignal, ready: () => boolean):
   };
   entry.listeners.add(check);
   signal.addEventListener("abort", check, { once: true });
+  // Not AbortSignal.timeout, which makes an error with its stack each time.
+  const timer = mostMs === undefined ? undefined : setTimeout(resolve, mostMs);
   await promise;
+  clearTimeout(timer);
   entry.listeners.delete(check);
   signal.removeEventListener("abort", check);
 }

@@ -1,8 +1,8 @@
 // Exports of images: what they are called in a layout, whose manifest they have, and what is left when one fails.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { BangerError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
@@ -12,6 +12,7 @@ import { digestOf } from "./oci/digest.ts";
 import { makeImage, MemoryRepository, registriesOf, writeLayoutFiles } from "./oci/testdata/layout.ts";
 import { type ImageStore, openImageStore } from "./store.ts";
 import { storePaths } from "./testdata/store-paths.ts";
+import { UnfinishedExports } from "./unfinished-exports.ts";
 
 const layers = [[{ path: "a", data: "one" }], [{ path: "b", data: "two".repeat(100_000) }]];
 const image = makeImage(layers);
@@ -55,6 +56,31 @@ describe("exports", { concurrency: false }, () => {
   const namesIn = (index: Index) =>
     index.manifests.map((entry) => entry.annotations["io.containerd.image.name"] ?? "").toSorted();
   const before = () => readdirSync(root).toSorted();
+
+  test("what a daemon that was killed has written goes at the next start, and nothing else", async () => {
+    const exports = await UnfinishedExports.open(join(root, "image-exports"));
+    const place = join(root, "place");
+    mkdirSync(place);
+    const [tar, layout, finished] = [
+      await exports.begin(join(place, "app.tar")),
+      await exports.begin(join(place, "app")),
+      await exports.begin(join(place, "whole")),
+    ];
+    writeFileSync(tar.staging, "half");
+    mkdirSync(join(layout.staging, "blobs"), { recursive: true });
+    await finished[Symbol.asyncDispose]();
+    for (const name of ["app.tar", ".app.tar.0123456789ab.tmp", basename(finished.staging)]) {
+      writeFileSync(join(place, name), "of the user");
+    }
+    // A record that is none of ours leads nowhere.
+    symlinkSync(join(place, "app.tar"), join(root, "image-exports/forged"));
+    await UnfinishedExports.open(join(root, "image-exports"));
+    assert.deepEqual(
+      readdirSync(place).toSorted(),
+      [".app.tar.0123456789ab.tmp", basename(finished.staging), "app.tar"].toSorted(),
+    );
+    assert.deepEqual(readdirSync(join(root, "image-exports")), []);
+  });
 
   test("the layout calls an image what it was asked for, and by all its names when it was asked for by id", async () => {
     const { id } = await store.pull("app:1", {}, quiet());

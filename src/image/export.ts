@@ -13,6 +13,7 @@ import { type ImageManifest, layerLabel, parseManifest } from "./oci/manifest.ts
 import { mediaTypes } from "./oci/media-types.ts";
 import type { BlobSaver, Descriptor } from "../lib/oci-content.ts";
 import type { Registries } from "./oci/source.ts";
+import type { UnfinishedExports } from "./unfinished-exports.ts";
 
 export interface ExportRequest {
   path: string;
@@ -25,6 +26,7 @@ export interface ExportParts {
   fetches: BlobFetches;
   /** Whether a reference was pulled with plain HTTP and any certificate allowed. */
   isInsecure: (reference: string) => boolean;
+  exports: UnfinishedExports;
 }
 
 /**
@@ -40,8 +42,11 @@ export async function exportImage(
 ): Promise<ExportResult> {
   const { path, names, format = path.endsWith(".tar") ? "tar" : "directory" } = request;
   await checkTarget(path);
-  const write = (original: OriginalImage | undefined, onDamaged?: (digest: string) => void) =>
-    inThread({ do: "export", path, format, names, record, original }, progress, onDamaged);
+  const write = async (original: OriginalImage | undefined, onDamaged?: (digest: string) => void) => {
+    await using unfinished = await parts.exports.begin(path);
+    const { staging } = unfinished;
+    return await inThread({ do: "export", path, staging, format, names, record, original }, progress, onDamaged);
+  };
   if (documents === undefined || record.digests === null) return await write(undefined);
   const bytes = documents.manifest;
   const mediaType = (JSON.parse(bytes.toString()) as { mediaType?: string }).mediaType ?? mediaTypes.ociManifest;

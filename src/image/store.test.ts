@@ -268,7 +268,7 @@ describe("pulls", () => {
       const log = { debug() {}, info() {}, warn() {}, error() {} };
       const table = { list: () => [], insert() {}, rename() {}, remove() {} };
       const catalog = [${JSON.stringify(recipe)}];
-      const store = await openImageStore({ paths: { imagesDir: "images", imageTagsFile: "tags.json", insecureImagesFile: "insecure.json", cacheDir: "cache", blobsDir: "cache/blobs" }, table, usedBy: () => [], log, catalog });
+      const store = await openImageStore({ paths: { imagesDir: "images", imageTagsFile: "tags.json", insecureImagesFile: "insecure.json", imageExportsDir: "exports", cacheDir: "cache", blobsDir: "cache/blobs" }, table, usedBy: () => [], log, catalog });
       const stage = (name) => { if (name === "build") console.log("building"); };
       await store.pull("tiny", {}, { signal: new AbortController().signal, stage, bytes() {} });`;
     const args = ["--input-type=module", "-e", script];
@@ -316,7 +316,7 @@ describe("pulls", () => {
       const log = { debug() {}, info() {}, warn() {}, error() {} };
       const progress = { signal: new AbortController().signal, stage() {}, bytes() {} };
       const catalog = [${JSON.stringify(recipe)}];
-      const store = await openImageStore({ paths: { imagesDir: "small", imageTagsFile: "tags.json", insecureImagesFile: "insecure.json", cacheDir: "cache", blobsDir: "cache/blobs" }, table, usedBy: () => [], log, catalog });
+      const store = await openImageStore({ paths: { imagesDir: "small", imageTagsFile: "tags.json", insecureImagesFile: "insecure.json", imageExportsDir: "exports", cacheDir: "cache", blobsDir: "cache/blobs" }, table, usedBy: () => [], log, catalog });
       const free = () => statfsSync("small").bfree;
       const before = free();
       const failed = async (work) => work.then(() => "done", (error) => error.code);

@@ -29,9 +29,13 @@ import { documentNames, type Outcome, type StoreParts } from "./publish.ts";
 import { promoteImage, registerImage, type RegisterRequest } from "./register.ts";
 import { defaultLimits, limitsOf } from "./rootfs.ts";
 import { ImageTags } from "./tags.ts";
+import { UnfinishedExports } from "./unfinished-exports.ts";
 
 export interface ImageStoreOptions {
-  paths: Pick<Paths, "imagesDir" | "imageTagsFile" | "insecureImagesFile" | "cacheDir" | "blobsDir">;
+  paths: Pick<
+    Paths,
+    "imagesDir" | "imageTagsFile" | "insecureImagesFile" | "imageExportsDir" | "cacheDir" | "blobsDir"
+  >;
   table: ArtifactTable;
   /** Names of the VMs that use an image. */
   usedBy: (id: string) => readonly string[];
@@ -124,6 +128,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
   const parts: StoreParts = { directory, artifacts, tags, table, limits };
   const blobs = await BlobStore.open(paths.blobsDir, options.log);
   const fetches = new BlobFetches(blobs);
+  const exports = await UnfinishedExports.open(paths.imageExportsDir);
   const pulls = new SharedWork<PulledImage>();
   const record = (row: ArtifactRow): ImageRecord =>
     toRecord(
@@ -222,7 +227,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
     async export({ image, ...request }, progress) {
       const row = find(image);
       return exportImage(
-        { registries, blobs, fetches, isInsecure },
+        { registries, blobs, fetches, isInsecure, exports },
         record(row),
         await documents(row),
         { ...request, names: namesMeant(image, row, parts, registries) },

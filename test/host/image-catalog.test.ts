@@ -81,7 +81,8 @@ describe("the image catalog", { concurrency: false }, () => {
 
   test("a name is the pinned content although the tag has moved", async () => {
     assert.equal((await home.ok(["image", "pull", "app-1.0"])).stdout, "app-1.0\n");
-    const record = await home.json<ImageRecord>(["image", "show", "app-1.0"]);
+    const record = await home.json<ImageRecord & { rootfs_path: string }>(["image", "show", "app-1.0"]);
+    assert.equal(record.rootfs_path, record.rootfsPath);
     assert.deepEqual([record.name, record.tags, record.digests?.reference], ["app-1.0", [], image.digest]);
     const entries = await home.json<ResultOf<"image.catalog">["entries"]>(["image", "catalog"]);
     assert.equal(entries.find(({ name }) => name === "app-1.0")?.present, true);

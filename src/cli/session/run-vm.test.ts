@@ -139,6 +139,14 @@ describe("vm run", () => {
     assert.deepEqual(names(ran.calls), ["workspace.inspect"]);
   });
 
+  test("a path where nothing is may have been meant as a command", async () => {
+    const refuse = () => {
+      throw new BangerError("workspace.not-a-repository", "there is none", { details: { missing: "/x/make" } });
+    };
+    const ran = await run(["--rm", "make"], { replies: { "workspace.inspect": refuse } });
+    assert.match(ran.stderr, /hint: banger vm run -- make {2}# when it is a command/);
+  });
+
   test("--rm removes the VM when shipping fails and when the session breaks", async () => {
     const fail = () => {
       throw new BangerError("guest.failed", "broken");

@@ -1,7 +1,8 @@
 // The steps of "vm run": look at the repository, make the VM, ship the repository, run, and with --rm remove the VM.
+import { basename } from "node:path";
 import type { ParamsOf } from "../../api/methods.ts";
 import type { ImageRecord, VmRecord } from "../../api/records.ts";
-import { BangerError } from "../../lib/errors.ts";
+import { BangerError, toBangerError } from "../../lib/errors.ts";
 import { signalNumber } from "../../lib/signals.ts";
 import type { Client } from "../../sdk/client.ts";
 import type { CliContext } from "../context.ts";
@@ -97,10 +98,20 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
 
 /** The top of the repository. */
 async function inspect(context: CliContext, client: Client, ship: ParamsOf<"workspace.inspect">): Promise<string> {
-  const found = await client.call("workspace.inspect", ship, { signal: context.interrupts.signal });
+  const found = await client
+    .call("workspace.inspect", ship, { signal: context.interrupts.signal })
+    .catch((error: unknown) => Promise.reject(maybeCommand(error, ship.path)));
   const left = leftBehind({ untracked: ship.includeUntracked === true ? 0 : found.untracked });
   if (left !== undefined) context.terminal.notice(left, "yellow");
   return found.root;
+}
+
+/** Who names nothing that is there may have meant a command. */
+function maybeCommand(thrown: unknown, path: string): unknown {
+  const { code, message, cause, details } = toBangerError(thrown);
+  if (code !== "workspace.not-a-repository" || details?.["missing"] === undefined) return thrown;
+  const hint = `banger vm run -- ${basename(path)}  # when it is a command`;
+  return new BangerError(code, message, { cause, details, hint });
 }
 
 async function prepare(

@@ -38,6 +38,8 @@ export interface OriginalImage {
 export interface ExportJob {
   do: "export";
   path: string;
+  /** What it is called beside its place until it is whole. */
+  staging: string;
   format: "directory" | "tar";
   record: ImageRecord;
   /** What the image is called in the layout. */

@@ -50,7 +50,7 @@ export async function writeImage(
 }
 
 async function write(
-  { path, format, names }: Pick<ExportJob, "path" | "format" | "names">,
+  { path, staging, format, names }: Pick<ExportJob, "path" | "staging" | "format" | "names">,
   { manifest, config, layers }: Content,
   { signal, bytes }: Progress,
 ) {
@@ -98,7 +98,7 @@ async function write(
         content: async () => open(),
       })),
     ],
-    { path, format, signal, onBytes: (done) => bytes(done, totalBytes) },
+    { path, staging, format, signal, onBytes: (done) => bytes(done, totalBytes) },
   );
   return { path, manifest: manifest.digest, bytes: totalBytes };
 }

@@ -1,7 +1,6 @@
 // Writes an OCI image layout: a directory, or a tar of one. It appears whole, at the place that was asked for, or not at all.
-import { randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { BangerError } from "../../lib/errors.ts";
 import { publish, syncDirectory, writeFileAtomic } from "../../lib/files.ts";
@@ -17,6 +16,8 @@ interface LayoutFile {
 
 export interface LayoutOutput {
   path: string;
+  /** In the same directory; must not exist. */
+  staging: string;
   format: "directory" | "tar";
   /** Told after each piece. */
   onBytes(done: number): void;
@@ -45,9 +46,8 @@ export async function checkTarget(path: string): Promise<void> {
 
 /** The target must not exist: `file.failed`. */
 export async function writeLayout(files: readonly LayoutFile[], output: LayoutOutput): Promise<void> {
-  const { path, format } = output;
+  const { path, staging, format } = output;
   await checkTarget(path);
-  const staging = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   try {
     if (format === "tar") await writeTar(files, staging, output);
     else await writeDirectory(files, staging, output);

@@ -7,6 +7,7 @@ export function storePaths(root: string): ImageStoreOptions["paths"] {
     imagesDir: join(root, "images"),
     imageTagsFile: join(root, "image-tags.json"),
     insecureImagesFile: join(root, "insecure-images.json"),
+    imageExportsDir: join(root, "image-exports"),
     cacheDir: join(root, "cache"),
     blobsDir: join(root, "cache/blobs"),
   };

@@ -1,6 +1,6 @@
 // Finds the repository that a path of the host lies in.
 import { lstat, realpath } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import { git, questionEnvironment } from "./safe-git.ts";
 
@@ -29,13 +29,14 @@ async function existingDirectory(path: string): Promise<string> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
       throw new BangerError("workspace.not-a-repository", `there is no directory "${path}"`, {
-        hint: `banger vm run -- ${basename(path)}  # when it is a command`,
+        hint: `ls ${dirname(path)}`,
+        details: { missing: path },
       });
     }
     throw new BangerError("workspace.not-a-repository", `"${path}" cannot be read: ${(error as Error).message}`);
   }
   throw new BangerError("workspace.not-a-repository", `"${path}" is a file, not a directory`, {
-    hint: `banger vm run ${join(path, "..")}`,
+    hint: `git -C ${dirname(path)} rev-parse --show-toplevel`,
   });
 }
 

@@ -73,7 +73,10 @@ export async function restoreBare(
     // The guest answers as soon as it runs: it is greeted before that.
     const greeted = connectGuest(connect(join(dir, socketNames.agent)), { signal });
     greeted.catch(() => {});
+    // As the driver does: QEMU dies, rarely, of announcing a machine whose network nobody has taken yet.
+    const quiet = qmp.execute("migrate-set-parameters", { "announce-rounds": 0 }, { signal });
     await qmp.execute("migrate-incoming", { uri: `fd:${stateFd}` }, { signal });
+    await quiet;
     await Promise.race([ended, loaded.promise]);
     lap("loaded");
     const agent = await Promise.race([ended, greeted]);

@@ -14,8 +14,7 @@ export class UnfinishedExports {
 
   /** Removes what was unfinished when the last daemon ended; what cannot be removed (its disk is not there) is tried again at the next start. */
   static async open(directory: string): Promise<UnfinishedExports> {
-    await ensureDirectory(directory);
-    for (const name of await readdir(directory)) {
+    for (const name of await namesIn(directory)) {
       const record = join(directory, name);
       const staging = await readlink(record);
       // Only what has the name that was given to it here.
@@ -36,7 +35,17 @@ export class UnfinishedExports {
     const name = randomBytes(6).toString("hex");
     const staging = join(dirname(path), `.${basename(path)}.${name}.tmp`);
     const record = join(this.#directory, name);
+    await ensureDirectory(this.#directory);
     await symlink(staging, record);
     return { staging, [Symbol.asyncDispose]: () => rm(record, { force: true }) };
+  }
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
   }
 }

@@ -1,9 +1,9 @@
 // Exports are written beside the place that the user named, outside of our directories: what is unfinished is known here, so that the next
 // start removes what a killed daemon left there.
 import { randomBytes } from "node:crypto";
-import { readdir, readlink, rm, symlink } from "node:fs/promises";
+import { readlink, rm, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { ensureDirectory } from "../lib/files.ts";
+import { ensureDirectory, namesIn } from "../lib/files.ts";
 
 export class UnfinishedExports {
   readonly #directory: string;
@@ -16,7 +16,9 @@ export class UnfinishedExports {
   static async open(directory: string): Promise<UnfinishedExports> {
     for (const name of await namesIn(directory)) {
       const record = join(directory, name);
-      const staging = await readlink(record);
+      // What is no link was not put there by us, and must not keep the daemon from starting.
+      const staging = await readlink(record).catch(() => undefined);
+      if (staging === undefined) continue;
       // Only what has the name that was given to it here.
       if (basename(staging).endsWith(`.${name}.tmp`)) {
         const isGone = await rm(staging, { recursive: true, force: true }).then(
@@ -38,14 +40,5 @@ export class UnfinishedExports {
     await ensureDirectory(this.#directory);
     await symlink(staging, record);
     return { staging, [Symbol.asyncDispose]: () => rm(record, { force: true }) };
-  }
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
   }
 }

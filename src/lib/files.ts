@@ -50,6 +50,16 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** Names of the entries of a directory; none when it is missing. */
+export async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
 /** Removes a file or tree that must lie strictly below `root`. Missing is fine. Symbolic links are removed, never followed. */
 export async function removeInside(root: string, path: string): Promise<void> {
   const inside = relative(resolve(root), resolve(path));
@@ -64,26 +74,13 @@ export async function removeInside(root: string, path: string): Promise<void> {
  * while nobody writes there. A directory that is missing is fine.
  */
 export async function removeUnfinished(directory: string): Promise<void> {
-  let names: string[];
-  try {
-    names = await readdir(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw error;
-  }
-  for (const name of names) if (/\.(?:new|tmp)$/.test(name)) await removeInside(directory, join(directory, name));
+  for (const name of await namesIn(directory))
+    if (/\.(?:new|tmp)$/.test(name)) await removeInside(directory, join(directory, name));
 }
 
 /** Removes what killed processes left of `stagingDirectory`. To be called while nobody stages there. A directory that is missing is fine. */
 export async function removeUnfinishedStaging(root: string): Promise<void> {
-  let names: string[];
-  try {
-    names = await readdir(root);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw error;
-  }
-  for (const name of names) if (name.startsWith("staging-")) await removeInside(root, join(root, name));
+  for (const name of await namesIn(root)) if (name.startsWith("staging-")) await removeInside(root, join(root, name));
 }
 
 /** A new, empty 0700 directory below `root` for work that is not published yet; removed on dispose when still there. */

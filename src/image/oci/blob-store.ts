@@ -1,8 +1,8 @@
 // The cache of blobs: content-addressed files below one directory. Every published file was checked against its digest.
 import { randomBytes } from "node:crypto";
-import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { ensureDirectory, removeInside, syncDirectory } from "../../lib/files.ts";
+import { ensureDirectory, namesIn, removeInside, syncDirectory } from "../../lib/files.ts";
 import type { Logger } from "../../lib/log.ts";
 import { KeyedMutex } from "../../lib/mutex.ts";
 import { hashFor, isDigest, splitDigest } from "./digest.ts";
@@ -47,7 +47,7 @@ export class BlobStore {
   static async open(directory: string, log: Logger): Promise<BlobStore> {
     const parent = dirname(directory);
     const left = new RegExp(`^${basename(directory)}\\.(?:pruned|new)-[0-9a-f]+$`);
-    for (const name of await entriesOf(parent)) {
+    for (const name of await namesIn(parent)) {
       if (!left.test(name)) continue;
       log.info("removing blobs that were pruned", { name });
       await removeInside(parent, join(parent, name)).catch((error: unknown) => {
@@ -125,7 +125,7 @@ export class BlobStore {
   async list(): Promise<CachedBlob[]> {
     const found: CachedBlob[] = [];
     for (const folder of folders) {
-      for (const name of await entriesOf(join(this.directory, folder))) {
+      for (const name of await namesIn(join(this.directory, folder))) {
         const digest = folder === "partial" ? name.replace("-", ":") : `${folder}:${name}`;
         if (!isDigest(digest)) continue;
         const sizeBytes = await sizeOf(join(this.directory, folder, name));
@@ -208,15 +208,6 @@ export class BlobStore {
   #partial(digest: string): string {
     const { algorithm, hex } = splitDigest(digest);
     return join(this.directory, "partial", `${algorithm}-${hex}`);
-  }
-}
-
-async function entriesOf(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
   }
 }
 

@@ -41,6 +41,8 @@ export async function treeOfEdited(
   const paths = [...trees.keys()];
   const [ids, contents] = await Promise.all([hash(staging, names, options), read(staging, baseTree, paths, options)]);
   if (ids === undefined || contents === undefined) return undefined;
+  // git follows a link that took a file's place meanwhile: what it leads to is not the repository's, and must not be shipped.
+  if (names.some((name, at) => modeOf(staging.workTree, name) !== modes[at])) return undefined;
   for (const [at, path] of paths.entries()) trees.set(path, contents[at] ?? empty);
   const entryOf = (path: string) => {
     const [directory, last] = split(path);

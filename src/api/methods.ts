@@ -267,8 +267,11 @@ export const methods = {
   }),
   "template.warm": method({
     kind: "operation",
-    summary: "Makes the template for VMs of this shape now, unless it is there.",
+    summary: "Makes the template for VMs of this shape now, unless it is there; with an image, also that of the image.",
     params: v.strictObject({
+      image: v.optional(reference),
+      diskBytes: v.optional(count),
+      overlayBytes: v.optional(count),
       kernel: v.optional(reference),
       vcpus: v.optional(count),
       memoryMib: v.optional(count),

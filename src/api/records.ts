@@ -21,8 +21,10 @@ export const vmSpec = v.object({
 export type VmSpec = v.InferOutput<typeof vmSpec>;
 
 export const startKind = v.pipe(
-  v.picklist(["cold", "template", "snapshot", "pause"]),
-  v.description("cold: a boot; the others: memory restored from a template, from a snapshot, or from a paused VM"),
+  v.picklist(["cold", "template", "image", "snapshot", "pause"]),
+  v.description(
+    "cold: a boot; the others: memory restored from a template, from a template of the image, from a snapshot, or from a paused VM",
+  ),
 );
 export type StartKind = v.InferOutput<typeof startKind>;
 
@@ -135,6 +137,14 @@ export const templateRecord = v.object({
   kernel: v.object({ id: v.string(), name: v.string() }),
   vcpus: v.number(),
   memoryMib: v.number(),
+  root: v.nullable(
+    v.pipe(
+      v.object({ image: v.object({ id: v.string(), name: v.string() }), overlayBytes: bytes, diskBytes: bytes }),
+      v.description(
+        "of an image, for VMs that have never started: their root is assembled already; null: for all images",
+      ),
+    ),
+  ),
   vmm: v.pipe(v.string(), v.description("VMM, version and accelerator")),
   usedBytes: bytes,
   createdAt: timestamp,

@@ -34,8 +34,7 @@ export type VmFlags = SizeFlags &
     readonly publish?: ParamsOf<"vm.create">["publish"];
   };
 
-/** What a memory template is made for. */
-export const shapeFlags = {
+const shapeFlags = {
   kernel: referenceOption("kernel", "kernel to boot; pulled when it is missing and in the catalog"),
   vcpu: countOption("vcpu", "number of virtual CPUs"),
   memory: sizeOption("memory", "memory, e.g. 512M or 4G; a bare number means MiB"),
@@ -134,7 +133,7 @@ export function sizeParams(flags: SizeFlags): ShapeParams & SizeParams {
 type SizeParams = { diskBytes?: number; overlayBytes?: number; init?: string };
 type ShapeParams = { kernel?: string; vcpus?: number; memoryMib?: number };
 
-export function shapeParams(flags: ShapeFlags): ShapeParams {
+function shapeParams(flags: ShapeFlags): ShapeParams {
   return {
     ...(flags.kernel === undefined ? {} : { kernel: flags.kernel }),
     ...(flags.vcpu === undefined ? {} : { vcpus: flags.vcpu }),

@@ -54,6 +54,7 @@ test("no file: every setting has its default", () => {
       ["vm_defaults.disk_size", "8G", "default", null],
       ["vm_defaults.system_overlay_size", "8G", "default", null],
       ["templates.enabled", true, "default", null],
+      ["templates.images", true, "default", null],
       ["templates.max_size", "4G", "default", null],
       ["dns.port", 5354, "default", null],
       ["dns.addresses", "127.77.0.0/16", "default", null],
@@ -111,10 +112,11 @@ test("a listed size can be written into the file and means the same", () => {
 });
 
 test("templates can be switched off and bounded", () => {
-  writeFileSync(file, '[templates]\nenabled = false\nmax_size = "512M"\n');
+  writeFileSync(file, '[templates]\nenabled = false\nimages = false\nmax_size = "512M"\n');
   assert.deepEqual(loadConfig(file, host).templates, {
     enabled: { value: false, origin: "file", line: 2 },
-    maxBytes: { value: gib / 2, origin: "file", line: 3 },
+    images: { value: false, origin: "file", line: 3 },
+    maxBytes: { value: gib / 2, origin: "file", line: 4 },
   });
   assert.deepEqual(problemsOf("[templates]\nenabled = 1\nmax_size = 0\n"), [
     "2: [templates] enabled: expected true or false, got 1",

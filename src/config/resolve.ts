@@ -34,7 +34,7 @@ export interface Config {
     diskBytes: Setting<number>;
     overlayBytes: Setting<number>;
   };
-  templates: { enabled: Setting<boolean>; maxBytes: Setting<number> };
+  templates: { enabled: Setting<boolean>; images: Setting<boolean>; maxBytes: Setting<number> };
   /** `addresses`: a network of the loopback. */
   dns: { port: Setting<number>; addresses: Setting<string> };
   /** `default`: a mode or the name of a policy; `resolvers` empty: the host's. */
@@ -87,6 +87,7 @@ export function resolveConfig(file: string, set: ConfigFile, lines: ReadonlyMap<
     },
     templates: {
       enabled: pick("templates.enabled", set.templates?.enabled, true),
+      images: pick("templates.images", set.templates?.images, true),
       maxBytes: pick("templates.max_size", set.templates?.max_size, templateBytes),
     },
     dns: {
@@ -168,6 +169,7 @@ export function listSettings(config: Config): ShownSetting[] {
     { key: "vm_defaults.disk_size", ...size(vmDefaults.diskBytes) },
     { key: "vm_defaults.system_overlay_size", ...size(vmDefaults.overlayBytes) },
     { key: "templates.enabled", ...config.templates.enabled },
+    { key: "templates.images", ...config.templates.images },
     { key: "templates.max_size", ...size(config.templates.maxBytes) },
     { key: "dns.port", ...config.dns.port },
     { key: "dns.addresses", ...config.dns.addresses },

@@ -57,6 +57,14 @@ const templates = v.strictObject({
       v.description("Start VMs from memory templates. When false, every start is a boot."),
     ),
   ),
+  images: v.exactOptional(
+    v.pipe(
+      v.boolean("true or false"),
+      v.description(
+        "Also make templates of images that are started again and again: a first start of such a VM is then about a third shorter.",
+      ),
+    ),
+  ),
   max_size: v.exactOptional(
     v.pipe(
       size(gib / 1024, 16 * 1024 * gib, "1M to 16T"),
@@ -240,6 +248,7 @@ export const defaultTexts: Readonly<Record<string, string>> = {
   "vm_defaults.disk_size": '`"8G"`',
   "vm_defaults.system_overlay_size": '`"8G"`',
   "templates.enabled": "`true`",
+  "templates.images": "`true`",
   "templates.max_size": '`"4G"`',
   "dns.port": "`5354`",
   "dns.addresses": '`"127.77.0.0/16"`',

@@ -4,7 +4,7 @@ import type { Config } from "../config/resolve.ts";
 import { listSettings } from "../config/resolve.ts";
 import { connectGuest } from "../guest/connect.ts";
 import { readPinnedImages } from "../image/pinned/load.ts";
-import { openImageStore } from "../image/store.ts";
+import { openImageStore, type ImageStore } from "../image/store.ts";
 import { buildInitramfs } from "../kernel/initramfs.ts";
 import { openKernelStore, type KernelStore } from "../kernel/store.ts";
 import { parseLoopbackNetwork } from "../lib/loopback-network.ts";
@@ -61,7 +61,9 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
     ...shared,
     paths,
     kernels,
+    images,
     enabled: config.templates.enabled.value,
+    ofImages: config.templates.images.value,
     maxBytes: config.templates.maxBytes.value,
   });
   undo.use(templates);
@@ -96,9 +98,8 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
   const parts = undo.move();
   return {
     vms,
-    images,
+    ...withTemplates(kernels, images, templates),
     logins: createLogins(paths.registryAuthFile),
-    kernels: withTemplates(kernels, templates),
     templates,
     snapshots: vms.snapshots,
     looks: vms.looks,
@@ -117,23 +118,29 @@ export async function openServices({ paths, config, build, log }: PartsOptions):
   };
 }
 
-/** The kernels, with the templates of those that go going with them. */
-function withTemplates(kernels: KernelStore, templates: Templates): KernelStore {
+/** The kernels and the images, with the templates of those that go going with them: a new one may take the place of another. */
+function withTemplates(kernels: KernelStore, images: ImageStore, templates: Templates) {
+  const thenForget =
+    <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      const done = await work(...args);
+      await templates.forgetRemoved();
+      return done;
+    };
+  const { delete: deleteKernel, importFrom: importKernel, pull: pullKernel } = kernels;
+  const { delete: deleteImage, importFrom: importImage, pull: pullImage } = images;
   return {
-    ...kernels,
-    async delete(reference) {
-      await kernels.delete(reference);
-      await templates.forgetKernels();
+    kernels: {
+      ...kernels,
+      delete: thenForget(deleteKernel),
+      importFrom: thenForget(importKernel),
+      pull: thenForget(pullKernel),
     },
-    async importFrom(request, progress) {
-      const made = await kernels.importFrom(request, progress);
-      await templates.forgetKernels();
-      return made;
-    },
-    async pull(name, request, progress) {
-      const pulled = await kernels.pull(name, request, progress);
-      await templates.forgetKernels();
-      return pulled;
+    images: {
+      ...images,
+      delete: thenForget(deleteImage),
+      importFrom: thenForget(importImage),
+      pull: thenForget(pullImage),
     },
   };
 }

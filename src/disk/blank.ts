@@ -37,10 +37,40 @@ export async function ensureDisk(
   cacheDir?: string,
 ): Promise<void> {
   if (await exists(path)) return;
-  const staging = `${path}.new`;
-  try {
+  await publishDisk(path, signal, async (staging) => {
     const recipe = await recipeFor(cacheDir, label, sizeBytes, signal);
     if (recipe === undefined) await makeFileSystem(staging, label, sizeBytes, signal);
+    return recipe;
+  });
+}
+
+/**
+ * Makes the disk that a recipe file describes (`saveRecipe`), which must not exist, in the way of `ensureDisk`. False, and nothing is made, when the file is
+ * damaged.
+ */
+export async function makeDisk(path: string, recipeFile: string, signal: AbortSignal): Promise<boolean> {
+  const recipe = decodeRecipe(await readFile(recipeFile));
+  if (recipe === undefined) return false;
+  await publishDisk(path, signal, async () => recipe);
+  return true;
+}
+
+/** Writes down, durably, what a disk consists of. False when it is too much for that. Throws `command.missing` without qemu-img. */
+export async function saveRecipe(path: string, recipeFile: string, options: { signal: AbortSignal }): Promise<boolean> {
+  const recipe = await readRecipe(path, options);
+  if (recipe !== undefined) await writeFileAtomic(recipeFile, encodeRecipe(recipe));
+  return recipe !== undefined;
+}
+
+/** `fill` makes the file, or says what it shall consist of. */
+async function publishDisk(
+  path: string,
+  signal: AbortSignal,
+  fill: (staging: string) => Promise<Recipe | undefined>,
+): Promise<void> {
+  const staging = `${path}.new`;
+  try {
+    const recipe = await fill(staging);
     await using file = await open(staging, recipe === undefined ? "r+" : "w", 0o600);
     if (recipe !== undefined) await applyRecipe(file, recipe);
     signal.throwIfAborted();

@@ -195,6 +195,11 @@ export interface GuestAgent extends AsyncDisposable, WorkspaceCalls {
   /** Ends the session: calls under way fail with `guest.unreachable` and this reason. */
   end(reason: string): void;
   hello(options: CallOptions): Promise<GuestHello>;
+  /**
+   * Has the root of a waiting guest put together of its disks, and entered; it goes on waiting. Once, before `configure`. Throws
+   * `guest.failed`; then the guest is of no use.
+   */
+  assemble(root: Pick<GuestConfig, "disks" | "directories">, options: CallOptions): Promise<GuestSteps>;
   /** Sends identity, disks, keys, clock and entropy (the last two are taken inside). Returns each step's duration. */
   configure(config: GuestConfig, options: CallOptions): Promise<GuestSteps>;
   /**

@@ -9,6 +9,7 @@ import type {
   CallOptions,
   ConnectGuest,
   GuestAgent,
+  GuestConfig,
   GuestIdentity,
   GuestNetwork,
   GuestPhase,
@@ -59,6 +60,10 @@ function thisMoment(): { wallClockUnixNanos: bigint; entropy: Uint8Array<ArrayBu
     wallClockUnixNanos: BigInt(Date.now()) * 1_000_000n,
     entropy: randomBytes(entropyBytes),
   };
+}
+
+function layoutOf({ base, overlay, work }: GuestConfig["disks"]) {
+  return { baseSerial: base, overlaySerial: overlay, workSerial: work };
 }
 
 function sshOf(ssh: GuestIdentity["ssh"]) {
@@ -114,17 +119,18 @@ function guestAgent(session: GuestSession): GuestAgent {
       };
     },
 
+    async assemble({ disks, directories }, options) {
+      const root = { ...thisMoment(), disks: layoutOf(disks), directories: [...(directories ?? [])] };
+      return stepsOf(await unary(session, guestFailure, options, (call) => agent.assemble(root, call)));
+    },
+
     async configure(config, options) {
       const reply = await unary(session, guestFailure, options, (call) =>
         agent.configure(
           {
             vmId: config.vmId,
             hostname: config.hostname,
-            disks: {
-              baseSerial: config.disks.base,
-              overlaySerial: config.disks.overlay,
-              workSerial: config.disks.work,
-            },
+            disks: layoutOf(config.disks),
             ssh: sshOf(config.ssh),
             ...thisMoment(),
             environment: [...config.environment],

@@ -11,7 +11,7 @@ import { silentLogger } from "../lib/log.ts";
 import { quietProgress } from "../lib/progress.ts";
 import type { Driver, Machine, MachineSpec } from "../vmm/driver.ts";
 import { restoreOrBoot } from "./bring-up.ts";
-import type { VmContext } from "./context.ts";
+import type { TemplateUse, VmContext } from "./context.ts";
 import { PhaseClock } from "./phases.ts";
 
 /** What the restored machine does; a booted one always comes up, unless it "cannot boot". */
@@ -101,9 +101,15 @@ function setUp(restored: Restored | "none", options: { cannotBoot?: boolean; boo
     consoleLog: join(dir, "console.log"),
     imageName: "image",
   };
-  const start = (signal = new AbortController().signal, cold = false) => {
+  const start = (signal = new AbortController().signal, cold = false, ofImage = false) => {
     const clock = new PhaseClock();
-    return restoreOrBoot(parts, plan, quietProgress(signal), { fingerprint: "f", cold, clock }).then((up) => ({
+    const own: TemplateUse = {
+      id: "own",
+      capture: { memoryFile: "/m", stateFile: "/s" },
+      [Symbol.dispose]: () => void events.push("let go of own"),
+    };
+    const options = { fingerprint: "f", cold, clock, ...(ofImage && { own }) };
+    return restoreOrBoot(parts, plan, quietProgress(signal), options).then((up) => ({
       ...up,
       phases: clock.record(up.kind).phases.map(({ name }) => name),
     }));
@@ -118,6 +124,16 @@ describe("restore or boot", () => {
     assert.deepEqual([up.kind, up.reason], ["template", ""]);
     assert.deepEqual(setup.events, ["restore", "resume restored", "configure restored", "let go"]);
     assert.deepEqual(up.phases, ["spawn", "load", "resume", "hello", "configure"]);
+  });
+
+  test("a template of the image goes first; when it fails, a boot follows, and not the other template", async () => {
+    using setup = setUp("works");
+    const up = await setup.start(undefined, false, true);
+    assert.deepEqual([up.kind, up.reason], ["image", ""]);
+    assert.deepEqual(setup.events, ["restore", "resume restored", "configure restored", "let go of own"]);
+    using bad = setUp("cannot be configured");
+    assert.equal((await bad.start(undefined, false, true)).kind, "cold");
+    assert.equal(bad.events.at(-1), "discard own");
   });
 
   test("without a template, or when a boot is asked for, it boots", async () => {

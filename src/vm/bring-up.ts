@@ -27,7 +27,7 @@ export interface GuestPlan {
 }
 
 export interface ConfiguredGuest extends ReachedGuest {
-  kind: "template" | "cold";
+  kind: "image" | "template" | "cold";
   /** Why it is a boot although memory could have been restored; else empty. */
   reason: string;
   steps: GuestSteps;
@@ -39,13 +39,22 @@ export interface ConfiguredGuest extends ReachedGuest {
  */
 const restores = new Turns(availableParallelism() + 1);
 
+export interface RestoreOptions {
+  fingerprint: string;
+  /** Boot, although memory could be restored. */
+  cold: boolean;
+  clock: PhaseClock;
+  /** A template of the VM's image, of which its disks were made. Owned by the call. */
+  own?: TemplateUse | undefined;
+}
+
 type Parts = Pick<VmContext, "driver" | "connectGuest" | "settings" | "log" | "templates">;
 
 /** A restore takes some tenths of a second: one that has not ended after this part of the boot timeout never will. */
 const restoreShare = 1 / 4;
 
 /**
- * Restores the template of `fingerprint` and configures its guest; boots instead when there is no template, when `cold` asks for it, or
+ * Restores `own`, or else the template of `fingerprint`, and configures its guest; boots instead when there is no template, when `cold` asks for it, or
  * when the restore fails in any way. The caller owns the results; after a failure nothing runs. Throws as `powerOn` does,
  * `vm.boot-failed` and `vm.boot-timeout` with the console's end, or the signal's reason.
  */
@@ -53,16 +62,17 @@ export async function restoreOrBoot(
   parts: Parts,
   plan: GuestPlan,
   progress: Progress,
-  options: { fingerprint: string; cold: boolean; clock: PhaseClock },
+  options: RestoreOptions,
 ): Promise<ConfiguredGuest> {
-  const { clock, cold, fingerprint } = options;
-  const template = cold ? undefined : parts.templates.take(fingerprint);
+  const { clock, cold, fingerprint, own } = options;
+  const template = own ?? (cold ? undefined : parts.templates.take(fingerprint));
   if (template === undefined) {
     return { ...(await boot(parts, plan, progress, clock)), kind: "cold", reason: cold ? "it was asked for" : "" };
   }
   const phases = clock.count;
   try {
-    return { ...(await fromTemplate(parts, template, plan, progress, clock)), kind: "template", reason: "" };
+    const guest = await fromTemplate(parts, template, plan, progress, clock);
+    return { ...guest, kind: own === undefined ? "template" : "image", reason: "" };
   } catch (thrown) {
     progress.signal.throwIfAborted();
     if (isInitFailure(plan.config, thrown)) throw thrown;

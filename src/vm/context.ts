@@ -11,6 +11,7 @@ import type { Secrets } from "../network/secrets/secrets.ts";
 import type { State } from "../state/open.ts";
 import type { Driver, MachineCapture } from "../vmm/driver.ts";
 import type { AddressPool } from "./addresses.ts";
+import type { WritableSerial } from "./disk-files.ts";
 import type { Forwards } from "./forward/forwards.ts";
 import type { HostFiles } from "./host-files/host-files.ts";
 import type { Sessions } from "./sessions.ts";
@@ -36,17 +37,25 @@ export interface VmSettings {
   vmDefaults: VmSpec;
 }
 
-/** Memory of a guest that has said Hello and knows nothing yet: it fits every image and every VM of its shape. */
+/**
+ * Memory of a guest that has said Hello and knows of no VM yet. It fits every image and every VM of its shape; with `disks`, VMs of one
+ * image that have never started.
+ */
 export interface TemplateUse extends Disposable {
   readonly id: string;
   readonly capture: MachineCapture;
+  /** Recipes (src/disk/blank-recipe.ts) of the disks that its root was assembled of: a VM must have the same. */
+  readonly disks?: Readonly<Record<WritableSerial, string>>;
 }
 
 /** What a start needs of the templates. Dispose of a use once its machine runs: until then the files stay. */
 export interface Templates {
   /** Undefined: there is none, or templates are switched off. Marks it as used. */
   take(fingerprint: string): TemplateUse | undefined;
-  /** Has one made in the background, soon, unless it is there, under way, or switched off. Never throws. */
+  /**
+   * Has one made in the background, soon, unless it is there, under way, or switched off; that of an image when it is wanted for the
+   * second time. Never throws.
+   */
   want(shape: TemplateShape): void;
   /** For one that could not be restored: removes it, and has it made anew only after a while. Never throws. */
   discard(id: string, reason: unknown): Promise<void>;
@@ -59,9 +68,18 @@ export interface CaptureTurn extends Disposable {
   based(memoryFile: string): void;
 }
 
+/** The root of a fresh VM: an image, and blank disks of these sizes above it. */
+export interface FreshRoot {
+  image: ImageRecord;
+  overlayBytes: number;
+  diskBytes: number;
+}
+
 /** What a template is made of; `fingerprint` (src/vm/fingerprint.ts) stands for all of it. */
 export interface TemplateShape {
   fingerprint: string;
+  /** Absent: it fits every image. `shape` is the fingerprint without the root. */
+  root?: FreshRoot & { shape: string };
   kernel: KernelRecord;
   initrd: string;
   vcpus: number;

@@ -17,7 +17,6 @@ import { writeKnownHosts } from "../ssh/known-hosts.ts";
 import { plainVm, type VmRow } from "../state/vms.ts";
 import { nextAddress } from "./addresses.ts";
 import type { Store, VmContext } from "./context.ts";
-import { ensureBlankDisks } from "./machine-spec.ts";
 import { PhaseClock } from "./phases.ts";
 import { removeVm } from "./remove.ts";
 import { lifetimeOf } from "./last-use.ts";
@@ -95,8 +94,7 @@ export async function createVm(
   crashPoint("create.directory-made");
   // Made while the record is written; nobody else knows the directory yet.
   const pin = writeKnownHosts(dir, row.id, hostKey.publicLine);
-  const disks = start ? ensureBlankDisks(context, row, { signal }) : Promise.resolve();
-  const files = Promise.allSettled([pin, disks]);
+  const files = Promise.allSettled([pin]);
   try {
     // Of two that are made at once, both may have chosen the same.
     if (request.name === undefined) row.name = freeName(context);
@@ -112,7 +110,7 @@ export async function createVm(
   }
   onNamed(row.name);
   try {
-    if (start) await startVm(context, row, progress, { cold: request.cold, disks, clock });
+    if (start) await startVm(context, row, progress, { cold: request.cold, clock });
     await pin;
     crashPoint("create.started");
   } catch (error) {

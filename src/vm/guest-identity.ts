@@ -52,7 +52,7 @@ export function guestConfig(
 }
 
 /** What an image takes for granted: docker makes its working directory, and its volumes would be mounted. */
-function directoriesOf({ workdir, volumes }: ImageRecord["config"]): string[] {
+export function directoriesOf({ workdir, volumes }: ImageRecord["config"]): string[] {
   const wanted = [workdir, ...volumes].filter((path) => path.startsWith("/") && path !== "/");
   return [...new Set(wanted)].slice(0, maxDirectories);
 }

@@ -5,7 +5,6 @@ import type { VmRow } from "../state/vms.ts";
 import type { MachineSpec } from "../vmm/driver.ts";
 import type { VmContext } from "./context.ts";
 import { serials, vmDisk, type WritableSerial } from "./disk-files.ts";
-import { crashPoint } from "../lib/crash-point.ts";
 
 type DisksOf = Pick<VmRow, "id" | "spec" | "baseSnapshotId" | "diskEpoch">;
 
@@ -53,5 +52,4 @@ export async function ensureBlankDisks(
     make(serials.work, row.spec.diskBytes),
   ]);
   for (const one of made) if (one.status === "rejected") throw one.reason;
-  crashPoint("start.disks-made");
 }

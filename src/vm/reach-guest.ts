@@ -51,6 +51,8 @@ export async function restoreGuest(
     consoleLog: string;
     signal: AbortSignal;
     run?: (machine: Machine) => Promise<void>;
+    /** Others that want the host's processors go first. Default false. */
+    background?: boolean;
   },
 ): Promise<ReachedGuest> {
   const { clock, consoleLog } = options;
@@ -60,7 +62,10 @@ export async function restoreGuest(
   );
   const { signal } = limit;
   const beganMs = clock.nowMs();
-  const { machine, timings } = await parts.driver.restore(spec, capture, { signal });
+  const { machine, timings } = await parts.driver.restore(spec, capture, {
+    signal,
+    background: options.background === true,
+  });
   clock.end("spawn", beganMs + timings.spawnMs);
   clock.end("load", beganMs + timings.loadMs);
   try {

@@ -11,7 +11,8 @@ import { restoreOrBoot } from "./bring-up.ts";
 import type { VmContext } from "./context.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { authorizedKeys, guestConfig, newIdentity } from "./guest-identity.ts";
-import { ensureBlankDisks, machineSpec } from "./machine-spec.ts";
+import { prepareDisks } from "./fresh-root.ts";
+import { machineSpec } from "./machine-spec.ts";
 import { startOf } from "./machine-shape.ts";
 import { beginNetwork } from "./network/network-use.ts";
 import { PhaseClock } from "./phases.ts";
@@ -19,8 +20,6 @@ import { PhaseClock } from "./phases.ts";
 export interface StartOptions {
   /** Boot, although memory could be restored. Default false. */
   cold?: boolean | undefined;
-  /** Blank disks that are being made already; else they are made when they are missing. */
-  disks?: Promise<void>;
   /** Runs since the request. */
   clock?: PhaseClock;
 }
@@ -65,18 +64,22 @@ async function bringUp(
   await using undo = new AsyncDisposableStack();
   const network = undo.use(beginNetwork(context, row, { signal }));
   progress.stage("prepare", "disks and initramfs");
+  const image = context.images.resolve(row.imageId);
+  const cold = options.cold ?? false;
   const described = machineSpec(context, row, { signal });
-  const [spec, fingerprint, keys, git] = await together([
+  const prints = described.then((it) => fingerprintOf(context.driver, it, { signal }));
+  const disks = prints.then((shape) => prepareDisks(context, row, { image, shape, cold, signal }));
+  undo.defer(() => disks.then((it) => it.own?.[Symbol.dispose]()).catch(() => {}));
+  const [spec, fingerprint, keys, git, { own, root }] = await together([
     described,
-    described.then((it) => fingerprintOf(context.driver, it, { signal })),
+    prints,
     authorizedKeys(context, { signal }),
     context.hostFiles?.gitIdentity({ signal }) ?? Promise.resolve(undefined),
-    options.disks ?? ensureBlankDisks(context, row, { signal }),
+    disks,
   ]);
   clock.end("prepare");
   crashPoint("start.prepared");
 
-  const image = context.images.resolve(row.imageId);
   const identity = newIdentity(row, keys);
   const { consoleLog } = vmPaths(context.paths, row.id);
   const guest = {
@@ -86,7 +89,7 @@ async function bringUp(
     imageName: row.imageName,
     network,
   };
-  const up = await restoreOrBoot(context, guest, progress, { fingerprint, cold: options.cold ?? false, clock });
+  const up = await restoreOrBoot(context, guest, progress, { fingerprint, cold, clock, own });
   undo.defer(() => up.machine.kill());
   undo.use(up.agent);
   if (secretsOf(row).length > 0) await context.secrets.trust(up.agent, { signal });
@@ -111,11 +114,11 @@ async function bringUp(
 
   context.log.info("VM started", { vm: row.id, ...lastStart, phases: lastStart.phases, steps: up.steps });
   context.starts.add(lastStart);
-  if (up.kind === "cold") {
-    const { vcpus, memoryMib, initrd } = spec;
-    const kernel = context.kernels.resolve(row.kernelId);
-    context.templates.want({ fingerprint, kernel, initrd, vcpus, memoryMib });
-  }
+  const { vcpus, memoryMib, initrd } = spec;
+  const shape = { fingerprint, kernel: context.kernels.resolve(row.kernelId), initrd, vcpus, memoryMib };
+  // One after the other: that of an image is made of that of the shape.
+  if (up.kind === "cold") context.templates.want(shape);
+  else if (up.kind === "template" && root !== undefined) context.templates.want({ ...shape, ...root });
 }
 
 /** With the placeholders of the secrets that its requests may use. */

@@ -139,12 +139,12 @@ export interface Driver {
   /**
    * Starts a machine from a capture instead of a boot; its CPUs stand still until `resume`. Memory is shared with all machines of
    * the capture until it is written to. `spec` must have the shape that the captured one had (`shape`), but may name
-   * other disks. Throws as `launch` does, or `snapshot.incompatible` when the VMM refuses the state; then nothing is left running.
+   * other disks. `background` as in `launch`. Throws as `launch` does, or `snapshot.incompatible` when the VMM refuses the state; then nothing is left running.
    */
   restore(
     spec: MachineSpec,
     capture: MachineCapture,
-    options: { signal: AbortSignal },
+    options: { signal: AbortSignal; background?: boolean },
   ): Promise<{ machine: Machine; timings: RestoreTimings }>;
   /**
    * Text that is equal for two machines exactly when a capture of one can be restored as the other: VMM and its version,

@@ -39,6 +39,9 @@ async function withHusk({ client, ...home }: Pick<CrashHome, "client" | "find">)
   }
 }
 
+/** As `smallSpec`, of a size for which the seed has no template. */
+const ofImage = { ...smallSpec, image: "debian-bookworm", memoryMib: 160 };
+
 const husk = (home: CrashHome) => withHusk({ client: home.client, find: (name) => home.find(name) });
 
 /** `directory`: for files of the test's own, outside of the home. */
@@ -392,6 +395,21 @@ export function crashScenarios(directory: string): CrashScenario[] {
       // The last point leaves it whole.
       prepare: async () => {},
       verb: (client) => client.operate("template.warm", { memoryMib: 128, vcpus: 1 }),
+    },
+    {
+      name: "make a template of an image",
+      points: ["template.assembled", "template.captured", "template.published"],
+      prepare: async (home) => void (await home.client.operate("template.warm", { memoryMib: 160, vcpus: 1 })),
+      verb: (client) => client.operate("template.warm", ofImage),
+    },
+    {
+      name: "create from a template of an image",
+      points: ["start.disks-made", "start.loaded", "start.cpus-run", "start.configured"],
+      prepare: async (home) => {
+        await home.remove("new");
+        await home.client.operate("template.warm", ofImage);
+      },
+      verb: (client) => client.operate("vm.create", { name: "new", ...ofImage }),
     },
     ...workspaceScenarios(directory),
   ];

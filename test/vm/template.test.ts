@@ -10,7 +10,6 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  readSync,
   rmSync,
   statSync,
   truncateSync,
@@ -24,6 +23,7 @@ import type { TemplateRecord, VmRecord } from "../../src/api/records.ts";
 import { findTool } from "../../src/lib/run.ts";
 import { Home, smallVm } from "../support/home.ts";
 import { smallMachine } from "../support/seed.ts";
+import { search } from "../support/byte-search.ts";
 import { commandOf, isRunning } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
@@ -280,21 +280,3 @@ describe("while a template is made", { concurrency: false }, () => {
     assert.equal(await inGuest(home, "web", "hostname"), "web\n");
   });
 });
-
-/** The names of the byte strings that a file holds. Holes are read as zeros. */
-function search(path: string, wanted: ReadonlyMap<string, Buffer>): string[] {
-  const longest = Math.max(...[...wanted.values()].map((bytes) => bytes.length));
-  assert.ok([...wanted.values()].every((bytes) => bytes.length >= 12));
-  const fd = openSync(path, "r");
-  const window = Buffer.alloc(8 * 1024 * 1024);
-  const found = new Set<string>();
-  try {
-    for (let at = 0; ; at += window.length - longest) {
-      const length = readSync(fd, window, 0, window.length, at);
-      for (const [name, bytes] of wanted) if (window.subarray(0, length).includes(bytes)) found.add(name);
-      if (length < window.length) return [...found];
-    }
-  } finally {
-    closeSync(fd);
-  }
-}

@@ -89,6 +89,15 @@ func (s *State) BeginConfigure(config Config) error {
 	return nil
 }
 
+// Assembled ends an Assemble that worked: the guest waits to be configured as before. A shutdown that began meanwhile stands.
+func (s *State) Assembled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == agentv1.Phase_PHASE_CONFIGURING {
+		s.phase = agentv1.Phase_PHASE_WAITING
+	}
+}
+
 // Running ends a Configure that worked. A shutdown that began meanwhile stands.
 func (s *State) Running() {
 	s.mu.Lock()

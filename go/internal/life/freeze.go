@@ -72,5 +72,5 @@ func (s *Service) Thaw(_ context.Context, request *connect.Request[agentv1.ThawR
 		return nil, connect.NewError(connect.CodeInternal, err)
 	}
 	s.state.Thawed()
-	return connect.NewResponse(&agentv1.ThawResponse{Steps: describeSteps(log).Steps}), nil
+	return connect.NewResponse(&agentv1.ThawResponse{Steps: describeSteps(log)}), nil
 }

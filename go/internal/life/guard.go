@@ -20,7 +20,7 @@ type guard struct{ state *guest.State }
 
 func (g guard) check(procedure string) error {
 	switch procedure {
-	case agentv1connect.AgentServiceHelloProcedure, agentv1connect.AgentServiceConfigureProcedure,
+	case agentv1connect.AgentServiceHelloProcedure, agentv1connect.AgentServiceAssembleProcedure, agentv1connect.AgentServiceConfigureProcedure,
 		agentv1connect.AgentServiceFreezeProcedure, agentv1connect.AgentServiceThawProcedure,
 		agentv1connect.AgentServiceShutdownProcedure:
 		return nil // They look at the phase themselves.

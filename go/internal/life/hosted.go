@@ -14,6 +14,11 @@ import (
 // Hosted is the Machine of tests: an ordinary process that leaves the machine around it alone.
 type Hosted struct{}
 
+// Assemble implements Machine.
+func (Hosted) Assemble(*AssemblePlan, *step.Log) error {
+	return errors.New("a hosted agent has no disks")
+}
+
 // Configure implements Machine. A hosted guest runs from its start.
 func (Hosted) Configure(*Plan, *step.Log) error {
 	return errors.New("a hosted agent is not configured")

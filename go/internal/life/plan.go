@@ -34,6 +34,31 @@ type Plan struct {
 	Directories []string
 }
 
+// AssemblePlan is a checked AssembleRequest.
+type AssemblePlan struct {
+	Serials        rootfs.Serials
+	WallClockNanos int64
+	Entropy        []byte
+	// Directories are made where nothing has their names.
+	Directories []string
+}
+
+// ParseAssemble checks everything that can be checked before a device is touched.
+func ParseAssemble(request *agentv1.AssembleRequest) (*AssemblePlan, error) {
+	plan := &AssemblePlan{
+		Serials: parseSerials(request.Disks), WallClockNanos: request.WallClockUnixNanos, Entropy: request.Entropy,
+		Directories: request.Directories,
+	}
+	if err := checkMoment(plan.WallClockNanos, plan.Entropy); err != nil {
+		return nil, err
+	}
+	return plan, checkDirectories(plan.Directories)
+}
+
+func parseSerials(disks *agentv1.DiskLayout) rootfs.Serials {
+	return rootfs.Serials{Base: disks.GetBaseSerial(), Overlay: disks.GetOverlaySerial(), Work: disks.GetWorkSerial()}
+}
+
 const (
 	minEntropyBytes = 32
 	maxEntropyBytes = 4096
@@ -48,9 +73,7 @@ func ParsePlan(request *agentv1.ConfigureRequest) (*Plan, error) {
 			VMID: request.VmId, Hostname: request.Hostname, BootID: request.BootId, Environment: request.Environment,
 			DefaultUser: request.DefaultUser, DefaultWorkdir: request.DefaultWorkdir,
 		},
-		Serials: rootfs.Serials{
-			Base: request.Disks.GetBaseSerial(), Overlay: request.Disks.GetOverlaySerial(), Work: request.Disks.GetWorkSerial(),
-		},
+		Serials:        parseSerials(request.Disks),
 		HostKeyPEM:     request.Ssh.GetHostKeyPem(),
 		AuthorizedKeys: request.Ssh.GetAuthorizedKeys(),
 		WallClockNanos: request.WallClockUnixNanos,

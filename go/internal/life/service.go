@@ -25,6 +25,8 @@ const Protocol = 1
 
 // Machine is what carries the guest: a microVM with this program as PID 1, or a developer's machine.
 type Machine interface {
+	// Assemble puts the root of a waiting guest together and enters it. It is called at most once, before Configure.
+	Assemble(plan *AssemblePlan, log *step.Log) error
 	// Configure makes a waiting guest a running one. It is called at most once.
 	Configure(plan *Plan, log *step.Log) error
 	// Sync writes what lies in caches to the disks.
@@ -120,6 +122,29 @@ func (s *Service) Hello(ctx context.Context, _ *connect.Request[agentv1.HelloReq
 	}), nil
 }
 
+// Assemble goes on to its end when the host goes away meanwhile: the guest is of no use then.
+func (s *Service) Assemble(ctx context.Context, request *connect.Request[agentv1.AssembleRequest]) (*connect.Response[agentv1.AssembleResponse], error) {
+	select {
+	case <-s.prepared:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	plan, invalid := ParseAssemble(request.Msg)
+	if invalid != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, invalid)
+	}
+	if err := s.state.BeginConfigure(guest.Config{}); err != nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+	log := &step.Log{}
+	if err := s.machine.Assemble(plan, log); err != nil {
+		s.state.Fail(err.Error())
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	s.state.Assembled()
+	return connect.NewResponse(&agentv1.AssembleResponse{Steps: describeSteps(log)}), nil
+}
+
 // Configure goes on to its end when the host goes away meanwhile; the next Hello shows how it ended.
 func (s *Service) Configure(ctx context.Context, request *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.ConfigureResponse], error) {
 	select {
@@ -137,7 +162,7 @@ func (s *Service) Configure(ctx context.Context, request *connect.Request[agentv
 	}
 	log := &step.Log{}
 	err := s.machine.Configure(plan, log)
-	reply := describeSteps(log)
+	reply := &agentv1.ConfigureResponse{Steps: describeSteps(log)}
 	if err != nil {
 		s.state.Fail(err.Error())
 		failed := connect.NewError(connect.CodeInternal, err)
@@ -150,15 +175,15 @@ func (s *Service) Configure(ctx context.Context, request *connect.Request[agentv
 	return connect.NewResponse(reply), nil
 }
 
-func describeSteps(log *step.Log) *agentv1.ConfigureResponse {
-	reply := &agentv1.ConfigureResponse{}
+func describeSteps(log *step.Log) []*agentv1.ConfigureResponse_Step {
+	var steps []*agentv1.ConfigureResponse_Step
 	for _, done := range log.Steps() {
-		reply.Steps = append(reply.Steps, &agentv1.ConfigureResponse_Step{
+		steps = append(steps, &agentv1.ConfigureResponse_Step{
 			Name:       done.Name,
 			DurationUs: uint32(min(done.Duration.Microseconds(), 1<<32-1)),
 		})
 	}
-	return reply
+	return steps
 }
 
 const (

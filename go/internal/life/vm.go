@@ -35,6 +35,9 @@ type VM struct {
 	InitEnded func()
 
 	root atomic.Pointer[rootfs.Root]
+	// assembled is of what disks the root was put together before Configure; zero when it was not. It is written by Assemble only, which
+	// is over before Configure can begin.
+	assembled rootfs.Serials
 	// init is nil when this program is the guest's only init.
 	init atomic.Pointer[realm.Realm]
 	// freezer is made by the first Freeze.
@@ -77,21 +80,24 @@ func (vm *VM) bringUp(plan *Plan, log *step.Log) error {
 }
 
 func (vm *VM) enterRoot(plan *Plan, log *step.Log) error {
-	root, err := rootfs.Assemble(plan.Serials, log)
-	vm.root.Store(root)
-	if err != nil {
-		return err
+	there := vm.assembled != rootfs.Serials{}
+	if there && vm.assembled != plan.Serials {
+		return fmt.Errorf("disks: the root was assembled of %v, not of %v", vm.assembled, plan.Serials)
 	}
-	if err := log.Run("enter-root", root.Enter); err != nil {
-		return err
+	if !there {
+		if err := vm.assembleRoot(plan.Serials, log); err != nil {
+			return err
+		}
 	}
 	if plan.WarmUp {
 		go startFirstProcess(plan.Guest)
 	}
 	return together(
 		func() error {
-			if err := log.Run("volumes", root.AttachVolumes); err != nil {
-				return err
+			if !there {
+				if err := vm.attachVolumes(log); err != nil {
+					return err
+				}
 			}
 			introduceToGit(plan.Git)
 			makeDirectories(plan.Directories)

@@ -57,6 +57,7 @@ export class Timings {
 const kinds: Readonly<Record<StartRecord["kind"], string>> = {
   cold: "booted",
   template: "started from a template",
+  image: "started from a template of its image",
   snapshot: "started from a snapshot",
   pause: "resumed",
 };

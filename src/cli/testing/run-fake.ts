@@ -185,6 +185,7 @@ export function fakeTemplate(digit: string, changes: Partial<TemplateRecord> = {
     kernel: { id: "k1", name: "debian" },
     vcpus: 2,
     memoryMib: 1024,
+    root: null,
     vmm: "qemu 7.2.22 tcg",
     usedBytes: 26 * 1024 ** 2,
     createdAt: 0,

@@ -1,8 +1,11 @@
-// A template on the disk: one directory, named by its fingerprint, with guest memory, device state and what it was made of.
+// A template on the disk: one directory, named by its fingerprint, with guest memory, device state and what it was made of; that of an
+// image also with the recipes of its two writable disks.
 import { open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { TemplateRecord } from "../../api/records.ts";
 import { writeFileAtomic } from "../../lib/files.ts";
 import type { MachineCapture } from "../../vmm/driver.ts";
+import type { TemplateUse } from "../context.ts";
 
 export interface TemplateManifest {
   /** Fingerprint of its machines (src/vm/fingerprint.ts): 64 hex digits, and the name of the directory. */
@@ -10,6 +13,8 @@ export interface TemplateManifest {
   kernel: { id: string; name: string };
   vcpus: number;
   memoryMib: number;
+  /** Null: it fits every image. */
+  root: TemplateRecord["root"];
   /** VMM, version and accelerator, for people. */
   vmm: string;
   createdAt: number;
@@ -20,6 +25,11 @@ export const manifestName = "manifest.json";
 /** The files of a capture in a template's directory. */
 export function captureFiles(directory: string): MachineCapture {
   return { memoryFile: join(directory, "memory.img"), stateFile: join(directory, "state.bin") };
+}
+
+/** The recipes of a template of an image in its directory. */
+export function recipeFiles(directory: string): NonNullable<TemplateUse["disks"]> {
+  return { overlay: join(directory, "overlay.recipe"), work: join(directory, "work.recipe") };
 }
 
 /** Makes the captured files durable, then writes the manifest: a template without one is not believed in. */
@@ -47,13 +57,16 @@ export async function readTemplate(directory: string, id: string): Promise<Templ
   const manifestFile = join(directory, manifestName);
   try {
     const manifest = JSON.parse(await readFile(manifestFile, "utf8")) as Partial<TemplateManifest> | null;
-    const [info, memory, state] = await Promise.all([manifestFile, memoryFile, stateFile].map((path) => stat(path)));
     if (manifest?.id !== id || typeof manifest.kernel?.id !== "string" || typeof manifest.memoryMib !== "number")
       return undefined;
+    const { root = null } = manifest;
+    const recipes = root === null ? [] : Object.values(recipeFiles(directory));
+    const files = await Promise.all([manifestFile, memoryFile, stateFile, ...recipes].map((path) => stat(path)));
     return {
-      manifest: manifest as TemplateManifest,
-      usedBytes: ((info?.blocks ?? 0) + (memory?.blocks ?? 0) + (state?.blocks ?? 0)) * 512,
-      lastUsedAt: Math.round(info?.mtimeMs ?? 0),
+      // Those of older versions say nothing of a root.
+      manifest: { ...(manifest as TemplateManifest), root },
+      usedBytes: files.reduce((sum, { blocks }) => sum + blocks * 512, 0),
+      lastUsedAt: Math.round(files[0]?.mtimeMs ?? 0),
     };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

@@ -1,9 +1,11 @@
-// Makes one template: boots a machine that is nobody's up to its Hello and captures it there. Nothing of any VM is in it: its
-// disks are empty, and nothing was said to its guest.
+// Makes one template: brings a machine that is nobody's up to its Hello and captures it there. Nothing of any VM is in it: its
+// disks are empty, and nothing was said to its guest. For one of an image, the guest has put its root together of the image and of blank
+// disks, which are kept as they are at that instant.
 import { mkdir, open, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Paths } from "../../config/paths.ts";
+import { ensureDisk, saveRecipe } from "../../disk/blank.ts";
 import { shakeHands } from "../../guest/handshake.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, diskFull } from "../../lib/errors.ts";
@@ -12,15 +14,17 @@ import { newId } from "../../lib/ids.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { formatBytes, mib } from "../../lib/units.ts";
 import type { DiskSpec, Machine, MachineSpec } from "../../vmm/driver.ts";
-import type { TemplateShape, VmContext } from "../context.ts";
+import type { FreshRoot, TemplateShape, TemplateUse, VmContext } from "../context.ts";
 import { serials } from "../disk-files.ts";
 import { fingerprintOf } from "../fingerprint.ts";
+import { directoriesOf } from "../guest-identity.ts";
+import { PhaseClock } from "../phases.ts";
 import { powerOn } from "../power-on.ts";
-import { greet } from "../reach-guest.ts";
-import { captureFiles, sealTemplate } from "./files.ts";
+import { greet, restoreGuest, type ReachedGuest } from "../reach-guest.ts";
+import { captureFiles, recipeFiles, sealTemplate, type TemplateManifest } from "./files.ts";
 
 export interface MakeParts extends Pick<VmContext, "driver" | "connectGuest" | "settings" | "log"> {
-  paths: Pick<Paths, "homeId">;
+  paths: Pick<Paths, "homeId" | "cacheDir">;
   /** Makes the guest forget the session that was on the channel. Default: a new handshake, which goes no further. */
   forgetSession?: (channel: Duplex, signal: AbortSignal) => Promise<void>;
 }
@@ -41,40 +45,51 @@ export function placeholderDisks(directory: string): DiskSpec[] {
   }));
 }
 
+export interface MakeOptions {
+  progress: Progress;
+  /** Others that want the host's processors go first. */
+  background: boolean;
+  /** The template of the shape, from which that of an image is made; without it a machine is booted. */
+  shared?: TemplateUse | undefined;
+}
+
 /**
  * Makes a template in `staging`, an empty directory: capture and manifest, durable. The caller owns the directory, also after a failure.
- * No machine is left. `background`: others that want the host's processors go first. Throws `template.failed`, `disk.full`, what
+ * No machine is left. Throws `template.failed`, `disk.full`, what
  * `powerOn` and `beginCapture` throw, or the signal's reason.
  */
 export async function makeTemplate(
   parts: MakeParts,
   shape: TemplateShape,
   staging: string,
-  options: { progress: Progress; background: boolean },
+  options: MakeOptions,
 ): Promise<void> {
-  const { progress, background } = options;
+  const { progress } = options;
   const { signal } = progress;
   await requireRoom(staging, shape.memoryMib * mib);
   const dir = join(staging, "machine");
   await mkdir(dir, { mode: 0o700 });
   const spec = await templateMachine(parts, shape, dir, signal);
-
-  progress.stage("boot", `${shape.vcpus} vcpu, ${shape.memoryMib} MiB`);
-  const consoleLog = join(dir, "console.log");
-  const { machine, agent } = await powerOn(parts, spec, { consoleLog, signal, background });
+  const { machine, agent } = await waitingGuest(parts, spec, options);
   {
     await using undo = new AsyncDisposableStack();
     undo.defer(() => machine.kill());
     await greet(agent, "waiting", { signal });
+    if (shape.root !== undefined) {
+      progress.stage("assemble", shape.root.image.name);
+      await agent.assemble({ disks: serials, directories: directoriesOf(shape.root.image.config) }, { signal });
+      crashPoint("template.assembled");
+    }
     await agent[Symbol.asyncDispose]();
     const forget = parts.forgetSession ?? handshakeOnly;
     await forget(await machine.controlChannel({ signal }), signal);
     progress.stage("capture", `${shape.memoryMib} MiB`);
-    await captureMachine(machine, staging, signal);
+    await captureMachine(machine, staging, shape, signal);
     crashPoint("template.captured");
   }
 
   progress.stage("store");
+  if (shape.root !== undefined) await keepDisks(spec, staging, signal);
   await removeInside(staging, dir);
   crashPoint("template.machine-removed");
   await sealTemplate(staging, {
@@ -82,6 +97,7 @@ export async function makeTemplate(
     kernel: { id: shape.kernel.id, name: shape.kernel.name },
     vcpus: shape.vcpus,
     memoryMib: shape.memoryMib,
+    root: shape.root === undefined ? null : rootRecord(shape.root),
     vmm: await vmmText(parts, spec, signal),
     createdAt: Date.now(),
   });
@@ -109,6 +125,10 @@ async function templateMachine(
 ): Promise<MachineSpec> {
   const disks = placeholderDisks(dir);
   for (const disk of disks) {
+    if (shape.root !== undefined) {
+      await fillDisk(parts, disk, shape.root, signal);
+      continue;
+    }
     await using file = await open(disk.path, "wx", 0o600);
     await file.truncate(placeholderBytes);
   }
@@ -126,8 +146,36 @@ async function templateMachine(
     disks,
   };
   const fingerprint = await fingerprintOf(parts.driver, spec, { signal });
-  if (fingerprint === shape.fingerprint) return spec;
+  if (fingerprint === (shape.root?.shape ?? shape.fingerprint)) return spec;
   throw new BangerError("template.failed", "the VMM or this host changed since the template was asked for");
+}
+
+/** Makes of a disk what a fresh VM of the image has. */
+async function fillDisk(
+  { paths }: MakeParts,
+  disk: DiskSpec,
+  { image, overlayBytes, diskBytes }: FreshRoot,
+  signal: AbortSignal,
+): Promise<void> {
+  if (disk.readOnly) disk.path = image.rootfsPath;
+  else {
+    const sizeBytes = disk.serial === serials.overlay ? overlayBytes : diskBytes;
+    await ensureDisk(disk.path, disk.serial, sizeBytes, signal, paths.cacheDir);
+  }
+}
+
+/** A machine whose guest may be greeted. The caller owns both. */
+async function waitingGuest(parts: MakeParts, spec: MachineSpec, options: MakeOptions): Promise<ReachedGuest> {
+  const { progress, background, shared } = options;
+  const { signal } = progress;
+  const consoleLog = join(spec.dir, "console.log");
+  const size = `${spec.vcpus} vcpu, ${spec.memoryMib} MiB`;
+  if (shared === undefined) {
+    progress.stage("boot", size);
+    return await powerOn(parts, spec, { consoleLog, signal, background });
+  }
+  progress.stage("restore", size);
+  return await restoreGuest(parts, spec, shared.capture, { clock: new PhaseClock(), consoleLog, signal, background });
 }
 
 /** Until the guest has acknowledged a new handshake, it may still serve the session before it. */
@@ -140,12 +188,34 @@ async function handshakeOnly(channel: Duplex, signal: AbortSignal): Promise<void
   }
 }
 
-async function captureMachine(machine: Machine, staging: string, signal: AbortSignal): Promise<void> {
+async function captureMachine(
+  machine: Machine,
+  staging: string,
+  { root }: TemplateShape,
+  signal: AbortSignal,
+): Promise<void> {
   await using capture = await machine.beginCapture(captureFiles(staging), { signal });
   await machine.pause();
-  await machine.announceDisks();
+  // With a root, the disks of the VMs are those that the guest has seen.
+  if (root === undefined) await machine.announceDisks();
   await capture.finish({ signal });
 }
+
+/** Of a machine that has ended: as it has left them, which is as they were captured, since its CPUs stood still. */
+async function keepDisks({ disks }: MachineSpec, staging: string, signal: AbortSignal): Promise<void> {
+  const recipes = recipeFiles(staging);
+  for (const { serial, path } of disks) {
+    if (serial !== serials.overlay && serial !== serials.work) continue;
+    if (await saveRecipe(path, recipes[serial], { signal })) continue;
+    throw new BangerError("template.failed", `the image puts more on its ${serial} disk than a template keeps`);
+  }
+}
+
+const rootRecord = ({ image: { id, name }, overlayBytes, diskBytes }: FreshRoot): TemplateManifest["root"] => ({
+  image: { id, name },
+  overlayBytes,
+  diskBytes,
+});
 
 async function vmmText({ driver }: MakeParts, spec: MachineSpec, signal: AbortSignal): Promise<string> {
   const [{ accelerator }, shape] = await Promise.all([driver.features({ signal }), driver.shape(spec, { signal })]);

@@ -29,7 +29,14 @@ async function add(name: string, maxBytes: number): Promise<void> {
   const files = captureFiles(staging.path);
   writeFileSync(files.memoryFile, Buffer.alloc(sizeBytes, name));
   writeFileSync(files.stateFile, "state");
-  const about = { kernel: { id: "k", name: "kernel" }, vcpus: 1, memoryMib: 1, vmm: "qemu 1 tcg", createdAt: 1 };
+  const about = {
+    kernel: { id: "k", name: "kernel" },
+    vcpus: 1,
+    memoryMib: 1,
+    root: null,
+    vmm: "qemu 1 tcg",
+    createdAt: 1,
+  };
   await sealTemplate(staging.path, { id: name, ...about });
   await store.add(staging.path, name, maxBytes);
 }

@@ -32,7 +32,14 @@ async function add(digit: string, maxBytes = plenty, kernel = "k") {
   writeFileSync(memoryFile, Buffer.alloc(blockBytes, 1), { mode: 0o644 });
   writeFileSync(stateFile, "state");
   const id = idOf(digit);
-  const about = { kernel: { id: kernel, name: "kernel" }, vcpus: 1, memoryMib: 256, vmm: "qemu 1 tcg", createdAt: 1 };
+  const about = {
+    kernel: { id: kernel, name: "kernel" },
+    vcpus: 1,
+    memoryMib: 256,
+    root: null,
+    vmm: "qemu 1 tcg",
+    createdAt: 1,
+  };
   await sealTemplate(staging.path, { id, ...about });
   return await store.add(staging.path, id, maxBytes);
 }

@@ -10,7 +10,7 @@ import { ensureDirectory, publish, removeInside } from "../../lib/files.ts";
 import type { Logger } from "../../lib/log.ts";
 import { spareOf } from "../../vmm/spare-memory.ts";
 import type { TemplateUse } from "../context.ts";
-import { captureFiles, manifestName, readTemplate, type TemplateOnDisk } from "./files.ts";
+import { captureFiles, manifestName, readTemplate, recipeFiles, type TemplateOnDisk } from "./files.ts";
 
 interface Entry extends TemplateOnDisk {
   /** Starts that restore it now. */
@@ -155,12 +155,14 @@ export class TemplateStore {
   }
 
   #use(entry: Entry, as: "uses" | "holds"): TemplateUse {
-    const { id } = entry.manifest;
+    const { id, root } = entry.manifest;
     entry[as] += 1;
     let held = true;
+    const directory = this.#pathOf(id);
     return {
       id,
-      capture: captureFiles(this.#pathOf(id)),
+      capture: captureFiles(directory),
+      ...(root === null ? {} : { disks: recipeFiles(directory) }),
       [Symbol.dispose]: () => {
         if (!held) return;
         held = false;

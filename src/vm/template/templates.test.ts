@@ -1,21 +1,23 @@
 // When templates are made, and when not: single flight, back-off, room, switches, and the end of the daemon. Machines are made up.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, test } from "node:test";
-import type { KernelRecord } from "../../api/records.ts";
+import type { ImageRecord, KernelRecord } from "../../api/records.ts";
+import { makeDisk } from "../../disk/blank.ts";
 import type { GuestAgent } from "../../guest/agent.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { quietProgress } from "../../lib/progress.ts";
 import { mib } from "../../lib/units.ts";
 import { until } from "../../../test/support/until.ts";
-import type { Driver, Machine, MachineCapture } from "../../vmm/driver.ts";
+import type { Driver, Machine, MachineCapture, MachineSpec } from "../../vmm/driver.ts";
 import type { TemplateShape, VmSettings } from "../context.ts";
 import { BackOff } from "./back-off.ts";
-import { openTemplates, type Templates, type TemplatesOptions } from "./templates.ts";
+import { openTemplates, withRoot, type Templates, type TemplatesOptions } from "./templates.ts";
 
 let directory: string;
 let templates: Templates;
@@ -23,10 +25,13 @@ let templates: Templates;
 let events: string[];
 let warnings: string[];
 let background: (boolean | undefined)[];
+/** Machines that came from templates. */
+let restored: MachineSpec[];
 /** Version of the VMM. */
 let version: string;
 let nowMs: number;
 let kernels: KernelRecord[];
+let images: ImageRecord[];
 /** Called while a machine is captured. */
 let onCapture: (capture: MachineCapture) => Promise<void>;
 
@@ -39,6 +44,12 @@ const driver = {
     background.push(options.background);
     assert.match(spec.vmId, /^template-[0-9a-f]{12}$/);
     return machine(spec.dir);
+  },
+  restore: async (spec: MachineSpec, capture: MachineCapture, options: { background?: boolean }) => {
+    events.push(`restore ${basename(dirname(capture.memoryFile)).slice(0, 8)}`);
+    background.push(options.background);
+    restored.push(spec);
+    return { machine: machine(spec.dir), timings: { spawnMs: 1, loadMs: 2 } };
   },
 } as unknown as Driver;
 
@@ -57,6 +68,7 @@ function machine(dir: string): Machine {
       },
       async [Symbol.asyncDispose]() {},
     }),
+    resume: async () => {},
     pause: async () => void events.push("pause"),
     announceDisks: async () => void events.push("announce disks"),
     kill: async () => void events.push("kill"),
@@ -65,12 +77,20 @@ function machine(dir: string): Machine {
 
 const agent = {
   hello: async () => ({ phase: "waiting", failure: "" }),
+  assemble: async (root: object) => {
+    events.push("assemble");
+    assert.deepEqual(root, {
+      disks: { base: "base", overlay: "overlay", work: "work" },
+      directories: ["/app", "/data"],
+    });
+    return [];
+  },
   [Symbol.asyncDispose]: async () => void events.push("close"),
 } as unknown as GuestAgent;
 
 const open = (change: Partial<TemplatesOptions> = {}) =>
   openTemplates({
-    paths: { homeId: "0", templatesDir: directory },
+    paths: { homeId: "0", cacheDir: join(directory, "..", `${basename(directory)}.cache`), templatesDir: directory },
     driver,
     connectGuest: async () => agent,
     settings: {
@@ -79,6 +99,8 @@ const open = (change: Partial<TemplatesOptions> = {}) =>
       vmDefaults: { vcpus: 2, memoryMib: 512, diskBytes: 64 * mib, overlayBytes: 64 * mib },
     } as VmSettings,
     log: { ...silentLogger, warn: (message) => void warnings.push(message) },
+    images: { list: () => images, resolve: () => images[0] ?? assert.fail("no image") },
+    ofImages: true,
     kernels: { list: () => kernels, resolve: () => kernels[0] ?? assert.fail("no kernel") },
     initramfs: async (kernel) => `/cache/${kernel.id}.img`,
     enabled: true,
@@ -91,9 +113,10 @@ const open = (change: Partial<TemplatesOptions> = {}) =>
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "banger-templates-"));
-  [events, warnings, background] = [[], [], []];
+  [events, warnings, background, restored] = [[], [], [], []];
   version = "7.2.22";
   nowMs = 0;
+  images = [];
   kernels = [{ id: "k1", name: "debian", kernelPath: "/k1" } as KernelRecord];
   onCapture = async () => {};
   templates = await open();
@@ -101,6 +124,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await templates[Symbol.asyncDispose]();
   rmSync(directory, { recursive: true });
+  for (const beside of ["ext4", "cache"]) rmSync(`${directory}.${beside}`, { recursive: true, force: true });
 });
 
 const quiet = (signal = new AbortController().signal) => quietProgress(signal);
@@ -256,7 +280,7 @@ test("the templates of a kernel go with it, also one that was just being made", 
   };
   templates.want(await shapeOf(512));
   await until("the failure", () => (warnings.length === 1 ? true : undefined));
-  await templates.forgetKernels();
+  await templates.forgetRemoved();
   assert.deepEqual(readdirSync(directory), []);
 });
 
@@ -276,4 +300,94 @@ test("the end of the daemon ends what is being made, and leaves nothing of it", 
   assert.deepEqual([readdirSync(directory), warnings], [[], []]);
   hung.want(await shapeOf(256));
   assert.equal(count("launch"), 1);
+});
+
+/** The shape of a fresh VM of an image whose file has this content. */
+async function imageShape(content: string): Promise<TemplateShape> {
+  const rootfsPath = join(directory, "..", `${basename(directory)}.ext4`);
+  writeFileSync(rootfsPath, content);
+  const config = { workdir: "/app", volumes: ["/data"] };
+  const image = { id: "i1", name: "tools", rootfsPath, config } as unknown as ImageRecord;
+  images = [image];
+  return await withRoot(await shapeOf(256), { image, overlayBytes: 64 * mib, diskBytes: 96 * mib });
+}
+
+test("that of an image is made when it is wanted again, of that of the shape, with the disks as they were", async () => {
+  const shared = await shapeOf(256);
+  await templates.warm({ vcpus: 1, memoryMib: 256 }, quiet());
+  const shape = await imageShape("root");
+  events.length = 0;
+  templates.want(shape);
+  assert.deepEqual(templates.list().length, 1);
+  templates.want(shape);
+  await made(2);
+  const made8 = shared.fingerprint.slice(0, 8);
+  assert.deepEqual(events, [`restore ${made8}`, "assemble", "close", "forget", "pause", "capture", "kill"]);
+  assert.deepEqual(background.at(-1), true);
+  const [base, overlay, work] = restored[0]?.disks ?? [];
+  assert.deepEqual([base?.path, base?.readOnly], [shape.root?.image.rootfsPath, true]);
+  assert.deepEqual([overlay?.serial, overlay?.readOnly, work?.serial], ["overlay", false, "work"]);
+  const { root } = templates.show(shape.fingerprint);
+  assert.deepEqual(root, { image: { id: "i1", name: "tools" }, overlayBytes: 64 * mib, diskBytes: 96 * mib });
+  using use = templates.take(shape.fingerprint);
+  const { overlay: recipe, work: other } = use?.disks ?? assert.fail("it has no disks");
+  for (const [file, sizeBytes] of [
+    [recipe, 64 * mib],
+    [other, 96 * mib],
+  ] as const) {
+    const disk = join(directory, "..", `${basename(directory)}.disk`);
+    assert.ok(await makeDisk(disk, file, new AbortController().signal));
+    assert.equal(statSync(disk).size, sizeBytes);
+    execFileSync("e2fsck", ["-fn", disk]);
+    rmSync(disk);
+  }
+  using plain = templates.take(shared.fingerprint);
+  assert.deepEqual([plain?.id, plain?.disks], [shared.fingerprint, undefined]);
+});
+
+test("an image's template goes with the image, and is of no use for a file that was changed, or when they are switched off", async () => {
+  const shape = await imageShape("root");
+  const request = { image: "tools", vcpus: 1, memoryMib: 256, overlayBytes: 64 * mib, diskBytes: 96 * mib };
+  const warmed = await templates.warm(request, quiet());
+  assert.equal(warmed.id, shape.fingerprint);
+  assert.equal((await templates.warm(request, quiet())).id, shape.fingerprint);
+  assert.equal(count("assemble"), 1);
+  const useless = async () => (await templates.prune({ all: false, dryRun: true })).templates.map(({ id }) => id);
+  assert.deepEqual(await useless(), []);
+  const changed = await imageShape("another root");
+  assert.notEqual(changed.fingerprint, shape.fingerprint);
+  assert.deepEqual(await useless(), [shape.fingerprint]);
+  rmSync(changed.root?.image.rootfsPath ?? "");
+  assert.deepEqual(await useless(), [shape.fingerprint]);
+  await assert.rejects(templates.warm(request, quiet()), { code: "ENOENT" });
+
+  await templates[Symbol.asyncDispose]();
+  templates = await open({ ofImages: false });
+  assert.equal(templates.list().length, 2);
+  assert.deepEqual(await useless(), [shape.fingerprint]);
+  await assert.rejects(templates.warm(request, quiet()), /templates of images are switched off/);
+  for (let time = 0; time < 3; time++) templates.want(changed);
+  assert.equal(templates.list().length, 2);
+
+  images = [];
+  await templates.forgetRemoved();
+  assert.deepEqual(
+    templates.list().map(({ root }) => root),
+    [null],
+  );
+  assert.equal(count("assemble"), 1);
+});
+
+test("one of an image whose guest cannot put its root together leaves nothing", async () => {
+  const shape = await imageShape("root");
+  const assemble = agent.assemble;
+  try {
+    Object.assign(agent, { assemble: () => Promise.reject(new BangerError("guest.failed", "mount-disks: no")) });
+    const request = { image: "tools", vcpus: 1, memoryMib: 256, overlayBytes: 64 * mib, diskBytes: 96 * mib };
+    await assert.rejects(templates.warm(request, quiet()), { code: "guest.failed", message: "mount-disks: no" });
+  } finally {
+    Object.assign(agent, { assemble });
+  }
+  assert.deepEqual(readdirSync(directory), [shape.root?.shape]);
+  assert.equal(events.at(-1), "kill");
 });

@@ -17,7 +17,7 @@ const loadTimeoutMs = 30_000;
 export async function restoreMachine(
   spec: MachineSpec,
   capture: MachineCapture,
-  options: Pick<LaunchOptions, "host" | "log" | "signal">,
+  options: Pick<LaunchOptions, "host" | "log" | "signal" | "background">,
 ): Promise<{ machine: QemuMachine; timings: RestoreTimings }> {
   const started = performance.now();
   const { memoryFile } = capture;

@@ -5,7 +5,7 @@ import { formatTable } from "../../output/table.ts";
 
 export default defineCommand({
   about: `Lists memory templates, last used first. There is one for each kernel, number of CPUs and size of memory that VMs were started
-with. SIZE is what a template takes on disk. With --quiet only the ids.`,
+with, and one for each image that several VMs were made of (IMAGE), which new VMs of that image start from. SIZE is what a template takes on disk. With --quiet only the ids.`,
   examples: [
     ["banger template list", "what VMs can start from"],
     ["banger template list --json", "with all that is known of them, as a JSON array"],
@@ -23,9 +23,10 @@ with. SIZE is what a template takes on disk. With --quiet only the ids.`,
     const now = Date.now();
     terminal.print(
       formatTable(
-        ["id", "kernel", "vcpu", "mem", "vmm", "size", "created", "used"],
+        ["id", "image", "kernel", "vcpu", "mem", "vmm", "size", "created", "used"],
         templates.map((template) => [
           template.id.slice(0, 12),
+          template.root?.image.name ?? "any",
           template.kernel.name,
           String(template.vcpus),
           `${template.memoryMib} MiB`,

@@ -3,7 +3,14 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { fakeTemplate, runFake } from "../../testing/run-fake.ts";
 
-const [a, b] = [fakeTemplate("a"), fakeTemplate("b", { vcpus: 4, memoryMib: 4096 })];
+const [a, b] = [
+  fakeTemplate("a"),
+  fakeTemplate("b", {
+    vcpus: 4,
+    memoryMib: 4096,
+    root: { image: { id: "i", name: "debian-bookworm" }, overlayBytes: 8 * 1024 ** 3, diskBytes: 8 * 1024 ** 3 },
+  }),
+];
 const starts = [
   { kind: "cold", count: 1, p50Ms: 3012, p95Ms: 3012, phases: [{ name: "boot", p50Ms: 2500 }] },
   {
@@ -31,8 +38,9 @@ describe("template", () => {
     const table = (await run("template", "ls")).stdout;
     assert.match(
       table,
-      /^ID +KERNEL +VCPU +MEM +VMM +SIZE +CREATED +USED\na{12} +debian +2 +1024 MiB +qemu 7.2.22 tcg +26.0 MiB /,
+      /^ID +IMAGE +KERNEL +VCPU +MEM +VMM +SIZE +CREATED +USED\na{12} +any +debian +2 +1024 MiB +qemu 7.2.22 tcg +26.0 MiB /,
     );
+    assert.match(table, /\nb{12} +debian-bookworm +debian +4 +4096 MiB /);
     assert.equal((await run("template", "list", "-q")).stdout, `${a.id}\n${b.id}\n`);
     assert.deepEqual(JSON.parse((await run("template", "list", "--json")).stdout), [a, b]);
   });
@@ -69,7 +77,9 @@ describe("template", () => {
     assert.equal(plain.stdout, `${b.id}\n`);
     assert.deepEqual(plain.calls[0]?.params, {});
     assert.deepEqual(JSON.parse((await run("template", "warm", "--json")).stdout), b);
-    assert.equal((await run("template", "warm", "--image", "x")).code, 2, "a template is of no image");
+    const ofImage = await run("template", "warm", "--image", "x", "--disk-size", "1G");
+    assert.deepEqual(ofImage.calls[0]?.params, { image: "x", diskBytes: 1024 ** 3 });
+    assert.equal((await run("template", "warm", "--init", "/sbin/init")).code, 2, "a template has no init");
   });
 });
 

@@ -32,8 +32,8 @@ type Phase int32
 
 const (
 	Phase_PHASE_UNSPECIFIED Phase = 0
-	// Modules loaded, disks bound, of which nothing is read or kept, no network bound, nothing personal known: the point a template is
-	// taken at.
+	// Modules loaded, disks bound, of which nothing is read or kept unless the root was assembled, no network bound, nothing personal
+	// known: the point a template is taken at.
 	Phase_PHASE_WAITING Phase = 1
 	// Configure is under way.
 	Phase_PHASE_CONFIGURING Phase = 2
@@ -464,11 +464,126 @@ func (x *SshConfig) GetAuthorizedKeys() []string {
 	return nil
 }
 
+type AssembleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Disks *DiskLayout            `protobuf:"bytes,1,opt,name=disks,proto3" json:"disks,omitempty"`
+	// As in Configure: files get times, and names of files and inodes random numbers.
+	WallClockUnixNanos int64  `protobuf:"varint,2,opt,name=wall_clock_unix_nanos,json=wallClockUnixNanos,proto3" json:"wall_clock_unix_nanos,omitempty"`
+	Entropy            []byte `protobuf:"bytes,3,opt,name=entropy,proto3" json:"entropy,omitempty"`
+	// As in Configure.
+	Directories   []string `protobuf:"bytes,4,rep,name=directories,proto3" json:"directories,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssembleRequest) Reset() {
+	*x = AssembleRequest{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssembleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssembleRequest) ProtoMessage() {}
+
+func (x *AssembleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssembleRequest.ProtoReflect.Descriptor instead.
+func (*AssembleRequest) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AssembleRequest) GetDisks() *DiskLayout {
+	if x != nil {
+		return x.Disks
+	}
+	return nil
+}
+
+func (x *AssembleRequest) GetWallClockUnixNanos() int64 {
+	if x != nil {
+		return x.WallClockUnixNanos
+	}
+	return 0
+}
+
+func (x *AssembleRequest) GetEntropy() []byte {
+	if x != nil {
+		return x.Entropy
+	}
+	return nil
+}
+
+func (x *AssembleRequest) GetDirectories() []string {
+	if x != nil {
+		return x.Directories
+	}
+	return nil
+}
+
+type AssembleResponse struct {
+	state         protoimpl.MessageState    `protogen:"open.v1"`
+	Steps         []*ConfigureResponse_Step `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssembleResponse) Reset() {
+	*x = AssembleResponse{}
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssembleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssembleResponse) ProtoMessage() {}
+
+func (x *AssembleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssembleResponse.ProtoReflect.Descriptor instead.
+func (*AssembleResponse) Descriptor() ([]byte, []int) {
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AssembleResponse) GetSteps() []*ConfigureResponse_Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
 type ConfigureRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	VmId     string                 `protobuf:"bytes,1,opt,name=vm_id,json=vmId,proto3" json:"vm_id,omitempty"`
 	Hostname string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	Disks    *DiskLayout            `protobuf:"bytes,3,opt,name=disks,proto3" json:"disks,omitempty"`
+	// Of a root that is assembled already: the same.
+	Disks *DiskLayout `protobuf:"bytes,3,opt,name=disks,proto3" json:"disks,omitempty"`
 	// Absent: no network device is bound and only loopback is up.
 	Network *NetworkConfig `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
 	Ssh     *SshConfig     `protobuf:"bytes,5,opt,name=ssh,proto3" json:"ssh,omitempty"`
@@ -501,7 +616,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +628,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +641,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ConfigureRequest) GetVmId() string {
@@ -645,7 +760,7 @@ type GitIdentity struct {
 
 func (x *GitIdentity) Reset() {
 	*x = GitIdentity{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +772,7 @@ func (x *GitIdentity) String() string {
 func (*GitIdentity) ProtoMessage() {}
 
 func (x *GitIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +785,7 @@ func (x *GitIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GitIdentity.ProtoReflect.Descriptor instead.
 func (*GitIdentity) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GitIdentity) GetName() string {
@@ -696,7 +811,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +823,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +836,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConfigureResponse) GetSteps() []*ConfigureResponse_Step {
@@ -741,7 +856,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +868,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +881,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FreezeRequest) GetSync() bool {
@@ -786,7 +901,7 @@ type FreezeResponse struct {
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +913,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +926,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FreezeResponse) GetProcesses() uint32 {
@@ -838,7 +953,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +965,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +978,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Identity) GetVmId() string {
@@ -915,7 +1030,7 @@ type ThawRequest struct {
 
 func (x *ThawRequest) Reset() {
 	*x = ThawRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1042,7 @@ func (x *ThawRequest) String() string {
 func (*ThawRequest) ProtoMessage() {}
 
 func (x *ThawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1055,7 @@ func (x *ThawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThawRequest.ProtoReflect.Descriptor instead.
 func (*ThawRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ThawRequest) GetWallClockUnixNanos() int64 {
@@ -973,7 +1088,7 @@ type ThawResponse struct {
 
 func (x *ThawResponse) Reset() {
 	*x = ThawResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1100,7 @@ func (x *ThawResponse) String() string {
 func (*ThawResponse) ProtoMessage() {}
 
 func (x *ThawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1113,7 @@ func (x *ThawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThawResponse.ProtoReflect.Descriptor instead.
 func (*ThawResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ThawResponse) GetSteps() []*ConfigureResponse_Step {
@@ -1016,7 +1131,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1143,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1156,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 type HealthResponse struct {
@@ -1055,7 +1170,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1182,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1195,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HealthResponse) GetHealthy() bool {
@@ -1112,7 +1227,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1239,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1252,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 type StatsResponse struct {
@@ -1154,7 +1269,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1281,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1294,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StatsResponse) GetUptimeMs() uint64 {
@@ -1235,7 +1350,7 @@ type GrowDisksRequest struct {
 
 func (x *GrowDisksRequest) Reset() {
 	*x = GrowDisksRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1362,7 @@ func (x *GrowDisksRequest) String() string {
 func (*GrowDisksRequest) ProtoMessage() {}
 
 func (x *GrowDisksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1375,7 @@ func (x *GrowDisksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrowDisksRequest.ProtoReflect.Descriptor instead.
 func (*GrowDisksRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GrowDisksRequest) GetOverlayBytes() uint64 {
@@ -1285,7 +1400,7 @@ type GrowDisksResponse struct {
 
 func (x *GrowDisksResponse) Reset() {
 	*x = GrowDisksResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1412,7 @@ func (x *GrowDisksResponse) String() string {
 func (*GrowDisksResponse) ProtoMessage() {}
 
 func (x *GrowDisksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1425,7 @@ func (x *GrowDisksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrowDisksResponse.ProtoReflect.Descriptor instead.
 func (*GrowDisksResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 type SetNetworkRequest struct {
@@ -1323,7 +1438,7 @@ type SetNetworkRequest struct {
 
 func (x *SetNetworkRequest) Reset() {
 	*x = SetNetworkRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1450,7 @@ func (x *SetNetworkRequest) String() string {
 func (*SetNetworkRequest) ProtoMessage() {}
 
 func (x *SetNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1463,7 @@ func (x *SetNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNetworkRequest.ProtoReflect.Descriptor instead.
 func (*SetNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetNetworkRequest) GetNetwork() *NetworkConfig {
@@ -1366,7 +1481,7 @@ type SetNetworkResponse struct {
 
 func (x *SetNetworkResponse) Reset() {
 	*x = SetNetworkResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1493,7 @@ func (x *SetNetworkResponse) String() string {
 func (*SetNetworkResponse) ProtoMessage() {}
 
 func (x *SetNetworkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1506,7 @@ func (x *SetNetworkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNetworkResponse.ProtoReflect.Descriptor instead.
 func (*SetNetworkResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 type ShutdownRequest struct {
@@ -1406,7 +1521,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1533,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1546,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ShutdownRequest) GetGraceMs() uint32 {
@@ -1456,7 +1571,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1468,7 +1583,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1596,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 type TerminalSize struct {
@@ -1494,7 +1609,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1621,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1634,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TerminalSize) GetColumns() uint32 {
@@ -1558,7 +1673,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1685,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1698,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExecStart) GetArgv() []string {
@@ -1651,7 +1766,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1778,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1791,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExecRequest) GetMessage() isExecRequest_Message {
@@ -1780,7 +1895,7 @@ type ExecExit struct {
 
 func (x *ExecExit) Reset() {
 	*x = ExecExit{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1907,7 @@ func (x *ExecExit) String() string {
 func (*ExecExit) ProtoMessage() {}
 
 func (x *ExecExit) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +1920,7 @@ func (x *ExecExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExit.ProtoReflect.Descriptor instead.
 func (*ExecExit) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExecExit) GetCode() int32 {
@@ -1837,7 +1952,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +1964,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +1977,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -1954,7 +2069,7 @@ type FileInfo struct {
 
 func (x *FileInfo) Reset() {
 	*x = FileInfo{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2081,7 @@ func (x *FileInfo) String() string {
 func (*FileInfo) ProtoMessage() {}
 
 func (x *FileInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2094,7 @@ func (x *FileInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileInfo.ProtoReflect.Descriptor instead.
 func (*FileInfo) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FileInfo) GetName() []byte {
@@ -2042,7 +2157,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2169,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2182,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{29}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StatRequest) GetPath() string {
@@ -2093,7 +2208,7 @@ type StatResponse struct {
 
 func (x *StatResponse) Reset() {
 	*x = StatResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2220,7 @@ func (x *StatResponse) String() string {
 func (*StatResponse) ProtoMessage() {}
 
 func (x *StatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2233,7 @@ func (x *StatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatResponse.ProtoReflect.Descriptor instead.
 func (*StatResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{30}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StatResponse) GetInfo() *FileInfo {
@@ -2137,7 +2252,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2264,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2277,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{31}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRequest) GetPath() string {
@@ -2182,7 +2297,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +2309,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +2322,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{32}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListResponse) GetEntries() []*FileInfo {
@@ -2233,7 +2348,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2360,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2373,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{33}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReadRequest) GetPath() string {
@@ -2277,7 +2392,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2404,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2417,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{34}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReadResponse) GetData() []byte {
@@ -2325,7 +2440,7 @@ type WriteOpen struct {
 
 func (x *WriteOpen) Reset() {
 	*x = WriteOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2452,7 @@ func (x *WriteOpen) String() string {
 func (*WriteOpen) ProtoMessage() {}
 
 func (x *WriteOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2465,7 @@ func (x *WriteOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteOpen.ProtoReflect.Descriptor instead.
 func (*WriteOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{35}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WriteOpen) GetPath() string {
@@ -2394,7 +2509,7 @@ type WriteRequest struct {
 
 func (x *WriteRequest) Reset() {
 	*x = WriteRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2521,7 @@ func (x *WriteRequest) String() string {
 func (*WriteRequest) ProtoMessage() {}
 
 func (x *WriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2534,7 @@ func (x *WriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteRequest.ProtoReflect.Descriptor instead.
 func (*WriteRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{36}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WriteRequest) GetMessage() isWriteRequest_Message {
@@ -2472,7 +2587,7 @@ type WriteResponse struct {
 
 func (x *WriteResponse) Reset() {
 	*x = WriteResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2599,7 @@ func (x *WriteResponse) String() string {
 func (*WriteResponse) ProtoMessage() {}
 
 func (x *WriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2612,7 @@ func (x *WriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponse.ProtoReflect.Descriptor instead.
 func (*WriteResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{37}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WriteResponse) GetWrittenBytes() uint64 {
@@ -2516,7 +2631,7 @@ type ReadTarRequest struct {
 
 func (x *ReadTarRequest) Reset() {
 	*x = ReadTarRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +2643,7 @@ func (x *ReadTarRequest) String() string {
 func (*ReadTarRequest) ProtoMessage() {}
 
 func (x *ReadTarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +2656,7 @@ func (x *ReadTarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTarRequest.ProtoReflect.Descriptor instead.
 func (*ReadTarRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{38}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReadTarRequest) GetPath() string {
@@ -2560,7 +2675,7 @@ type ReadTarResponse struct {
 
 func (x *ReadTarResponse) Reset() {
 	*x = ReadTarResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2687,7 @@ func (x *ReadTarResponse) String() string {
 func (*ReadTarResponse) ProtoMessage() {}
 
 func (x *ReadTarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2700,7 @@ func (x *ReadTarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTarResponse.ProtoReflect.Descriptor instead.
 func (*ReadTarResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{39}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReadTarResponse) GetData() []byte {
@@ -2609,7 +2724,7 @@ type WriteTarOpen struct {
 
 func (x *WriteTarOpen) Reset() {
 	*x = WriteTarOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2736,7 @@ func (x *WriteTarOpen) String() string {
 func (*WriteTarOpen) ProtoMessage() {}
 
 func (x *WriteTarOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2749,7 @@ func (x *WriteTarOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarOpen.ProtoReflect.Descriptor instead.
 func (*WriteTarOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{40}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WriteTarOpen) GetDirectory() string {
@@ -2678,7 +2793,7 @@ type WriteTarRequest struct {
 
 func (x *WriteTarRequest) Reset() {
 	*x = WriteTarRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2805,7 @@ func (x *WriteTarRequest) String() string {
 func (*WriteTarRequest) ProtoMessage() {}
 
 func (x *WriteTarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2818,7 @@ func (x *WriteTarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarRequest.ProtoReflect.Descriptor instead.
 func (*WriteTarRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{41}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *WriteTarRequest) GetMessage() isWriteTarRequest_Message {
@@ -2757,7 +2872,7 @@ type WriteTarResponse struct {
 
 func (x *WriteTarResponse) Reset() {
 	*x = WriteTarResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +2884,7 @@ func (x *WriteTarResponse) String() string {
 func (*WriteTarResponse) ProtoMessage() {}
 
 func (x *WriteTarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[42]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +2897,7 @@ func (x *WriteTarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTarResponse.ProtoReflect.Descriptor instead.
 func (*WriteTarResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{42}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WriteTarResponse) GetEntries() uint64 {
@@ -2809,7 +2924,7 @@ type LookRequest struct {
 
 func (x *LookRequest) Reset() {
 	*x = LookRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +2936,7 @@ func (x *LookRequest) String() string {
 func (*LookRequest) ProtoMessage() {}
 
 func (x *LookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[43]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +2949,7 @@ func (x *LookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookRequest.ProtoReflect.Descriptor instead.
 func (*LookRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{43}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LookRequest) GetPath() string {
@@ -2868,7 +2983,7 @@ type LookResponse struct {
 
 func (x *LookResponse) Reset() {
 	*x = LookResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +2995,7 @@ func (x *LookResponse) String() string {
 func (*LookResponse) ProtoMessage() {}
 
 func (x *LookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[44]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,7 +3008,7 @@ func (x *LookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookResponse.ProtoReflect.Descriptor instead.
 func (*LookResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{44}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LookResponse) GetExists() bool {
@@ -2944,7 +3059,7 @@ type GuestWork struct {
 
 func (x *GuestWork) Reset() {
 	*x = GuestWork{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3071,7 @@ func (x *GuestWork) String() string {
 func (*GuestWork) ProtoMessage() {}
 
 func (x *GuestWork) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[45]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3084,7 @@ func (x *GuestWork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestWork.ProtoReflect.Descriptor instead.
 func (*GuestWork) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{45}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GuestWork) GetCount() uint64 {
@@ -3007,7 +3122,7 @@ type PlaceOpen struct {
 
 func (x *PlaceOpen) Reset() {
 	*x = PlaceOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3134,7 @@ func (x *PlaceOpen) String() string {
 func (*PlaceOpen) ProtoMessage() {}
 
 func (x *PlaceOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[46]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3147,7 @@ func (x *PlaceOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceOpen.ProtoReflect.Descriptor instead.
 func (*PlaceOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{46}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PlaceOpen) GetPath() string {
@@ -3076,7 +3191,7 @@ type PlaceRequest struct {
 
 func (x *PlaceRequest) Reset() {
 	*x = PlaceRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3203,7 @@ func (x *PlaceRequest) String() string {
 func (*PlaceRequest) ProtoMessage() {}
 
 func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[47]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3216,7 @@ func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
 func (*PlaceRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{47}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PlaceRequest) GetMessage() isPlaceRequest_Message {
@@ -3156,7 +3271,7 @@ type PlaceResponse struct {
 
 func (x *PlaceResponse) Reset() {
 	*x = PlaceResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3168,7 +3283,7 @@ func (x *PlaceResponse) String() string {
 func (*PlaceResponse) ProtoMessage() {}
 
 func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[48]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3181,7 +3296,7 @@ func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResponse.ProtoReflect.Descriptor instead.
 func (*PlaceResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{48}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PlaceResponse) GetPlaced() bool {
@@ -3216,7 +3331,7 @@ type UpdateOpen struct {
 
 func (x *UpdateOpen) Reset() {
 	*x = UpdateOpen{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +3343,7 @@ func (x *UpdateOpen) String() string {
 func (*UpdateOpen) ProtoMessage() {}
 
 func (x *UpdateOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[49]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3241,7 +3356,7 @@ func (x *UpdateOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateOpen.ProtoReflect.Descriptor instead.
 func (*UpdateOpen) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{49}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UpdateOpen) GetPath() string {
@@ -3279,7 +3394,7 @@ type FileChange struct {
 
 func (x *FileChange) Reset() {
 	*x = FileChange{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3291,7 +3406,7 @@ func (x *FileChange) String() string {
 func (*FileChange) ProtoMessage() {}
 
 func (x *FileChange) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[50]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3304,7 +3419,7 @@ func (x *FileChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileChange.ProtoReflect.Descriptor instead.
 func (*FileChange) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{50}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *FileChange) GetPath() []byte {
@@ -3351,7 +3466,7 @@ type FileChanges struct {
 
 func (x *FileChanges) Reset() {
 	*x = FileChanges{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3478,7 @@ func (x *FileChanges) String() string {
 func (*FileChanges) ProtoMessage() {}
 
 func (x *FileChanges) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[51]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3491,7 @@ func (x *FileChanges) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileChanges.ProtoReflect.Descriptor instead.
 func (*FileChanges) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{51}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *FileChanges) GetChanges() []*FileChange {
@@ -3400,7 +3515,7 @@ type UpdateRequest struct {
 
 func (x *UpdateRequest) Reset() {
 	*x = UpdateRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3527,7 @@ func (x *UpdateRequest) String() string {
 func (*UpdateRequest) ProtoMessage() {}
 
 func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[52]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3540,7 @@ func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{52}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *UpdateRequest) GetMessage() isUpdateRequest_Message {
@@ -3495,7 +3610,7 @@ type UpdateResponse struct {
 
 func (x *UpdateResponse) Reset() {
 	*x = UpdateResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3622,7 @@ func (x *UpdateResponse) String() string {
 func (*UpdateResponse) ProtoMessage() {}
 
 func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[53]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3635,7 @@ func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateResponse.ProtoReflect.Descriptor instead.
 func (*UpdateResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{53}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *UpdateResponse) GetApplied() bool {
@@ -3551,7 +3666,7 @@ type DialTarget struct {
 
 func (x *DialTarget) Reset() {
 	*x = DialTarget{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[54]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3563,7 +3678,7 @@ func (x *DialTarget) String() string {
 func (*DialTarget) ProtoMessage() {}
 
 func (x *DialTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[54]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,7 +3691,7 @@ func (x *DialTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialTarget.ProtoReflect.Descriptor instead.
 func (*DialTarget) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{54}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DialTarget) GetTarget() isDialTarget_Target {
@@ -3652,7 +3767,7 @@ type DialRequest struct {
 
 func (x *DialRequest) Reset() {
 	*x = DialRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[55]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3664,7 +3779,7 @@ func (x *DialRequest) String() string {
 func (*DialRequest) ProtoMessage() {}
 
 func (x *DialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[55]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3677,7 +3792,7 @@ func (x *DialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialRequest.ProtoReflect.Descriptor instead.
 func (*DialRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{55}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DialRequest) GetMessage() isDialRequest_Message {
@@ -3750,7 +3865,7 @@ type DialResponse struct {
 
 func (x *DialResponse) Reset() {
 	*x = DialResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[56]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +3877,7 @@ func (x *DialResponse) String() string {
 func (*DialResponse) ProtoMessage() {}
 
 func (x *DialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[56]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +3890,7 @@ func (x *DialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialResponse.ProtoReflect.Descriptor instead.
 func (*DialResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{56}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DialResponse) GetMessage() isDialResponse_Message {
@@ -3844,7 +3959,7 @@ type ProcessesRequest struct {
 
 func (x *ProcessesRequest) Reset() {
 	*x = ProcessesRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[57]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3856,7 +3971,7 @@ func (x *ProcessesRequest) String() string {
 func (*ProcessesRequest) ProtoMessage() {}
 
 func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[57]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3869,7 +3984,7 @@ func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{57}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ProcessesRequest) GetIntervalMs() uint32 {
@@ -3890,7 +4005,7 @@ type ProcessesResponse struct {
 
 func (x *ProcessesResponse) Reset() {
 	*x = ProcessesResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[58]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3902,7 +4017,7 @@ func (x *ProcessesResponse) String() string {
 func (*ProcessesResponse) ProtoMessage() {}
 
 func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[58]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3915,7 +4030,7 @@ func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{58}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ProcessesResponse) GetProcesses() []*ProcessesResponse_Process {
@@ -3941,7 +4056,7 @@ type ListenersRequest struct {
 
 func (x *ListenersRequest) Reset() {
 	*x = ListenersRequest{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[59]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3953,7 +4068,7 @@ func (x *ListenersRequest) String() string {
 func (*ListenersRequest) ProtoMessage() {}
 
 func (x *ListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[59]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3966,7 +4081,7 @@ func (x *ListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListenersRequest) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{59}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListenersRequest) GetFollow() bool {
@@ -3987,7 +4102,7 @@ type ListenersResponse struct {
 
 func (x *ListenersResponse) Reset() {
 	*x = ListenersResponse{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[60]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3999,7 +4114,7 @@ func (x *ListenersResponse) String() string {
 func (*ListenersResponse) ProtoMessage() {}
 
 func (x *ListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[60]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4012,7 +4127,7 @@ func (x *ListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListenersResponse) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{60}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListenersResponse) GetListeners() []*ListenersResponse_Listener {
@@ -4040,7 +4155,7 @@ type ConfigureResponse_Step struct {
 
 func (x *ConfigureResponse_Step) Reset() {
 	*x = ConfigureResponse_Step{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[61]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4052,7 +4167,7 @@ func (x *ConfigureResponse_Step) String() string {
 func (*ConfigureResponse_Step) ProtoMessage() {}
 
 func (x *ConfigureResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[61]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4065,7 +4180,7 @@ func (x *ConfigureResponse_Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse_Step.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse_Step) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{7, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *ConfigureResponse_Step) GetName() string {
@@ -4093,7 +4208,7 @@ type StatsResponse_Disk struct {
 
 func (x *StatsResponse_Disk) Reset() {
 	*x = StatsResponse_Disk{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[62]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4105,7 +4220,7 @@ func (x *StatsResponse_Disk) String() string {
 func (*StatsResponse_Disk) ProtoMessage() {}
 
 func (x *StatsResponse_Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[62]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4118,7 +4233,7 @@ func (x *StatsResponse_Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse_Disk.ProtoReflect.Descriptor instead.
 func (*StatsResponse_Disk) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{16, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *StatsResponse_Disk) GetMountPoint() string {
@@ -4163,7 +4278,7 @@ type ProcessesResponse_Process struct {
 
 func (x *ProcessesResponse_Process) Reset() {
 	*x = ProcessesResponse_Process{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[63]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4175,7 +4290,7 @@ func (x *ProcessesResponse_Process) String() string {
 func (*ProcessesResponse_Process) ProtoMessage() {}
 
 func (x *ProcessesResponse_Process) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[63]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4188,7 +4303,7 @@ func (x *ProcessesResponse_Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse_Process.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse_Process) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{58, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{60, 0}
 }
 
 func (x *ProcessesResponse_Process) GetPid() uint32 {
@@ -4272,7 +4387,7 @@ type ListenersResponse_Listener struct {
 
 func (x *ListenersResponse_Listener) Reset() {
 	*x = ListenersResponse_Listener{}
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[64]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4284,7 +4399,7 @@ func (x *ListenersResponse_Listener) String() string {
 func (*ListenersResponse_Listener) ProtoMessage() {}
 
 func (x *ListenersResponse_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_banger_agent_v1_agent_proto_msgTypes[64]
+	mi := &file_banger_agent_v1_agent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4297,7 +4412,7 @@ func (x *ListenersResponse_Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenersResponse_Listener.ProtoReflect.Descriptor instead.
 func (*ListenersResponse_Listener) Descriptor() ([]byte, []int) {
-	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{60, 0}
+	return file_banger_agent_v1_agent_proto_rawDescGZIP(), []int{62, 0}
 }
 
 func (x *ListenersResponse_Listener) GetProtocol() string {
@@ -4378,7 +4493,14 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\tSshConfig\x12 \n" +
 	"\fhost_key_pem\x18\x01 \x01(\fR\n" +
 	"hostKeyPem\x12'\n" +
-	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xc2\x04\n" +
+	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\"\xb3\x01\n" +
+	"\x0fAssembleRequest\x121\n" +
+	"\x05disks\x18\x01 \x01(\v2\x1b.banger.agent.v1.DiskLayoutR\x05disks\x121\n" +
+	"\x15wall_clock_unix_nanos\x18\x02 \x01(\x03R\x12wallClockUnixNanos\x12\x18\n" +
+	"\aentropy\x18\x03 \x01(\fR\aentropy\x12 \n" +
+	"\vdirectories\x18\x04 \x03(\tR\vdirectories\"Q\n" +
+	"\x10AssembleResponse\x12=\n" +
+	"\x05steps\x18\x01 \x03(\v2'.banger.agent.v1.ConfigureResponse.StepR\x05steps\"\xc2\x04\n" +
 	"\x10ConfigureRequest\x12\x13\n" +
 	"\x05vm_id\x18\x01 \x01(\tR\x04vmId\x12\x1a\n" +
 	"\bhostname\x18\x02 \x01(\tR\bhostname\x121\n" +
@@ -4636,9 +4758,10 @@ const file_banger_agent_v1_agent_proto_rawDesc = "" +
 	"\rPHASE_RUNNING\x10\x03\x12\x10\n" +
 	"\fPHASE_FAILED\x10\x04\x12\x12\n" +
 	"\x0ePHASE_STOPPING\x10\x05\x12\x10\n" +
-	"\fPHASE_FROZEN\x10\x062\xc9\x05\n" +
+	"\fPHASE_FROZEN\x10\x062\x9a\x06\n" +
 	"\fAgentService\x12F\n" +
-	"\x05Hello\x12\x1d.banger.agent.v1.HelloRequest\x1a\x1e.banger.agent.v1.HelloResponse\x12R\n" +
+	"\x05Hello\x12\x1d.banger.agent.v1.HelloRequest\x1a\x1e.banger.agent.v1.HelloResponse\x12O\n" +
+	"\bAssemble\x12 .banger.agent.v1.AssembleRequest\x1a!.banger.agent.v1.AssembleResponse\x12R\n" +
 	"\tConfigure\x12!.banger.agent.v1.ConfigureRequest\x1a\".banger.agent.v1.ConfigureResponse\x12I\n" +
 	"\x06Freeze\x12\x1e.banger.agent.v1.FreezeRequest\x1a\x1f.banger.agent.v1.FreezeResponse\x12C\n" +
 	"\x04Thaw\x12\x1c.banger.agent.v1.ThawRequest\x1a\x1d.banger.agent.v1.ThawResponse\x12I\n" +
@@ -4680,7 +4803,7 @@ func file_banger_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_banger_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_banger_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(Phase)(0),                         // 0: banger.agent.v1.Phase
 	(*HelloRequest)(nil),               // 1: banger.agent.v1.HelloRequest
@@ -4688,146 +4811,152 @@ var file_banger_agent_v1_agent_proto_goTypes = []any{
 	(*DiskLayout)(nil),                 // 3: banger.agent.v1.DiskLayout
 	(*NetworkConfig)(nil),              // 4: banger.agent.v1.NetworkConfig
 	(*SshConfig)(nil),                  // 5: banger.agent.v1.SshConfig
-	(*ConfigureRequest)(nil),           // 6: banger.agent.v1.ConfigureRequest
-	(*GitIdentity)(nil),                // 7: banger.agent.v1.GitIdentity
-	(*ConfigureResponse)(nil),          // 8: banger.agent.v1.ConfigureResponse
-	(*FreezeRequest)(nil),              // 9: banger.agent.v1.FreezeRequest
-	(*FreezeResponse)(nil),             // 10: banger.agent.v1.FreezeResponse
-	(*Identity)(nil),                   // 11: banger.agent.v1.Identity
-	(*ThawRequest)(nil),                // 12: banger.agent.v1.ThawRequest
-	(*ThawResponse)(nil),               // 13: banger.agent.v1.ThawResponse
-	(*HealthRequest)(nil),              // 14: banger.agent.v1.HealthRequest
-	(*HealthResponse)(nil),             // 15: banger.agent.v1.HealthResponse
-	(*StatsRequest)(nil),               // 16: banger.agent.v1.StatsRequest
-	(*StatsResponse)(nil),              // 17: banger.agent.v1.StatsResponse
-	(*GrowDisksRequest)(nil),           // 18: banger.agent.v1.GrowDisksRequest
-	(*GrowDisksResponse)(nil),          // 19: banger.agent.v1.GrowDisksResponse
-	(*SetNetworkRequest)(nil),          // 20: banger.agent.v1.SetNetworkRequest
-	(*SetNetworkResponse)(nil),         // 21: banger.agent.v1.SetNetworkResponse
-	(*ShutdownRequest)(nil),            // 22: banger.agent.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),           // 23: banger.agent.v1.ShutdownResponse
-	(*TerminalSize)(nil),               // 24: banger.agent.v1.TerminalSize
-	(*ExecStart)(nil),                  // 25: banger.agent.v1.ExecStart
-	(*ExecRequest)(nil),                // 26: banger.agent.v1.ExecRequest
-	(*ExecExit)(nil),                   // 27: banger.agent.v1.ExecExit
-	(*ExecResponse)(nil),               // 28: banger.agent.v1.ExecResponse
-	(*FileInfo)(nil),                   // 29: banger.agent.v1.FileInfo
-	(*StatRequest)(nil),                // 30: banger.agent.v1.StatRequest
-	(*StatResponse)(nil),               // 31: banger.agent.v1.StatResponse
-	(*ListRequest)(nil),                // 32: banger.agent.v1.ListRequest
-	(*ListResponse)(nil),               // 33: banger.agent.v1.ListResponse
-	(*ReadRequest)(nil),                // 34: banger.agent.v1.ReadRequest
-	(*ReadResponse)(nil),               // 35: banger.agent.v1.ReadResponse
-	(*WriteOpen)(nil),                  // 36: banger.agent.v1.WriteOpen
-	(*WriteRequest)(nil),               // 37: banger.agent.v1.WriteRequest
-	(*WriteResponse)(nil),              // 38: banger.agent.v1.WriteResponse
-	(*ReadTarRequest)(nil),             // 39: banger.agent.v1.ReadTarRequest
-	(*ReadTarResponse)(nil),            // 40: banger.agent.v1.ReadTarResponse
-	(*WriteTarOpen)(nil),               // 41: banger.agent.v1.WriteTarOpen
-	(*WriteTarRequest)(nil),            // 42: banger.agent.v1.WriteTarRequest
-	(*WriteTarResponse)(nil),           // 43: banger.agent.v1.WriteTarResponse
-	(*LookRequest)(nil),                // 44: banger.agent.v1.LookRequest
-	(*LookResponse)(nil),               // 45: banger.agent.v1.LookResponse
-	(*GuestWork)(nil),                  // 46: banger.agent.v1.GuestWork
-	(*PlaceOpen)(nil),                  // 47: banger.agent.v1.PlaceOpen
-	(*PlaceRequest)(nil),               // 48: banger.agent.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 49: banger.agent.v1.PlaceResponse
-	(*UpdateOpen)(nil),                 // 50: banger.agent.v1.UpdateOpen
-	(*FileChange)(nil),                 // 51: banger.agent.v1.FileChange
-	(*FileChanges)(nil),                // 52: banger.agent.v1.FileChanges
-	(*UpdateRequest)(nil),              // 53: banger.agent.v1.UpdateRequest
-	(*UpdateResponse)(nil),             // 54: banger.agent.v1.UpdateResponse
-	(*DialTarget)(nil),                 // 55: banger.agent.v1.DialTarget
-	(*DialRequest)(nil),                // 56: banger.agent.v1.DialRequest
-	(*DialResponse)(nil),               // 57: banger.agent.v1.DialResponse
-	(*ProcessesRequest)(nil),           // 58: banger.agent.v1.ProcessesRequest
-	(*ProcessesResponse)(nil),          // 59: banger.agent.v1.ProcessesResponse
-	(*ListenersRequest)(nil),           // 60: banger.agent.v1.ListenersRequest
-	(*ListenersResponse)(nil),          // 61: banger.agent.v1.ListenersResponse
-	(*ConfigureResponse_Step)(nil),     // 62: banger.agent.v1.ConfigureResponse.Step
-	(*StatsResponse_Disk)(nil),         // 63: banger.agent.v1.StatsResponse.Disk
-	(*ProcessesResponse_Process)(nil),  // 64: banger.agent.v1.ProcessesResponse.Process
-	(*ListenersResponse_Listener)(nil), // 65: banger.agent.v1.ListenersResponse.Listener
+	(*AssembleRequest)(nil),            // 6: banger.agent.v1.AssembleRequest
+	(*AssembleResponse)(nil),           // 7: banger.agent.v1.AssembleResponse
+	(*ConfigureRequest)(nil),           // 8: banger.agent.v1.ConfigureRequest
+	(*GitIdentity)(nil),                // 9: banger.agent.v1.GitIdentity
+	(*ConfigureResponse)(nil),          // 10: banger.agent.v1.ConfigureResponse
+	(*FreezeRequest)(nil),              // 11: banger.agent.v1.FreezeRequest
+	(*FreezeResponse)(nil),             // 12: banger.agent.v1.FreezeResponse
+	(*Identity)(nil),                   // 13: banger.agent.v1.Identity
+	(*ThawRequest)(nil),                // 14: banger.agent.v1.ThawRequest
+	(*ThawResponse)(nil),               // 15: banger.agent.v1.ThawResponse
+	(*HealthRequest)(nil),              // 16: banger.agent.v1.HealthRequest
+	(*HealthResponse)(nil),             // 17: banger.agent.v1.HealthResponse
+	(*StatsRequest)(nil),               // 18: banger.agent.v1.StatsRequest
+	(*StatsResponse)(nil),              // 19: banger.agent.v1.StatsResponse
+	(*GrowDisksRequest)(nil),           // 20: banger.agent.v1.GrowDisksRequest
+	(*GrowDisksResponse)(nil),          // 21: banger.agent.v1.GrowDisksResponse
+	(*SetNetworkRequest)(nil),          // 22: banger.agent.v1.SetNetworkRequest
+	(*SetNetworkResponse)(nil),         // 23: banger.agent.v1.SetNetworkResponse
+	(*ShutdownRequest)(nil),            // 24: banger.agent.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),           // 25: banger.agent.v1.ShutdownResponse
+	(*TerminalSize)(nil),               // 26: banger.agent.v1.TerminalSize
+	(*ExecStart)(nil),                  // 27: banger.agent.v1.ExecStart
+	(*ExecRequest)(nil),                // 28: banger.agent.v1.ExecRequest
+	(*ExecExit)(nil),                   // 29: banger.agent.v1.ExecExit
+	(*ExecResponse)(nil),               // 30: banger.agent.v1.ExecResponse
+	(*FileInfo)(nil),                   // 31: banger.agent.v1.FileInfo
+	(*StatRequest)(nil),                // 32: banger.agent.v1.StatRequest
+	(*StatResponse)(nil),               // 33: banger.agent.v1.StatResponse
+	(*ListRequest)(nil),                // 34: banger.agent.v1.ListRequest
+	(*ListResponse)(nil),               // 35: banger.agent.v1.ListResponse
+	(*ReadRequest)(nil),                // 36: banger.agent.v1.ReadRequest
+	(*ReadResponse)(nil),               // 37: banger.agent.v1.ReadResponse
+	(*WriteOpen)(nil),                  // 38: banger.agent.v1.WriteOpen
+	(*WriteRequest)(nil),               // 39: banger.agent.v1.WriteRequest
+	(*WriteResponse)(nil),              // 40: banger.agent.v1.WriteResponse
+	(*ReadTarRequest)(nil),             // 41: banger.agent.v1.ReadTarRequest
+	(*ReadTarResponse)(nil),            // 42: banger.agent.v1.ReadTarResponse
+	(*WriteTarOpen)(nil),               // 43: banger.agent.v1.WriteTarOpen
+	(*WriteTarRequest)(nil),            // 44: banger.agent.v1.WriteTarRequest
+	(*WriteTarResponse)(nil),           // 45: banger.agent.v1.WriteTarResponse
+	(*LookRequest)(nil),                // 46: banger.agent.v1.LookRequest
+	(*LookResponse)(nil),               // 47: banger.agent.v1.LookResponse
+	(*GuestWork)(nil),                  // 48: banger.agent.v1.GuestWork
+	(*PlaceOpen)(nil),                  // 49: banger.agent.v1.PlaceOpen
+	(*PlaceRequest)(nil),               // 50: banger.agent.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 51: banger.agent.v1.PlaceResponse
+	(*UpdateOpen)(nil),                 // 52: banger.agent.v1.UpdateOpen
+	(*FileChange)(nil),                 // 53: banger.agent.v1.FileChange
+	(*FileChanges)(nil),                // 54: banger.agent.v1.FileChanges
+	(*UpdateRequest)(nil),              // 55: banger.agent.v1.UpdateRequest
+	(*UpdateResponse)(nil),             // 56: banger.agent.v1.UpdateResponse
+	(*DialTarget)(nil),                 // 57: banger.agent.v1.DialTarget
+	(*DialRequest)(nil),                // 58: banger.agent.v1.DialRequest
+	(*DialResponse)(nil),               // 59: banger.agent.v1.DialResponse
+	(*ProcessesRequest)(nil),           // 60: banger.agent.v1.ProcessesRequest
+	(*ProcessesResponse)(nil),          // 61: banger.agent.v1.ProcessesResponse
+	(*ListenersRequest)(nil),           // 62: banger.agent.v1.ListenersRequest
+	(*ListenersResponse)(nil),          // 63: banger.agent.v1.ListenersResponse
+	(*ConfigureResponse_Step)(nil),     // 64: banger.agent.v1.ConfigureResponse.Step
+	(*StatsResponse_Disk)(nil),         // 65: banger.agent.v1.StatsResponse.Disk
+	(*ProcessesResponse_Process)(nil),  // 66: banger.agent.v1.ProcessesResponse.Process
+	(*ListenersResponse_Listener)(nil), // 67: banger.agent.v1.ListenersResponse.Listener
 }
 var file_banger_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: banger.agent.v1.HelloResponse.phase:type_name -> banger.agent.v1.Phase
-	3,  // 1: banger.agent.v1.ConfigureRequest.disks:type_name -> banger.agent.v1.DiskLayout
-	4,  // 2: banger.agent.v1.ConfigureRequest.network:type_name -> banger.agent.v1.NetworkConfig
-	5,  // 3: banger.agent.v1.ConfigureRequest.ssh:type_name -> banger.agent.v1.SshConfig
-	7,  // 4: banger.agent.v1.ConfigureRequest.git_identity:type_name -> banger.agent.v1.GitIdentity
-	62, // 5: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
-	5,  // 6: banger.agent.v1.Identity.ssh:type_name -> banger.agent.v1.SshConfig
-	4,  // 7: banger.agent.v1.Identity.network:type_name -> banger.agent.v1.NetworkConfig
-	11, // 8: banger.agent.v1.ThawRequest.identity:type_name -> banger.agent.v1.Identity
-	62, // 9: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
-	63, // 10: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
-	4,  // 11: banger.agent.v1.SetNetworkRequest.network:type_name -> banger.agent.v1.NetworkConfig
-	24, // 12: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
-	25, // 13: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
-	24, // 14: banger.agent.v1.ExecRequest.resize:type_name -> banger.agent.v1.TerminalSize
-	27, // 15: banger.agent.v1.ExecResponse.exit:type_name -> banger.agent.v1.ExecExit
-	29, // 16: banger.agent.v1.StatResponse.info:type_name -> banger.agent.v1.FileInfo
-	29, // 17: banger.agent.v1.ListResponse.entries:type_name -> banger.agent.v1.FileInfo
-	36, // 18: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
-	41, // 19: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
-	46, // 20: banger.agent.v1.LookResponse.work:type_name -> banger.agent.v1.GuestWork
-	47, // 21: banger.agent.v1.PlaceRequest.open:type_name -> banger.agent.v1.PlaceOpen
-	46, // 22: banger.agent.v1.PlaceResponse.work:type_name -> banger.agent.v1.GuestWork
-	51, // 23: banger.agent.v1.FileChanges.changes:type_name -> banger.agent.v1.FileChange
-	50, // 24: banger.agent.v1.UpdateRequest.open:type_name -> banger.agent.v1.UpdateOpen
-	52, // 25: banger.agent.v1.UpdateRequest.changes:type_name -> banger.agent.v1.FileChanges
-	55, // 26: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
-	64, // 27: banger.agent.v1.ProcessesResponse.processes:type_name -> banger.agent.v1.ProcessesResponse.Process
-	65, // 28: banger.agent.v1.ListenersResponse.listeners:type_name -> banger.agent.v1.ListenersResponse.Listener
-	1,  // 29: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
-	6,  // 30: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
-	9,  // 31: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
-	12, // 32: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
-	14, // 33: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
-	16, // 34: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
-	18, // 35: banger.agent.v1.AgentService.GrowDisks:input_type -> banger.agent.v1.GrowDisksRequest
-	20, // 36: banger.agent.v1.AgentService.SetNetwork:input_type -> banger.agent.v1.SetNetworkRequest
-	22, // 37: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
-	26, // 38: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
-	30, // 39: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
-	32, // 40: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
-	34, // 41: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
-	37, // 42: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
-	39, // 43: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
-	42, // 44: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
-	44, // 45: banger.agent.v1.WorkspaceService.Look:input_type -> banger.agent.v1.LookRequest
-	48, // 46: banger.agent.v1.WorkspaceService.Place:input_type -> banger.agent.v1.PlaceRequest
-	53, // 47: banger.agent.v1.WorkspaceService.Update:input_type -> banger.agent.v1.UpdateRequest
-	56, // 48: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
-	58, // 49: banger.agent.v1.InspectService.Processes:input_type -> banger.agent.v1.ProcessesRequest
-	60, // 50: banger.agent.v1.InspectService.Listeners:input_type -> banger.agent.v1.ListenersRequest
-	2,  // 51: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
-	8,  // 52: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
-	10, // 53: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
-	13, // 54: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
-	15, // 55: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
-	17, // 56: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
-	19, // 57: banger.agent.v1.AgentService.GrowDisks:output_type -> banger.agent.v1.GrowDisksResponse
-	21, // 58: banger.agent.v1.AgentService.SetNetwork:output_type -> banger.agent.v1.SetNetworkResponse
-	23, // 59: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
-	28, // 60: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
-	31, // 61: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
-	33, // 62: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
-	35, // 63: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
-	38, // 64: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
-	40, // 65: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
-	43, // 66: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
-	45, // 67: banger.agent.v1.WorkspaceService.Look:output_type -> banger.agent.v1.LookResponse
-	49, // 68: banger.agent.v1.WorkspaceService.Place:output_type -> banger.agent.v1.PlaceResponse
-	54, // 69: banger.agent.v1.WorkspaceService.Update:output_type -> banger.agent.v1.UpdateResponse
-	57, // 70: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
-	59, // 71: banger.agent.v1.InspectService.Processes:output_type -> banger.agent.v1.ProcessesResponse
-	61, // 72: banger.agent.v1.InspectService.Listeners:output_type -> banger.agent.v1.ListenersResponse
-	51, // [51:73] is the sub-list for method output_type
-	29, // [29:51] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	3,  // 1: banger.agent.v1.AssembleRequest.disks:type_name -> banger.agent.v1.DiskLayout
+	64, // 2: banger.agent.v1.AssembleResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	3,  // 3: banger.agent.v1.ConfigureRequest.disks:type_name -> banger.agent.v1.DiskLayout
+	4,  // 4: banger.agent.v1.ConfigureRequest.network:type_name -> banger.agent.v1.NetworkConfig
+	5,  // 5: banger.agent.v1.ConfigureRequest.ssh:type_name -> banger.agent.v1.SshConfig
+	9,  // 6: banger.agent.v1.ConfigureRequest.git_identity:type_name -> banger.agent.v1.GitIdentity
+	64, // 7: banger.agent.v1.ConfigureResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	5,  // 8: banger.agent.v1.Identity.ssh:type_name -> banger.agent.v1.SshConfig
+	4,  // 9: banger.agent.v1.Identity.network:type_name -> banger.agent.v1.NetworkConfig
+	13, // 10: banger.agent.v1.ThawRequest.identity:type_name -> banger.agent.v1.Identity
+	64, // 11: banger.agent.v1.ThawResponse.steps:type_name -> banger.agent.v1.ConfigureResponse.Step
+	65, // 12: banger.agent.v1.StatsResponse.disks:type_name -> banger.agent.v1.StatsResponse.Disk
+	4,  // 13: banger.agent.v1.SetNetworkRequest.network:type_name -> banger.agent.v1.NetworkConfig
+	26, // 14: banger.agent.v1.ExecStart.terminal:type_name -> banger.agent.v1.TerminalSize
+	27, // 15: banger.agent.v1.ExecRequest.start:type_name -> banger.agent.v1.ExecStart
+	26, // 16: banger.agent.v1.ExecRequest.resize:type_name -> banger.agent.v1.TerminalSize
+	29, // 17: banger.agent.v1.ExecResponse.exit:type_name -> banger.agent.v1.ExecExit
+	31, // 18: banger.agent.v1.StatResponse.info:type_name -> banger.agent.v1.FileInfo
+	31, // 19: banger.agent.v1.ListResponse.entries:type_name -> banger.agent.v1.FileInfo
+	38, // 20: banger.agent.v1.WriteRequest.open:type_name -> banger.agent.v1.WriteOpen
+	43, // 21: banger.agent.v1.WriteTarRequest.open:type_name -> banger.agent.v1.WriteTarOpen
+	48, // 22: banger.agent.v1.LookResponse.work:type_name -> banger.agent.v1.GuestWork
+	49, // 23: banger.agent.v1.PlaceRequest.open:type_name -> banger.agent.v1.PlaceOpen
+	48, // 24: banger.agent.v1.PlaceResponse.work:type_name -> banger.agent.v1.GuestWork
+	53, // 25: banger.agent.v1.FileChanges.changes:type_name -> banger.agent.v1.FileChange
+	52, // 26: banger.agent.v1.UpdateRequest.open:type_name -> banger.agent.v1.UpdateOpen
+	54, // 27: banger.agent.v1.UpdateRequest.changes:type_name -> banger.agent.v1.FileChanges
+	57, // 28: banger.agent.v1.DialRequest.target:type_name -> banger.agent.v1.DialTarget
+	66, // 29: banger.agent.v1.ProcessesResponse.processes:type_name -> banger.agent.v1.ProcessesResponse.Process
+	67, // 30: banger.agent.v1.ListenersResponse.listeners:type_name -> banger.agent.v1.ListenersResponse.Listener
+	1,  // 31: banger.agent.v1.AgentService.Hello:input_type -> banger.agent.v1.HelloRequest
+	6,  // 32: banger.agent.v1.AgentService.Assemble:input_type -> banger.agent.v1.AssembleRequest
+	8,  // 33: banger.agent.v1.AgentService.Configure:input_type -> banger.agent.v1.ConfigureRequest
+	11, // 34: banger.agent.v1.AgentService.Freeze:input_type -> banger.agent.v1.FreezeRequest
+	14, // 35: banger.agent.v1.AgentService.Thaw:input_type -> banger.agent.v1.ThawRequest
+	16, // 36: banger.agent.v1.AgentService.Health:input_type -> banger.agent.v1.HealthRequest
+	18, // 37: banger.agent.v1.AgentService.Stats:input_type -> banger.agent.v1.StatsRequest
+	20, // 38: banger.agent.v1.AgentService.GrowDisks:input_type -> banger.agent.v1.GrowDisksRequest
+	22, // 39: banger.agent.v1.AgentService.SetNetwork:input_type -> banger.agent.v1.SetNetworkRequest
+	24, // 40: banger.agent.v1.AgentService.Shutdown:input_type -> banger.agent.v1.ShutdownRequest
+	28, // 41: banger.agent.v1.ProcessService.Exec:input_type -> banger.agent.v1.ExecRequest
+	32, // 42: banger.agent.v1.FileService.Stat:input_type -> banger.agent.v1.StatRequest
+	34, // 43: banger.agent.v1.FileService.List:input_type -> banger.agent.v1.ListRequest
+	36, // 44: banger.agent.v1.FileService.Read:input_type -> banger.agent.v1.ReadRequest
+	39, // 45: banger.agent.v1.FileService.Write:input_type -> banger.agent.v1.WriteRequest
+	41, // 46: banger.agent.v1.FileService.ReadTar:input_type -> banger.agent.v1.ReadTarRequest
+	44, // 47: banger.agent.v1.FileService.WriteTar:input_type -> banger.agent.v1.WriteTarRequest
+	46, // 48: banger.agent.v1.WorkspaceService.Look:input_type -> banger.agent.v1.LookRequest
+	50, // 49: banger.agent.v1.WorkspaceService.Place:input_type -> banger.agent.v1.PlaceRequest
+	55, // 50: banger.agent.v1.WorkspaceService.Update:input_type -> banger.agent.v1.UpdateRequest
+	58, // 51: banger.agent.v1.PortService.Dial:input_type -> banger.agent.v1.DialRequest
+	60, // 52: banger.agent.v1.InspectService.Processes:input_type -> banger.agent.v1.ProcessesRequest
+	62, // 53: banger.agent.v1.InspectService.Listeners:input_type -> banger.agent.v1.ListenersRequest
+	2,  // 54: banger.agent.v1.AgentService.Hello:output_type -> banger.agent.v1.HelloResponse
+	7,  // 55: banger.agent.v1.AgentService.Assemble:output_type -> banger.agent.v1.AssembleResponse
+	10, // 56: banger.agent.v1.AgentService.Configure:output_type -> banger.agent.v1.ConfigureResponse
+	12, // 57: banger.agent.v1.AgentService.Freeze:output_type -> banger.agent.v1.FreezeResponse
+	15, // 58: banger.agent.v1.AgentService.Thaw:output_type -> banger.agent.v1.ThawResponse
+	17, // 59: banger.agent.v1.AgentService.Health:output_type -> banger.agent.v1.HealthResponse
+	19, // 60: banger.agent.v1.AgentService.Stats:output_type -> banger.agent.v1.StatsResponse
+	21, // 61: banger.agent.v1.AgentService.GrowDisks:output_type -> banger.agent.v1.GrowDisksResponse
+	23, // 62: banger.agent.v1.AgentService.SetNetwork:output_type -> banger.agent.v1.SetNetworkResponse
+	25, // 63: banger.agent.v1.AgentService.Shutdown:output_type -> banger.agent.v1.ShutdownResponse
+	30, // 64: banger.agent.v1.ProcessService.Exec:output_type -> banger.agent.v1.ExecResponse
+	33, // 65: banger.agent.v1.FileService.Stat:output_type -> banger.agent.v1.StatResponse
+	35, // 66: banger.agent.v1.FileService.List:output_type -> banger.agent.v1.ListResponse
+	37, // 67: banger.agent.v1.FileService.Read:output_type -> banger.agent.v1.ReadResponse
+	40, // 68: banger.agent.v1.FileService.Write:output_type -> banger.agent.v1.WriteResponse
+	42, // 69: banger.agent.v1.FileService.ReadTar:output_type -> banger.agent.v1.ReadTarResponse
+	45, // 70: banger.agent.v1.FileService.WriteTar:output_type -> banger.agent.v1.WriteTarResponse
+	47, // 71: banger.agent.v1.WorkspaceService.Look:output_type -> banger.agent.v1.LookResponse
+	51, // 72: banger.agent.v1.WorkspaceService.Place:output_type -> banger.agent.v1.PlaceResponse
+	56, // 73: banger.agent.v1.WorkspaceService.Update:output_type -> banger.agent.v1.UpdateResponse
+	59, // 74: banger.agent.v1.PortService.Dial:output_type -> banger.agent.v1.DialResponse
+	61, // 75: banger.agent.v1.InspectService.Processes:output_type -> banger.agent.v1.ProcessesResponse
+	63, // 76: banger.agent.v1.InspectService.Listeners:output_type -> banger.agent.v1.ListenersResponse
+	54, // [54:77] is the sub-list for method output_type
+	31, // [31:54] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_banger_agent_v1_agent_proto_init() }
@@ -4835,47 +4964,47 @@ func file_banger_agent_v1_agent_proto_init() {
 	if File_banger_agent_v1_agent_proto != nil {
 		return
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[25].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[27].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Stdin)(nil),
 		(*ExecRequest_StdinEof)(nil),
 		(*ExecRequest_Resize)(nil),
 		(*ExecRequest_Signal)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[27].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[29].OneofWrappers = []any{
 		(*ExecResponse_StartedPid)(nil),
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exit)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[36].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[38].OneofWrappers = []any{
 		(*WriteRequest_Open)(nil),
 		(*WriteRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[41].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[43].OneofWrappers = []any{
 		(*WriteTarRequest_Open)(nil),
 		(*WriteTarRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[47].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[49].OneofWrappers = []any{
 		(*PlaceRequest_Open)(nil),
 		(*PlaceRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[52].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[54].OneofWrappers = []any{
 		(*UpdateRequest_Open)(nil),
 		(*UpdateRequest_Changes)(nil),
 		(*UpdateRequest_Data)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[54].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[56].OneofWrappers = []any{
 		(*DialTarget_Tcp)(nil),
 		(*DialTarget_Unix)(nil),
 		(*DialTarget_Service)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[55].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[57].OneofWrappers = []any{
 		(*DialRequest_Target)(nil),
 		(*DialRequest_Data)(nil),
 		(*DialRequest_Eof)(nil),
 	}
-	file_banger_agent_v1_agent_proto_msgTypes[56].OneofWrappers = []any{
+	file_banger_agent_v1_agent_proto_msgTypes[58].OneofWrappers = []any{
 		(*DialResponse_Connected)(nil),
 		(*DialResponse_Data)(nil),
 		(*DialResponse_Eof)(nil),
@@ -4886,7 +5015,7 @@ func file_banger_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banger_agent_v1_agent_proto_rawDesc), len(file_banger_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   65,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

@@ -207,6 +207,57 @@ export declare type SshConfig = Message<"banger.agent.v1.SshConfig"> & {
 export declare const SshConfigSchema: GenMessage<SshConfig>;
 
 /**
+ * @generated from message banger.agent.v1.AssembleRequest
+ */
+export declare type AssembleRequest = Message<"banger.agent.v1.AssembleRequest"> & {
+  /**
+   * @generated from field: banger.agent.v1.DiskLayout disks = 1;
+   */
+  disks?: DiskLayout | undefined;
+
+  /**
+   * As in Configure: files get times, and names of files and inodes random numbers.
+   *
+   * @generated from field: int64 wall_clock_unix_nanos = 2;
+   */
+  wallClockUnixNanos: bigint;
+
+  /**
+   * @generated from field: bytes entropy = 3;
+   */
+  entropy: Uint8Array;
+
+  /**
+   * As in Configure.
+   *
+   * @generated from field: repeated string directories = 4;
+   */
+  directories: string[];
+};
+
+/**
+ * Describes the message banger.agent.v1.AssembleRequest.
+ * Use `create(AssembleRequestSchema)` to create a new message.
+ */
+export declare const AssembleRequestSchema: GenMessage<AssembleRequest>;
+
+/**
+ * @generated from message banger.agent.v1.AssembleResponse
+ */
+export declare type AssembleResponse = Message<"banger.agent.v1.AssembleResponse"> & {
+  /**
+   * @generated from field: repeated banger.agent.v1.ConfigureResponse.Step steps = 1;
+   */
+  steps: ConfigureResponse_Step[];
+};
+
+/**
+ * Describes the message banger.agent.v1.AssembleResponse.
+ * Use `create(AssembleResponseSchema)` to create a new message.
+ */
+export declare const AssembleResponseSchema: GenMessage<AssembleResponse>;
+
+/**
  * @generated from message banger.agent.v1.ConfigureRequest
  */
 export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest"> & {
@@ -221,6 +272,8 @@ export declare type ConfigureRequest = Message<"banger.agent.v1.ConfigureRequest
   hostname: string;
 
   /**
+   * Of a root that is assembled already: the same.
+   *
    * @generated from field: banger.agent.v1.DiskLayout disks = 3;
    */
   disks?: DiskLayout | undefined;
@@ -1910,8 +1963,8 @@ export enum Phase {
   UNSPECIFIED = 0,
 
   /**
-   * Modules loaded, disks bound, of which nothing is read or kept, no network bound, nothing personal known: the point a template is
-   * taken at.
+   * Modules loaded, disks bound, of which nothing is read or kept unless the root was assembled, no network bound, nothing personal
+   * known: the point a template is taken at.
    *
    * @generated from enum value: PHASE_WAITING = 1;
    */
@@ -1973,6 +2026,18 @@ export declare const AgentService: GenService<{
     methodKind: "unary";
     input: typeof HelloRequestSchema;
     output: typeof HelloResponseSchema;
+  },
+  /**
+   * Assemble mounts the disks of a fresh guest, puts the root together and enters it, before anything personal is known: a capture of it
+   * fits every VM with these disks. Allowed once, in phase WAITING, which it leaves as it was; no process runs when it answers, and the
+   * disks are synced. A failed one leaves phase FAILED and the reason.
+   *
+   * @generated from rpc banger.agent.v1.AgentService.Assemble
+   */
+  assemble: {
+    methodKind: "unary";
+    input: typeof AssembleRequestSchema;
+    output: typeof AssembleResponseSchema;
   },
   /**
    * Configure gives a fresh guest everything personal, binds the network, mounts the disks, assembles the root and enters it.

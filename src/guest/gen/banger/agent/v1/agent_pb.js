@@ -14,7 +14,7 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/
  * Describes the file banger/agent/v1/agent.proto.
  */
 export const file_banger_agent_v1_agent = /*@__PURE__*/
-  fileDesc("ChtiYW5nZXIvYWdlbnQvdjEvYWdlbnQucHJvdG8SD2Jhbmdlci5hZ2VudC52MSIOCgxIZWxsb1JlcXVlc3Qi1wEKDUhlbGxvUmVzcG9uc2USFQoNYWdlbnRfdmVyc2lvbhgBIAEoCRIQCghwcm90b2NvbBgCIAEoDRIlCgVwaGFzZRgDIAEoDjIWLmJhbmdlci5hZ2VudC52MS5QaGFzZRIPCgdib290X2lkGAQgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAUgASgJEhQKDGFyY2hpdGVjdHVyZRgGIAEoCRIPCgdmYWlsdXJlGAcgASgJEg0KBXZtX2lkGAggASgJEhcKD3JlYWR5X3VwdGltZV9tcxgJIAEoBCJOCgpEaXNrTGF5b3V0EhMKC2Jhc2Vfc2VyaWFsGAEgASgJEhYKDm92ZXJsYXlfc2VyaWFsGAIgASgJEhMKC3dvcmtfc2VyaWFsGAMgASgJIqEBCg1OZXR3b3JrQ29uZmlnEhEKCWludGVyZmFjZRgBIAEoCRILCgNtYWMYAiABKAkSFAoMYWRkcmVzc19jaWRyGAMgASgJEg8KB2dhdGV3YXkYBCABKAkSEwoLZG5zX3NlcnZlcnMYBSADKAkSCwoDbXR1GAYgASgNEhUKDWFkZHJlc3M2X2NpZHIYByABKAkSEAoIZ2F0ZXdheTYYCCABKAkiOgoJU3NoQ29uZmlnEhQKDGhvc3Rfa2V5X3BlbRgBIAEoDBIXCg9hdXRob3JpemVkX2tleXMYAiADKAkipgMKEENvbmZpZ3VyZVJlcXVlc3QSDQoFdm1faWQYASABKAkSEAoIaG9zdG5hbWUYAiABKAkSKgoFZGlza3MYAyABKAsyGy5iYW5nZXIuYWdlbnQudjEuRGlza0xheW91dBIvCgduZXR3b3JrGAQgASgLMh4uYmFuZ2VyLmFnZW50LnYxLk5ldHdvcmtDb25maWcSJwoDc3NoGAUgASgLMhouYmFuZ2VyLmFnZW50LnYxLlNzaENvbmZpZxIdChV3YWxsX2Nsb2NrX3VuaXhfbmFub3MYBiABKAMSDwoHZW50cm9weRgHIAEoDBITCgtlbnZpcm9ubWVudBgIIAMoCRIMCgRpbml0GAkgASgJEhQKDGRlZmF1bHRfdXNlchgKIAEoCRIXCg9kZWZhdWx0X3dvcmtkaXIYCyABKAkSDwoHYm9vdF9pZBgMIAEoCRIPCgd3YXJtX3VwGA0gASgIEjIKDGdpdF9pZGVudGl0eRgOIAEoCzIcLmJhbmdlci5hZ2VudC52MS5HaXRJZGVudGl0eRITCgtkaXJlY3RvcmllcxgPIAMoCSIqCgtHaXRJZGVudGl0eRIMCgRuYW1lGAEgASgJEg0KBWVtYWlsGAIgASgJInYKEUNvbmZpZ3VyZVJlc3BvbnNlEjYKBXN0ZXBzGAEgAygLMicuYmFuZ2VyLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlLlN0ZXAaKQoEU3RlcBIMCgRuYW1lGAEgASgJEhMKC2R1cmF0aW9uX3VzGAIgASgNIh0KDUZyZWV6ZVJlcXVlc3QSDAoEc3luYxgBIAEoCCIjCg5GcmVlemVSZXNwb25zZRIRCglwcm9jZXNzZXMYASABKA0ilgEKCElkZW50aXR5Eg0KBXZtX2lkGAEgASgJEhAKCGhvc3RuYW1lGAIgASgJEicKA3NzaBgDIAEoCzIaLmJhbmdlci5hZ2VudC52MS5Tc2hDb25maWcSLwoHbmV0d29yaxgEIAEoCzIeLmJhbmdlci5hZ2VudC52MS5OZXR3b3JrQ29uZmlnEg8KB2Jvb3RfaWQYBSABKAkiagoLVGhhd1JlcXVlc3QSHQoVd2FsbF9jbG9ja191bml4X25hbm9zGAEgASgDEg8KB2VudHJvcHkYAiABKAwSKwoIaWRlbnRpdHkYAyABKAsyGS5iYW5nZXIuYWdlbnQudjEuSWRlbnRpdHkiRgoMVGhhd1Jlc3BvbnNlEjYKBXN0ZXBzGAEgAygLMicuYmFuZ2VyLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlLlN0ZXAiDwoNSGVhbHRoUmVxdWVzdCJECg5IZWFsdGhSZXNwb25zZRIPCgdoZWFsdGh5GAEgASgIEg4KBnJlYXNvbhgCIAEoCRIRCgl1cHRpbWVfbXMYAyABKAQiDgoMU3RhdHNSZXF1ZXN0IvoBCg1TdGF0c1Jlc3BvbnNlEhEKCXVwdGltZV9tcxgBIAEoBBIaChJtZW1vcnlfdG90YWxfYnl0ZXMYAiABKAQSHgoWbWVtb3J5X2F2YWlsYWJsZV9ieXRlcxgDIAEoBBINCgVsb2FkMRgEIAEoARIRCglwcm9jZXNzZXMYBSABKA0SMgoFZGlza3MYBiADKAsyIy5iYW5nZXIuYWdlbnQudjEuU3RhdHNSZXNwb25zZS5EaXNrGkQKBERpc2sSEwoLbW91bnRfcG9pbnQYASABKAkSEwoLdG90YWxfYnl0ZXMYAiABKAQSEgoKdXNlZF9ieXRlcxgDIAEoBCI9ChBHcm93RGlza3NSZXF1ZXN0EhUKDW92ZXJsYXlfYnl0ZXMYASABKAQSEgoKd29ya19ieXRlcxgCIAEoBCITChFHcm93RGlza3NSZXNwb25zZSJEChFTZXROZXR3b3JrUmVxdWVzdBIvCgduZXR3b3JrGAEgASgLMh4uYmFuZ2VyLmFnZW50LnYxLk5ldHdvcmtDb25maWciFAoSU2V0TmV0d29ya1Jlc3BvbnNlIjoKD1NodXRkb3duUmVxdWVzdBIQCghncmFjZV9tcxgBIAEoDRIVCg1tYWluX2dyYWNlX21zGAIgASgNIhIKEFNodXRkb3duUmVzcG9uc2UiLQoMVGVybWluYWxTaXplEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSKeAQoJRXhlY1N0YXJ0EgwKBGFyZ3YYASADKAkSEwoLZW52aXJvbm1lbnQYAiADKAkSCwoDY3dkGAMgASgJEgwKBHVzZXIYBCABKAkSLwoIdGVybWluYWwYBSABKAsyHS5iYW5nZXIuYWdlbnQudjEuVGVybWluYWxTaXplEg0KBXN0ZGluGAYgASgIEhMKC3N0b3Bfc2lnbmFsGAcgASgFIq4BCgtFeGVjUmVxdWVzdBIrCgVzdGFydBgBIAEoCzIaLmJhbmdlci5hZ2VudC52MS5FeGVjU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEi8KBnJlc2l6ZRgEIAEoCzIdLmJhbmdlci5hZ2VudC52MS5UZXJtaW5hbFNpemVIABIQCgZzaWduYWwYBSABKAVIAEIJCgdtZXNzYWdlIigKCEV4ZWNFeGl0EgwKBGNvZGUYASABKAUSDgoGc2lnbmFsGAIgASgFIn8KDEV4ZWNSZXNwb25zZRIVCgtzdGFydGVkX3BpZBgBIAEoDUgAEhAKBnN0ZG91dBgCIAEoDEgAEhAKBnN0ZGVychgDIAEoDEgAEikKBGV4aXQYBCABKAsyGS5iYW5nZXIuYWdlbnQudjEuRXhlY0V4aXRIAEIJCgdtZXNzYWdlIoYBCghGaWxlSW5mbxIMCgRuYW1lGAEgASgMEgwKBG1vZGUYAiABKA0SCwoDdWlkGAMgASgNEgsKA2dpZBgEIAEoDRISCgpzaXplX2J5dGVzGAUgASgEEhsKE21vZGlmaWVkX3VuaXhfbmFub3MYBiABKAMSEwoLbGlua190YXJnZXQYByABKAwiKwoLU3RhdFJlcXVlc3QSDAoEcGF0aBgBIAEoCRIOCgZmb2xsb3cYAiABKAgiNwoMU3RhdFJlc3BvbnNlEicKBGluZm8YASABKAsyGS5iYW5nZXIuYWdlbnQudjEuRmlsZUluZm8iGwoLTGlzdFJlcXVlc3QSDAoEcGF0aBgBIAEoCSJNCgxMaXN0UmVzcG9uc2USKgoHZW50cmllcxgBIAMoCzIZLmJhbmdlci5hZ2VudC52MS5GaWxlSW5mbxIRCgl0cnVuY2F0ZWQYAiABKAgiGwoLUmVhZFJlcXVlc3QSDAoEcGF0aBgBIAEoCSIcCgxSZWFkUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJBCglXcml0ZU9wZW4SDAoEcGF0aBgBIAEoCRIMCgRtb2RlGAIgASgNEgsKA3VpZBgDIAEoDRILCgNnaWQYBCABKA0iVQoMV3JpdGVSZXF1ZXN0EioKBG9wZW4YASABKAsyGi5iYW5nZXIuYWdlbnQudjEuV3JpdGVPcGVuSAASDgoEZGF0YRgCIAEoDEgAQgkKB21lc3NhZ2UiJgoNV3JpdGVSZXNwb25zZRIVCg13cml0dGVuX2J5dGVzGAEgASgEIh4KDlJlYWRUYXJSZXF1ZXN0EgwKBHBhdGgYASABKAkiHwoPUmVhZFRhclJlc3BvbnNlEgwKBGRhdGEYASABKAwiUAoMV3JpdGVUYXJPcGVuEhEKCWRpcmVjdG9yeRgBIAEoCRITCgtrZWVwX293bmVycxgCIAEoCBILCgN1aWQYAyABKA0SCwoDZ2lkGAQgASgNIlsKD1dyaXRlVGFyUmVxdWVzdBItCgRvcGVuGAEgASgLMh0uYmFuZ2VyLmFnZW50LnYxLldyaXRlVGFyT3BlbkgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIjoKEFdyaXRlVGFyUmVzcG9uc2USDwoHZW50cmllcxgBIAEoBBIVCg13cml0dGVuX2J5dGVzGAIgASgEIi4KC0xvb2tSZXF1ZXN0EgwKBHBhdGgYASABKAkSEQoJbWV0YV9wYXRoGAIgASgJInoKDExvb2tSZXNwb25zZRIOCgZleGlzdHMYASABKAgSDQoFa25vd24YAiABKAgSKAoEd29yaxgDIAEoCzIaLmJhbmdlci5hZ2VudC52MS5HdWVzdFdvcmsSDAoEaGVhZBgEIAEoCRITCgtoZWFkX2NvbW1pdBgFIAEoCSI3CglHdWVzdFdvcmsSDQoFY291bnQYASABKAQSDQoFcGF0aHMYAiADKAwSDAoEcmVmcxgDIAMoCSJSCglQbGFjZU9wZW4SDAoEcGF0aBgBIAEoCRIRCgltZXRhX3BhdGgYAiABKAkSFQoNbmV3X21ldGFfcGF0aBgDIAEoCRINCgVmb3JjZRgEIAEoCCJVCgxQbGFjZVJlcXVlc3QSKgoEb3BlbhgBIAEoCzIaLmJhbmdlci5hZ2VudC52MS5QbGFjZU9wZW5IABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSJaCg1QbGFjZVJlc3BvbnNlEg4KBnBsYWNlZBgBIAEoCBIoCgR3b3JrGAIgASgLMhouYmFuZ2VyLmFnZW50LnYxLkd1ZXN0V29yaxIPCgdlbnRyaWVzGAMgASgEIjwKClVwZGF0ZU9wZW4SDAoEcGF0aBgBIAEoCRIRCgltZXRhX3BhdGgYAiABKAkSDQoFZm9yY2UYAyABKAgiXgoKRmlsZUNoYW5nZRIMCgRwYXRoGAEgASgMEhAKCG9sZF9tb2RlGAIgASgNEg4KBm9sZF9pZBgDIAEoDBIQCghuZXdfbW9kZRgEIAEoDRIOCgZuZXdfaWQYBSABKAwiOwoLRmlsZUNoYW5nZXMSLAoHY2hhbmdlcxgBIAMoCzIbLmJhbmdlci5hZ2VudC52MS5GaWxlQ2hhbmdlIogBCg1VcGRhdGVSZXF1ZXN0EisKBG9wZW4YASABKAsyGy5iYW5nZXIuYWdlbnQudjEuVXBkYXRlT3BlbkgAEi8KB2NoYW5nZXMYAiABKAsyHC5iYW5nZXIuYWdlbnQudjEuRmlsZUNoYW5nZXNIABIOCgRkYXRhGAMgASgMSABCCQoHbWVzc2FnZSI0Cg5VcGRhdGVSZXNwb25zZRIPCgdhcHBsaWVkGAEgASgIEhEKCWNvbmZsaWN0cxgCIAMoDSJICgpEaWFsVGFyZ2V0Eg0KA3RjcBgBIAEoCUgAEg4KBHVuaXgYAiABKAlIABIRCgdzZXJ2aWNlGAMgASgJSABCCAoGdGFyZ2V0ImYKC0RpYWxSZXF1ZXN0Ei0KBnRhcmdldBgBIAEoCzIbLmJhbmdlci5hZ2VudC52MS5EaWFsVGFyZ2V0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiTQoMRGlhbFJlc3BvbnNlEhMKCWNvbm5lY3RlZBgBIAEoCEgAEg4KBGRhdGEYAiABKAxIABINCgNlb2YYAyABKAhIAEIJCgdtZXNzYWdlIicKEFByb2Nlc3Nlc1JlcXVlc3QSEwoLaW50ZXJ2YWxfbXMYASABKA0ijAIKEVByb2Nlc3Nlc1Jlc3BvbnNlEj0KCXByb2Nlc3NlcxgBIAMoCzIqLmJhbmdlci5hZ2VudC52MS5Qcm9jZXNzZXNSZXNwb25zZS5Qcm9jZXNzEhEKCXRydW5jYXRlZBgCIAEoCBqkAQoHUHJvY2VzcxILCgNwaWQYASABKA0SEgoKcGFyZW50X3BpZBgCIAEoDRILCgN1aWQYAyABKA0SDQoFc3RhdGUYBCABKAkSEwoLY3B1X3BlcmNlbnQYBSABKAESDgoGY3B1X21zGAYgASgEEhYKDnJlc2lkZW50X2J5dGVzGAcgASgEEg8KB2NvbW1hbmQYCCABKAkSDgoGYWdlX21zGAkgASgEIiIKEExpc3RlbmVyc1JlcXVlc3QSDgoGZm9sbG93GAEgASgIItIBChFMaXN0ZW5lcnNSZXNwb25zZRI+CglsaXN0ZW5lcnMYASADKAsyKy5iYW5nZXIuYWdlbnQudjEuTGlzdGVuZXJzUmVzcG9uc2UuTGlzdGVuZXISEQoJdHJ1bmNhdGVkGAIgASgIGmoKCExpc3RlbmVyEhAKCHByb3RvY29sGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSDAoEcG9ydBgDIAEoDRILCgNwaWQYBCABKA0SDwoHcHJvY2VzcxgFIAEoCRIPCgdjb21tYW5kGAYgASgJKpMBCgVQaGFzZRIVChFQSEFTRV9VTlNQRUNJRklFRBAAEhEKDVBIQVNFX1dBSVRJTkcQARIVChFQSEFTRV9DT05GSUdVUklORxACEhEKDVBIQVNFX1JVTk5JTkcQAxIQCgxQSEFTRV9GQUlMRUQQBBISCg5QSEFTRV9TVE9QUElORxAFEhAKDFBIQVNFX0ZST1pFThAGMskFCgxBZ2VudFNlcnZpY2USRgoFSGVsbG8SHS5iYW5nZXIuYWdlbnQudjEuSGVsbG9SZXF1ZXN0Gh4uYmFuZ2VyLmFnZW50LnYxLkhlbGxvUmVzcG9uc2USUgoJQ29uZmlndXJlEiEuYmFuZ2VyLmFnZW50LnYxLkNvbmZpZ3VyZVJlcXVlc3QaIi5iYW5nZXIuYWdlbnQudjEuQ29uZmlndXJlUmVzcG9uc2USSQoGRnJlZXplEh4uYmFuZ2VyLmFnZW50LnYxLkZyZWV6ZVJlcXVlc3QaHy5iYW5nZXIuYWdlbnQudjEuRnJlZXplUmVzcG9uc2USQwoEVGhhdxIcLmJhbmdlci5hZ2VudC52MS5UaGF3UmVxdWVzdBodLmJhbmdlci5hZ2VudC52MS5UaGF3UmVzcG9uc2USSQoGSGVhbHRoEh4uYmFuZ2VyLmFnZW50LnYxLkhlYWx0aFJlcXVlc3QaHy5iYW5nZXIuYWdlbnQudjEuSGVhbHRoUmVzcG9uc2USRgoFU3RhdHMSHS5iYW5nZXIuYWdlbnQudjEuU3RhdHNSZXF1ZXN0Gh4uYmFuZ2VyLmFnZW50LnYxLlN0YXRzUmVzcG9uc2USUgoJR3Jvd0Rpc2tzEiEuYmFuZ2VyLmFnZW50LnYxLkdyb3dEaXNrc1JlcXVlc3QaIi5iYW5nZXIuYWdlbnQudjEuR3Jvd0Rpc2tzUmVzcG9uc2USVQoKU2V0TmV0d29yaxIiLmJhbmdlci5hZ2VudC52MS5TZXROZXR3b3JrUmVxdWVzdBojLmJhbmdlci5hZ2VudC52MS5TZXROZXR3b3JrUmVzcG9uc2USTwoIU2h1dGRvd24SIC5iYW5nZXIuYWdlbnQudjEuU2h1dGRvd25SZXF1ZXN0GiEuYmFuZ2VyLmFnZW50LnYxLlNodXRkb3duUmVzcG9uc2UyWQoOUHJvY2Vzc1NlcnZpY2USRwoERXhlYxIcLmJhbmdlci5hZ2VudC52MS5FeGVjUmVxdWVzdBodLmJhbmdlci5hZ2VudC52MS5FeGVjUmVzcG9uc2UoATABMssDCgtGaWxlU2VydmljZRJDCgRTdGF0EhwuYmFuZ2VyLmFnZW50LnYxLlN0YXRSZXF1ZXN0Gh0uYmFuZ2VyLmFnZW50LnYxLlN0YXRSZXNwb25zZRJDCgRMaXN0EhwuYmFuZ2VyLmFnZW50LnYxLkxpc3RSZXF1ZXN0Gh0uYmFuZ2VyLmFnZW50LnYxLkxpc3RSZXNwb25zZRJFCgRSZWFkEhwuYmFuZ2VyLmFnZW50LnYxLlJlYWRSZXF1ZXN0Gh0uYmFuZ2VyLmFnZW50LnYxLlJlYWRSZXNwb25zZTABEkgKBVdyaXRlEh0uYmFuZ2VyLmFnZW50LnYxLldyaXRlUmVxdWVzdBoeLmJhbmdlci5hZ2VudC52MS5Xcml0ZVJlc3BvbnNlKAESTgoHUmVhZFRhchIfLmJhbmdlci5hZ2VudC52MS5SZWFkVGFyUmVxdWVzdBogLmJhbmdlci5hZ2VudC52MS5SZWFkVGFyUmVzcG9uc2UwARJRCghXcml0ZVRhchIgLmJhbmdlci5hZ2VudC52MS5Xcml0ZVRhclJlcXVlc3QaIS5iYW5nZXIuYWdlbnQudjEuV3JpdGVUYXJSZXNwb25zZSgBMu4BChBXb3Jrc3BhY2VTZXJ2aWNlEkMKBExvb2sSHC5iYW5nZXIuYWdlbnQudjEuTG9va1JlcXVlc3QaHS5iYW5nZXIuYWdlbnQudjEuTG9va1Jlc3BvbnNlEkgKBVBsYWNlEh0uYmFuZ2VyLmFnZW50LnYxLlBsYWNlUmVxdWVzdBoeLmJhbmdlci5hZ2VudC52MS5QbGFjZVJlc3BvbnNlKAESSwoGVXBkYXRlEh4uYmFuZ2VyLmFnZW50LnYxLlVwZGF0ZVJlcXVlc3QaHy5iYW5nZXIuYWdlbnQudjEuVXBkYXRlUmVzcG9uc2UoATJWCgtQb3J0U2VydmljZRJHCgREaWFsEhwuYmFuZ2VyLmFnZW50LnYxLkRpYWxSZXF1ZXN0Gh0uYmFuZ2VyLmFnZW50LnYxLkRpYWxSZXNwb25zZSgBMAEyugEKDkluc3BlY3RTZXJ2aWNlElIKCVByb2Nlc3NlcxIhLmJhbmdlci5hZ2VudC52MS5Qcm9jZXNzZXNSZXF1ZXN0GiIuYmFuZ2VyLmFnZW50LnYxLlByb2Nlc3Nlc1Jlc3BvbnNlElQKCUxpc3RlbmVycxIhLmJhbmdlci5hZ2VudC52MS5MaXN0ZW5lcnNSZXF1ZXN0GiIuYmFuZ2VyLmFnZW50LnYxLkxpc3RlbmVyc1Jlc3BvbnNlMAFCOFo2YmFuZ2VyLmRldi9iYW5nZXIvaW50ZXJuYWwvZ2VuL2Jhbmdlci9hZ2VudC92MTthZ2VudHYxYgZwcm90bzM");
+  fileDesc("ChtiYW5nZXIvYWdlbnQvdjEvYWdlbnQucHJvdG8SD2Jhbmdlci5hZ2VudC52MSIOCgxIZWxsb1JlcXVlc3Qi1wEKDUhlbGxvUmVzcG9uc2USFQoNYWdlbnRfdmVyc2lvbhgBIAEoCRIQCghwcm90b2NvbBgCIAEoDRIlCgVwaGFzZRgDIAEoDjIWLmJhbmdlci5hZ2VudC52MS5QaGFzZRIPCgdib290X2lkGAQgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAUgASgJEhQKDGFyY2hpdGVjdHVyZRgGIAEoCRIPCgdmYWlsdXJlGAcgASgJEg0KBXZtX2lkGAggASgJEhcKD3JlYWR5X3VwdGltZV9tcxgJIAEoBCJOCgpEaXNrTGF5b3V0EhMKC2Jhc2Vfc2VyaWFsGAEgASgJEhYKDm92ZXJsYXlfc2VyaWFsGAIgASgJEhMKC3dvcmtfc2VyaWFsGAMgASgJIqEBCg1OZXR3b3JrQ29uZmlnEhEKCWludGVyZmFjZRgBIAEoCRILCgNtYWMYAiABKAkSFAoMYWRkcmVzc19jaWRyGAMgASgJEg8KB2dhdGV3YXkYBCABKAkSEwoLZG5zX3NlcnZlcnMYBSADKAkSCwoDbXR1GAYgASgNEhUKDWFkZHJlc3M2X2NpZHIYByABKAkSEAoIZ2F0ZXdheTYYCCABKAkiOgoJU3NoQ29uZmlnEhQKDGhvc3Rfa2V5X3BlbRgBIAEoDBIXCg9hdXRob3JpemVkX2tleXMYAiADKAkiggEKD0Fzc2VtYmxlUmVxdWVzdBIqCgVkaXNrcxgBIAEoCzIbLmJhbmdlci5hZ2VudC52MS5EaXNrTGF5b3V0Eh0KFXdhbGxfY2xvY2tfdW5peF9uYW5vcxgCIAEoAxIPCgdlbnRyb3B5GAMgASgMEhMKC2RpcmVjdG9yaWVzGAQgAygJIkoKEEFzc2VtYmxlUmVzcG9uc2USNgoFc3RlcHMYASADKAsyJy5iYW5nZXIuYWdlbnQudjEuQ29uZmlndXJlUmVzcG9uc2UuU3RlcCKmAwoQQ29uZmlndXJlUmVxdWVzdBINCgV2bV9pZBgBIAEoCRIQCghob3N0bmFtZRgCIAEoCRIqCgVkaXNrcxgDIAEoCzIbLmJhbmdlci5hZ2VudC52MS5EaXNrTGF5b3V0Ei8KB25ldHdvcmsYBCABKAsyHi5iYW5nZXIuYWdlbnQudjEuTmV0d29ya0NvbmZpZxInCgNzc2gYBSABKAsyGi5iYW5nZXIuYWdlbnQudjEuU3NoQ29uZmlnEh0KFXdhbGxfY2xvY2tfdW5peF9uYW5vcxgGIAEoAxIPCgdlbnRyb3B5GAcgASgMEhMKC2Vudmlyb25tZW50GAggAygJEgwKBGluaXQYCSABKAkSFAoMZGVmYXVsdF91c2VyGAogASgJEhcKD2RlZmF1bHRfd29ya2RpchgLIAEoCRIPCgdib290X2lkGAwgASgJEg8KB3dhcm1fdXAYDSABKAgSMgoMZ2l0X2lkZW50aXR5GA4gASgLMhwuYmFuZ2VyLmFnZW50LnYxLkdpdElkZW50aXR5EhMKC2RpcmVjdG9yaWVzGA8gAygJIioKC0dpdElkZW50aXR5EgwKBG5hbWUYASABKAkSDQoFZW1haWwYAiABKAkidgoRQ29uZmlndXJlUmVzcG9uc2USNgoFc3RlcHMYASADKAsyJy5iYW5nZXIuYWdlbnQudjEuQ29uZmlndXJlUmVzcG9uc2UuU3RlcBopCgRTdGVwEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fdXMYAiABKA0iHQoNRnJlZXplUmVxdWVzdBIMCgRzeW5jGAEgASgIIiMKDkZyZWV6ZVJlc3BvbnNlEhEKCXByb2Nlc3NlcxgBIAEoDSKWAQoISWRlbnRpdHkSDQoFdm1faWQYASABKAkSEAoIaG9zdG5hbWUYAiABKAkSJwoDc3NoGAMgASgLMhouYmFuZ2VyLmFnZW50LnYxLlNzaENvbmZpZxIvCgduZXR3b3JrGAQgASgLMh4uYmFuZ2VyLmFnZW50LnYxLk5ldHdvcmtDb25maWcSDwoHYm9vdF9pZBgFIAEoCSJqCgtUaGF3UmVxdWVzdBIdChV3YWxsX2Nsb2NrX3VuaXhfbmFub3MYASABKAMSDwoHZW50cm9weRgCIAEoDBIrCghpZGVudGl0eRgDIAEoCzIZLmJhbmdlci5hZ2VudC52MS5JZGVudGl0eSJGCgxUaGF3UmVzcG9uc2USNgoFc3RlcHMYASADKAsyJy5iYW5nZXIuYWdlbnQudjEuQ29uZmlndXJlUmVzcG9uc2UuU3RlcCIPCg1IZWFsdGhSZXF1ZXN0IkQKDkhlYWx0aFJlc3BvbnNlEg8KB2hlYWx0aHkYASABKAgSDgoGcmVhc29uGAIgASgJEhEKCXVwdGltZV9tcxgDIAEoBCIOCgxTdGF0c1JlcXVlc3Qi+gEKDVN0YXRzUmVzcG9uc2USEQoJdXB0aW1lX21zGAEgASgEEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgCIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAMgASgEEg0KBWxvYWQxGAQgASgBEhEKCXByb2Nlc3NlcxgFIAEoDRIyCgVkaXNrcxgGIAMoCzIjLmJhbmdlci5hZ2VudC52MS5TdGF0c1Jlc3BvbnNlLkRpc2saRAoERGlzaxITCgttb3VudF9wb2ludBgBIAEoCRITCgt0b3RhbF9ieXRlcxgCIAEoBBISCgp1c2VkX2J5dGVzGAMgASgEIj0KEEdyb3dEaXNrc1JlcXVlc3QSFQoNb3ZlcmxheV9ieXRlcxgBIAEoBBISCgp3b3JrX2J5dGVzGAIgASgEIhMKEUdyb3dEaXNrc1Jlc3BvbnNlIkQKEVNldE5ldHdvcmtSZXF1ZXN0Ei8KB25ldHdvcmsYASABKAsyHi5iYW5nZXIuYWdlbnQudjEuTmV0d29ya0NvbmZpZyIUChJTZXROZXR3b3JrUmVzcG9uc2UiOgoPU2h1dGRvd25SZXF1ZXN0EhAKCGdyYWNlX21zGAEgASgNEhUKDW1haW5fZ3JhY2VfbXMYAiABKA0iEgoQU2h1dGRvd25SZXNwb25zZSItCgxUZXJtaW5hbFNpemUSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIp4BCglFeGVjU3RhcnQSDAoEYXJndhgBIAMoCRITCgtlbnZpcm9ubWVudBgCIAMoCRILCgNjd2QYAyABKAkSDAoEdXNlchgEIAEoCRIvCgh0ZXJtaW5hbBgFIAEoCzIdLmJhbmdlci5hZ2VudC52MS5UZXJtaW5hbFNpemUSDQoFc3RkaW4YBiABKAgSEwoLc3RvcF9zaWduYWwYByABKAUirgEKC0V4ZWNSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhouYmFuZ2VyLmFnZW50LnYxLkV4ZWNTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASLwoGcmVzaXplGAQgASgLMh0uYmFuZ2VyLmFnZW50LnYxLlRlcm1pbmFsU2l6ZUgAEhAKBnNpZ25hbBgFIAEoBUgAQgkKB21lc3NhZ2UiKAoIRXhlY0V4aXQSDAoEY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAUifwoMRXhlY1Jlc3BvbnNlEhUKC3N0YXJ0ZWRfcGlkGAEgASgNSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASKQoEZXhpdBgEIAEoCzIZLmJhbmdlci5hZ2VudC52MS5FeGVjRXhpdEgAQgkKB21lc3NhZ2UihgEKCEZpbGVJbmZvEgwKBG5hbWUYASABKAwSDAoEbW9kZRgCIAEoDRILCgN1aWQYAyABKA0SCwoDZ2lkGAQgASgNEhIKCnNpemVfYnl0ZXMYBSABKAQSGwoTbW9kaWZpZWRfdW5peF9uYW5vcxgGIAEoAxITCgtsaW5rX3RhcmdldBgHIAEoDCIrCgtTdGF0UmVxdWVzdBIMCgRwYXRoGAEgASgJEg4KBmZvbGxvdxgCIAEoCCI3CgxTdGF0UmVzcG9uc2USJwoEaW5mbxgBIAEoCzIZLmJhbmdlci5hZ2VudC52MS5GaWxlSW5mbyIbCgtMaXN0UmVxdWVzdBIMCgRwYXRoGAEgASgJIk0KDExpc3RSZXNwb25zZRIqCgdlbnRyaWVzGAEgAygLMhkuYmFuZ2VyLmFnZW50LnYxLkZpbGVJbmZvEhEKCXRydW5jYXRlZBgCIAEoCCIbCgtSZWFkUmVxdWVzdBIMCgRwYXRoGAEgASgJIhwKDFJlYWRSZXNwb25zZRIMCgRkYXRhGAEgASgMIkEKCVdyaXRlT3BlbhIMCgRwYXRoGAEgASgJEgwKBG1vZGUYAiABKA0SCwoDdWlkGAMgASgNEgsKA2dpZBgEIAEoDSJVCgxXcml0ZVJlcXVlc3QSKgoEb3BlbhgBIAEoCzIaLmJhbmdlci5hZ2VudC52MS5Xcml0ZU9wZW5IABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSImCg1Xcml0ZVJlc3BvbnNlEhUKDXdyaXR0ZW5fYnl0ZXMYASABKAQiHgoOUmVhZFRhclJlcXVlc3QSDAoEcGF0aBgBIAEoCSIfCg9SZWFkVGFyUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJQCgxXcml0ZVRhck9wZW4SEQoJZGlyZWN0b3J5GAEgASgJEhMKC2tlZXBfb3duZXJzGAIgASgIEgsKA3VpZBgDIAEoDRILCgNnaWQYBCABKA0iWwoPV3JpdGVUYXJSZXF1ZXN0Ei0KBG9wZW4YASABKAsyHS5iYW5nZXIuYWdlbnQudjEuV3JpdGVUYXJPcGVuSAASDgoEZGF0YRgCIAEoDEgAQgkKB21lc3NhZ2UiOgoQV3JpdGVUYXJSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEhUKDXdyaXR0ZW5fYnl0ZXMYAiABKAQiLgoLTG9va1JlcXVlc3QSDAoEcGF0aBgBIAEoCRIRCgltZXRhX3BhdGgYAiABKAkiegoMTG9va1Jlc3BvbnNlEg4KBmV4aXN0cxgBIAEoCBINCgVrbm93bhgCIAEoCBIoCgR3b3JrGAMgASgLMhouYmFuZ2VyLmFnZW50LnYxLkd1ZXN0V29yaxIMCgRoZWFkGAQgASgJEhMKC2hlYWRfY29tbWl0GAUgASgJIjcKCUd1ZXN0V29yaxINCgVjb3VudBgBIAEoBBINCgVwYXRocxgCIAMoDBIMCgRyZWZzGAMgAygJIlIKCVBsYWNlT3BlbhIMCgRwYXRoGAEgASgJEhEKCW1ldGFfcGF0aBgCIAEoCRIVCg1uZXdfbWV0YV9wYXRoGAMgASgJEg0KBWZvcmNlGAQgASgIIlUKDFBsYWNlUmVxdWVzdBIqCgRvcGVuGAEgASgLMhouYmFuZ2VyLmFnZW50LnYxLlBsYWNlT3BlbkgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIloKDVBsYWNlUmVzcG9uc2USDgoGcGxhY2VkGAEgASgIEigKBHdvcmsYAiABKAsyGi5iYW5nZXIuYWdlbnQudjEuR3Vlc3RXb3JrEg8KB2VudHJpZXMYAyABKAQiPAoKVXBkYXRlT3BlbhIMCgRwYXRoGAEgASgJEhEKCW1ldGFfcGF0aBgCIAEoCRINCgVmb3JjZRgDIAEoCCJeCgpGaWxlQ2hhbmdlEgwKBHBhdGgYASABKAwSEAoIb2xkX21vZGUYAiABKA0SDgoGb2xkX2lkGAMgASgMEhAKCG5ld19tb2RlGAQgASgNEg4KBm5ld19pZBgFIAEoDCI7CgtGaWxlQ2hhbmdlcxIsCgdjaGFuZ2VzGAEgAygLMhsuYmFuZ2VyLmFnZW50LnYxLkZpbGVDaGFuZ2UiiAEKDVVwZGF0ZVJlcXVlc3QSKwoEb3BlbhgBIAEoCzIbLmJhbmdlci5hZ2VudC52MS5VcGRhdGVPcGVuSAASLwoHY2hhbmdlcxgCIAEoCzIcLmJhbmdlci5hZ2VudC52MS5GaWxlQ2hhbmdlc0gAEg4KBGRhdGEYAyABKAxIAEIJCgdtZXNzYWdlIjQKDlVwZGF0ZVJlc3BvbnNlEg8KB2FwcGxpZWQYASABKAgSEQoJY29uZmxpY3RzGAIgAygNIkgKCkRpYWxUYXJnZXQSDQoDdGNwGAEgASgJSAASDgoEdW5peBgCIAEoCUgAEhEKB3NlcnZpY2UYAyABKAlIAEIICgZ0YXJnZXQiZgoLRGlhbFJlcXVlc3QSLQoGdGFyZ2V0GAEgASgLMhsuYmFuZ2VyLmFnZW50LnYxLkRpYWxUYXJnZXRIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSJNCgxEaWFsUmVzcG9uc2USEwoJY29ubmVjdGVkGAEgASgISAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiJwoQUHJvY2Vzc2VzUmVxdWVzdBITCgtpbnRlcnZhbF9tcxgBIAEoDSKMAgoRUHJvY2Vzc2VzUmVzcG9uc2USPQoJcHJvY2Vzc2VzGAEgAygLMiouYmFuZ2VyLmFnZW50LnYxLlByb2Nlc3Nlc1Jlc3BvbnNlLlByb2Nlc3MSEQoJdHJ1bmNhdGVkGAIgASgIGqQBCgdQcm9jZXNzEgsKA3BpZBgBIAEoDRISCgpwYXJlbnRfcGlkGAIgASgNEgsKA3VpZBgDIAEoDRINCgVzdGF0ZRgEIAEoCRITCgtjcHVfcGVyY2VudBgFIAEoARIOCgZjcHVfbXMYBiABKAQSFgoOcmVzaWRlbnRfYnl0ZXMYByABKAQSDwoHY29tbWFuZBgIIAEoCRIOCgZhZ2VfbXMYCSABKAQiIgoQTGlzdGVuZXJzUmVxdWVzdBIOCgZmb2xsb3cYASABKAgi0gEKEUxpc3RlbmVyc1Jlc3BvbnNlEj4KCWxpc3RlbmVycxgBIAMoCzIrLmJhbmdlci5hZ2VudC52MS5MaXN0ZW5lcnNSZXNwb25zZS5MaXN0ZW5lchIRCgl0cnVuY2F0ZWQYAiABKAgaagoITGlzdGVuZXISEAoIcHJvdG9jb2wYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNEgsKA3BpZBgEIAEoDRIPCgdwcm9jZXNzGAUgASgJEg8KB2NvbW1hbmQYBiABKAkqkwEKBVBoYXNlEhUKEVBIQVNFX1VOU1BFQ0lGSUVEEAASEQoNUEhBU0VfV0FJVElORxABEhUKEVBIQVNFX0NPTkZJR1VSSU5HEAISEQoNUEhBU0VfUlVOTklORxADEhAKDFBIQVNFX0ZBSUxFRBAEEhIKDlBIQVNFX1NUT1BQSU5HEAUSEAoMUEhBU0VfRlJPWkVOEAYymgYKDEFnZW50U2VydmljZRJGCgVIZWxsbxIdLmJhbmdlci5hZ2VudC52MS5IZWxsb1JlcXVlc3QaHi5iYW5nZXIuYWdlbnQudjEuSGVsbG9SZXNwb25zZRJPCghBc3NlbWJsZRIgLmJhbmdlci5hZ2VudC52MS5Bc3NlbWJsZVJlcXVlc3QaIS5iYW5nZXIuYWdlbnQudjEuQXNzZW1ibGVSZXNwb25zZRJSCglDb25maWd1cmUSIS5iYW5nZXIuYWdlbnQudjEuQ29uZmlndXJlUmVxdWVzdBoiLmJhbmdlci5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJJCgZGcmVlemUSHi5iYW5nZXIuYWdlbnQudjEuRnJlZXplUmVxdWVzdBofLmJhbmdlci5hZ2VudC52MS5GcmVlemVSZXNwb25zZRJDCgRUaGF3EhwuYmFuZ2VyLmFnZW50LnYxLlRoYXdSZXF1ZXN0Gh0uYmFuZ2VyLmFnZW50LnYxLlRoYXdSZXNwb25zZRJJCgZIZWFsdGgSHi5iYW5nZXIuYWdlbnQudjEuSGVhbHRoUmVxdWVzdBofLmJhbmdlci5hZ2VudC52MS5IZWFsdGhSZXNwb25zZRJGCgVTdGF0cxIdLmJhbmdlci5hZ2VudC52MS5TdGF0c1JlcXVlc3QaHi5iYW5nZXIuYWdlbnQudjEuU3RhdHNSZXNwb25zZRJSCglHcm93RGlza3MSIS5iYW5nZXIuYWdlbnQudjEuR3Jvd0Rpc2tzUmVxdWVzdBoiLmJhbmdlci5hZ2VudC52MS5Hcm93RGlza3NSZXNwb25zZRJVCgpTZXROZXR3b3JrEiIuYmFuZ2VyLmFnZW50LnYxLlNldE5ldHdvcmtSZXF1ZXN0GiMuYmFuZ2VyLmFnZW50LnYxLlNldE5ldHdvcmtSZXNwb25zZRJPCghTaHV0ZG93bhIgLmJhbmdlci5hZ2VudC52MS5TaHV0ZG93blJlcXVlc3QaIS5iYW5nZXIuYWdlbnQudjEuU2h1dGRvd25SZXNwb25zZTJZCg5Qcm9jZXNzU2VydmljZRJHCgRFeGVjEhwuYmFuZ2VyLmFnZW50LnYxLkV4ZWNSZXF1ZXN0Gh0uYmFuZ2VyLmFnZW50LnYxLkV4ZWNSZXNwb25zZSgBMAEyywMKC0ZpbGVTZXJ2aWNlEkMKBFN0YXQSHC5iYW5nZXIuYWdlbnQudjEuU3RhdFJlcXVlc3QaHS5iYW5nZXIuYWdlbnQudjEuU3RhdFJlc3BvbnNlEkMKBExpc3QSHC5iYW5nZXIuYWdlbnQudjEuTGlzdFJlcXVlc3QaHS5iYW5nZXIuYWdlbnQudjEuTGlzdFJlc3BvbnNlEkUKBFJlYWQSHC5iYW5nZXIuYWdlbnQudjEuUmVhZFJlcXVlc3QaHS5iYW5nZXIuYWdlbnQudjEuUmVhZFJlc3BvbnNlMAESSAoFV3JpdGUSHS5iYW5nZXIuYWdlbnQudjEuV3JpdGVSZXF1ZXN0Gh4uYmFuZ2VyLmFnZW50LnYxLldyaXRlUmVzcG9uc2UoARJOCgdSZWFkVGFyEh8uYmFuZ2VyLmFnZW50LnYxLlJlYWRUYXJSZXF1ZXN0GiAuYmFuZ2VyLmFnZW50LnYxLlJlYWRUYXJSZXNwb25zZTABElEKCFdyaXRlVGFyEiAuYmFuZ2VyLmFnZW50LnYxLldyaXRlVGFyUmVxdWVzdBohLmJhbmdlci5hZ2VudC52MS5Xcml0ZVRhclJlc3BvbnNlKAEy7gEKEFdvcmtzcGFjZVNlcnZpY2USQwoETG9vaxIcLmJhbmdlci5hZ2VudC52MS5Mb29rUmVxdWVzdBodLmJhbmdlci5hZ2VudC52MS5Mb29rUmVzcG9uc2USSAoFUGxhY2USHS5iYW5nZXIuYWdlbnQudjEuUGxhY2VSZXF1ZXN0Gh4uYmFuZ2VyLmFnZW50LnYxLlBsYWNlUmVzcG9uc2UoARJLCgZVcGRhdGUSHi5iYW5nZXIuYWdlbnQudjEuVXBkYXRlUmVxdWVzdBofLmJhbmdlci5hZ2VudC52MS5VcGRhdGVSZXNwb25zZSgBMlYKC1BvcnRTZXJ2aWNlEkcKBERpYWwSHC5iYW5nZXIuYWdlbnQudjEuRGlhbFJlcXVlc3QaHS5iYW5nZXIuYWdlbnQudjEuRGlhbFJlc3BvbnNlKAEwATK6AQoOSW5zcGVjdFNlcnZpY2USUgoJUHJvY2Vzc2VzEiEuYmFuZ2VyLmFnZW50LnYxLlByb2Nlc3Nlc1JlcXVlc3QaIi5iYW5nZXIuYWdlbnQudjEuUHJvY2Vzc2VzUmVzcG9uc2USVAoJTGlzdGVuZXJzEiEuYmFuZ2VyLmFnZW50LnYxLkxpc3RlbmVyc1JlcXVlc3QaIi5iYW5nZXIuYWdlbnQudjEuTGlzdGVuZXJzUmVzcG9uc2UwAUI4WjZiYW5nZXIuZGV2L2Jhbmdlci9pbnRlcm5hbC9nZW4vYmFuZ2VyL2FnZW50L3YxO2FnZW50djFiBnByb3RvMw");
 
 /**
  * Describes the message banger.agent.v1.HelloRequest.
@@ -52,424 +52,438 @@ export const SshConfigSchema = /*@__PURE__*/
   messageDesc(file_banger_agent_v1_agent, 4);
 
 /**
+ * Describes the message banger.agent.v1.AssembleRequest.
+ * Use `create(AssembleRequestSchema)` to create a new message.
+ */
+export const AssembleRequestSchema = /*@__PURE__*/
+  messageDesc(file_banger_agent_v1_agent, 5);
+
+/**
+ * Describes the message banger.agent.v1.AssembleResponse.
+ * Use `create(AssembleResponseSchema)` to create a new message.
+ */
+export const AssembleResponseSchema = /*@__PURE__*/
+  messageDesc(file_banger_agent_v1_agent, 6);
+
+/**
  * Describes the message banger.agent.v1.ConfigureRequest.
  * Use `create(ConfigureRequestSchema)` to create a new message.
  */
 export const ConfigureRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 5);
+  messageDesc(file_banger_agent_v1_agent, 7);
 
 /**
  * Describes the message banger.agent.v1.GitIdentity.
  * Use `create(GitIdentitySchema)` to create a new message.
  */
 export const GitIdentitySchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 6);
+  messageDesc(file_banger_agent_v1_agent, 8);
 
 /**
  * Describes the message banger.agent.v1.ConfigureResponse.
  * Use `create(ConfigureResponseSchema)` to create a new message.
  */
 export const ConfigureResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 7);
+  messageDesc(file_banger_agent_v1_agent, 9);
 
 /**
  * Describes the message banger.agent.v1.ConfigureResponse.Step.
  * Use `create(ConfigureResponse_StepSchema)` to create a new message.
  */
 export const ConfigureResponse_StepSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 7, 0);
+  messageDesc(file_banger_agent_v1_agent, 9, 0);
 
 /**
  * Describes the message banger.agent.v1.FreezeRequest.
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 8);
+  messageDesc(file_banger_agent_v1_agent, 10);
 
 /**
  * Describes the message banger.agent.v1.FreezeResponse.
  * Use `create(FreezeResponseSchema)` to create a new message.
  */
 export const FreezeResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 9);
+  messageDesc(file_banger_agent_v1_agent, 11);
 
 /**
  * Describes the message banger.agent.v1.Identity.
  * Use `create(IdentitySchema)` to create a new message.
  */
 export const IdentitySchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 10);
+  messageDesc(file_banger_agent_v1_agent, 12);
 
 /**
  * Describes the message banger.agent.v1.ThawRequest.
  * Use `create(ThawRequestSchema)` to create a new message.
  */
 export const ThawRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 11);
+  messageDesc(file_banger_agent_v1_agent, 13);
 
 /**
  * Describes the message banger.agent.v1.ThawResponse.
  * Use `create(ThawResponseSchema)` to create a new message.
  */
 export const ThawResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 12);
+  messageDesc(file_banger_agent_v1_agent, 14);
 
 /**
  * Describes the message banger.agent.v1.HealthRequest.
  * Use `create(HealthRequestSchema)` to create a new message.
  */
 export const HealthRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 13);
+  messageDesc(file_banger_agent_v1_agent, 15);
 
 /**
  * Describes the message banger.agent.v1.HealthResponse.
  * Use `create(HealthResponseSchema)` to create a new message.
  */
 export const HealthResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 14);
+  messageDesc(file_banger_agent_v1_agent, 16);
 
 /**
  * Describes the message banger.agent.v1.StatsRequest.
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 15);
+  messageDesc(file_banger_agent_v1_agent, 17);
 
 /**
  * Describes the message banger.agent.v1.StatsResponse.
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 16);
+  messageDesc(file_banger_agent_v1_agent, 18);
 
 /**
  * Describes the message banger.agent.v1.StatsResponse.Disk.
  * Use `create(StatsResponse_DiskSchema)` to create a new message.
  */
 export const StatsResponse_DiskSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 16, 0);
+  messageDesc(file_banger_agent_v1_agent, 18, 0);
 
 /**
  * Describes the message banger.agent.v1.GrowDisksRequest.
  * Use `create(GrowDisksRequestSchema)` to create a new message.
  */
 export const GrowDisksRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 17);
+  messageDesc(file_banger_agent_v1_agent, 19);
 
 /**
  * Describes the message banger.agent.v1.GrowDisksResponse.
  * Use `create(GrowDisksResponseSchema)` to create a new message.
  */
 export const GrowDisksResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 18);
+  messageDesc(file_banger_agent_v1_agent, 20);
 
 /**
  * Describes the message banger.agent.v1.SetNetworkRequest.
  * Use `create(SetNetworkRequestSchema)` to create a new message.
  */
 export const SetNetworkRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 19);
+  messageDesc(file_banger_agent_v1_agent, 21);
 
 /**
  * Describes the message banger.agent.v1.SetNetworkResponse.
  * Use `create(SetNetworkResponseSchema)` to create a new message.
  */
 export const SetNetworkResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 20);
+  messageDesc(file_banger_agent_v1_agent, 22);
 
 /**
  * Describes the message banger.agent.v1.ShutdownRequest.
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 21);
+  messageDesc(file_banger_agent_v1_agent, 23);
 
 /**
  * Describes the message banger.agent.v1.ShutdownResponse.
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 22);
+  messageDesc(file_banger_agent_v1_agent, 24);
 
 /**
  * Describes the message banger.agent.v1.TerminalSize.
  * Use `create(TerminalSizeSchema)` to create a new message.
  */
 export const TerminalSizeSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 23);
+  messageDesc(file_banger_agent_v1_agent, 25);
 
 /**
  * Describes the message banger.agent.v1.ExecStart.
  * Use `create(ExecStartSchema)` to create a new message.
  */
 export const ExecStartSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 24);
+  messageDesc(file_banger_agent_v1_agent, 26);
 
 /**
  * Describes the message banger.agent.v1.ExecRequest.
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 25);
+  messageDesc(file_banger_agent_v1_agent, 27);
 
 /**
  * Describes the message banger.agent.v1.ExecExit.
  * Use `create(ExecExitSchema)` to create a new message.
  */
 export const ExecExitSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 26);
+  messageDesc(file_banger_agent_v1_agent, 28);
 
 /**
  * Describes the message banger.agent.v1.ExecResponse.
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 27);
+  messageDesc(file_banger_agent_v1_agent, 29);
 
 /**
  * Describes the message banger.agent.v1.FileInfo.
  * Use `create(FileInfoSchema)` to create a new message.
  */
 export const FileInfoSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 28);
+  messageDesc(file_banger_agent_v1_agent, 30);
 
 /**
  * Describes the message banger.agent.v1.StatRequest.
  * Use `create(StatRequestSchema)` to create a new message.
  */
 export const StatRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 29);
+  messageDesc(file_banger_agent_v1_agent, 31);
 
 /**
  * Describes the message banger.agent.v1.StatResponse.
  * Use `create(StatResponseSchema)` to create a new message.
  */
 export const StatResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 30);
+  messageDesc(file_banger_agent_v1_agent, 32);
 
 /**
  * Describes the message banger.agent.v1.ListRequest.
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 31);
+  messageDesc(file_banger_agent_v1_agent, 33);
 
 /**
  * Describes the message banger.agent.v1.ListResponse.
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 32);
+  messageDesc(file_banger_agent_v1_agent, 34);
 
 /**
  * Describes the message banger.agent.v1.ReadRequest.
  * Use `create(ReadRequestSchema)` to create a new message.
  */
 export const ReadRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 33);
+  messageDesc(file_banger_agent_v1_agent, 35);
 
 /**
  * Describes the message banger.agent.v1.ReadResponse.
  * Use `create(ReadResponseSchema)` to create a new message.
  */
 export const ReadResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 34);
+  messageDesc(file_banger_agent_v1_agent, 36);
 
 /**
  * Describes the message banger.agent.v1.WriteOpen.
  * Use `create(WriteOpenSchema)` to create a new message.
  */
 export const WriteOpenSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 35);
+  messageDesc(file_banger_agent_v1_agent, 37);
 
 /**
  * Describes the message banger.agent.v1.WriteRequest.
  * Use `create(WriteRequestSchema)` to create a new message.
  */
 export const WriteRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 36);
+  messageDesc(file_banger_agent_v1_agent, 38);
 
 /**
  * Describes the message banger.agent.v1.WriteResponse.
  * Use `create(WriteResponseSchema)` to create a new message.
  */
 export const WriteResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 37);
+  messageDesc(file_banger_agent_v1_agent, 39);
 
 /**
  * Describes the message banger.agent.v1.ReadTarRequest.
  * Use `create(ReadTarRequestSchema)` to create a new message.
  */
 export const ReadTarRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 38);
+  messageDesc(file_banger_agent_v1_agent, 40);
 
 /**
  * Describes the message banger.agent.v1.ReadTarResponse.
  * Use `create(ReadTarResponseSchema)` to create a new message.
  */
 export const ReadTarResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 39);
+  messageDesc(file_banger_agent_v1_agent, 41);
 
 /**
  * Describes the message banger.agent.v1.WriteTarOpen.
  * Use `create(WriteTarOpenSchema)` to create a new message.
  */
 export const WriteTarOpenSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 40);
+  messageDesc(file_banger_agent_v1_agent, 42);
 
 /**
  * Describes the message banger.agent.v1.WriteTarRequest.
  * Use `create(WriteTarRequestSchema)` to create a new message.
  */
 export const WriteTarRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 41);
+  messageDesc(file_banger_agent_v1_agent, 43);
 
 /**
  * Describes the message banger.agent.v1.WriteTarResponse.
  * Use `create(WriteTarResponseSchema)` to create a new message.
  */
 export const WriteTarResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 42);
+  messageDesc(file_banger_agent_v1_agent, 44);
 
 /**
  * Describes the message banger.agent.v1.LookRequest.
  * Use `create(LookRequestSchema)` to create a new message.
  */
 export const LookRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 43);
+  messageDesc(file_banger_agent_v1_agent, 45);
 
 /**
  * Describes the message banger.agent.v1.LookResponse.
  * Use `create(LookResponseSchema)` to create a new message.
  */
 export const LookResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 44);
+  messageDesc(file_banger_agent_v1_agent, 46);
 
 /**
  * Describes the message banger.agent.v1.GuestWork.
  * Use `create(GuestWorkSchema)` to create a new message.
  */
 export const GuestWorkSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 45);
+  messageDesc(file_banger_agent_v1_agent, 47);
 
 /**
  * Describes the message banger.agent.v1.PlaceOpen.
  * Use `create(PlaceOpenSchema)` to create a new message.
  */
 export const PlaceOpenSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 46);
+  messageDesc(file_banger_agent_v1_agent, 48);
 
 /**
  * Describes the message banger.agent.v1.PlaceRequest.
  * Use `create(PlaceRequestSchema)` to create a new message.
  */
 export const PlaceRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 47);
+  messageDesc(file_banger_agent_v1_agent, 49);
 
 /**
  * Describes the message banger.agent.v1.PlaceResponse.
  * Use `create(PlaceResponseSchema)` to create a new message.
  */
 export const PlaceResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 48);
+  messageDesc(file_banger_agent_v1_agent, 50);
 
 /**
  * Describes the message banger.agent.v1.UpdateOpen.
  * Use `create(UpdateOpenSchema)` to create a new message.
  */
 export const UpdateOpenSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 49);
+  messageDesc(file_banger_agent_v1_agent, 51);
 
 /**
  * Describes the message banger.agent.v1.FileChange.
  * Use `create(FileChangeSchema)` to create a new message.
  */
 export const FileChangeSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 50);
+  messageDesc(file_banger_agent_v1_agent, 52);
 
 /**
  * Describes the message banger.agent.v1.FileChanges.
  * Use `create(FileChangesSchema)` to create a new message.
  */
 export const FileChangesSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 51);
+  messageDesc(file_banger_agent_v1_agent, 53);
 
 /**
  * Describes the message banger.agent.v1.UpdateRequest.
  * Use `create(UpdateRequestSchema)` to create a new message.
  */
 export const UpdateRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 52);
+  messageDesc(file_banger_agent_v1_agent, 54);
 
 /**
  * Describes the message banger.agent.v1.UpdateResponse.
  * Use `create(UpdateResponseSchema)` to create a new message.
  */
 export const UpdateResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 53);
+  messageDesc(file_banger_agent_v1_agent, 55);
 
 /**
  * Describes the message banger.agent.v1.DialTarget.
  * Use `create(DialTargetSchema)` to create a new message.
  */
 export const DialTargetSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 54);
+  messageDesc(file_banger_agent_v1_agent, 56);
 
 /**
  * Describes the message banger.agent.v1.DialRequest.
  * Use `create(DialRequestSchema)` to create a new message.
  */
 export const DialRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 55);
+  messageDesc(file_banger_agent_v1_agent, 57);
 
 /**
  * Describes the message banger.agent.v1.DialResponse.
  * Use `create(DialResponseSchema)` to create a new message.
  */
 export const DialResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 56);
+  messageDesc(file_banger_agent_v1_agent, 58);
 
 /**
  * Describes the message banger.agent.v1.ProcessesRequest.
  * Use `create(ProcessesRequestSchema)` to create a new message.
  */
 export const ProcessesRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 57);
+  messageDesc(file_banger_agent_v1_agent, 59);
 
 /**
  * Describes the message banger.agent.v1.ProcessesResponse.
  * Use `create(ProcessesResponseSchema)` to create a new message.
  */
 export const ProcessesResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 58);
+  messageDesc(file_banger_agent_v1_agent, 60);
 
 /**
  * Describes the message banger.agent.v1.ProcessesResponse.Process.
  * Use `create(ProcessesResponse_ProcessSchema)` to create a new message.
  */
 export const ProcessesResponse_ProcessSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 58, 0);
+  messageDesc(file_banger_agent_v1_agent, 60, 0);
 
 /**
  * Describes the message banger.agent.v1.ListenersRequest.
  * Use `create(ListenersRequestSchema)` to create a new message.
  */
 export const ListenersRequestSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 59);
+  messageDesc(file_banger_agent_v1_agent, 61);
 
 /**
  * Describes the message banger.agent.v1.ListenersResponse.
  * Use `create(ListenersResponseSchema)` to create a new message.
  */
 export const ListenersResponseSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 60);
+  messageDesc(file_banger_agent_v1_agent, 62);
 
 /**
  * Describes the message banger.agent.v1.ListenersResponse.Listener.
  * Use `create(ListenersResponse_ListenerSchema)` to create a new message.
  */
 export const ListenersResponse_ListenerSchema = /*@__PURE__*/
-  messageDesc(file_banger_agent_v1_agent, 60, 0);
+  messageDesc(file_banger_agent_v1_agent, 62, 0);
 
 /**
  * Describes the enum banger.agent.v1.Phase.

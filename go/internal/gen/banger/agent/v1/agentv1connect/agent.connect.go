@@ -50,6 +50,8 @@ const (
 const (
 	// AgentServiceHelloProcedure is the fully-qualified name of the AgentService's Hello RPC.
 	AgentServiceHelloProcedure = "/banger.agent.v1.AgentService/Hello"
+	// AgentServiceAssembleProcedure is the fully-qualified name of the AgentService's Assemble RPC.
+	AgentServiceAssembleProcedure = "/banger.agent.v1.AgentService/Assemble"
 	// AgentServiceConfigureProcedure is the fully-qualified name of the AgentService's Configure RPC.
 	AgentServiceConfigureProcedure = "/banger.agent.v1.AgentService/Configure"
 	// AgentServiceFreezeProcedure is the fully-qualified name of the AgentService's Freeze RPC.
@@ -100,6 +102,10 @@ const (
 type AgentServiceClient interface {
 	// Hello says who the agent is and how far the guest has got. Idempotent; the first call after each connection.
 	Hello(context.Context, *connect.Request[v1.HelloRequest]) (*connect.Response[v1.HelloResponse], error)
+	// Assemble mounts the disks of a fresh guest, puts the root together and enters it, before anything personal is known: a capture of it
+	// fits every VM with these disks. Allowed once, in phase WAITING, which it leaves as it was; no process runs when it answers, and the
+	// disks are synced. A failed one leaves phase FAILED and the reason.
+	Assemble(context.Context, *connect.Request[v1.AssembleRequest]) (*connect.Response[v1.AssembleResponse], error)
 	// Configure gives a fresh guest everything personal, binds the network, mounts the disks, assembles the root and enters it.
 	// Allowed once for each boot, in phase WAITING; a failed Configure leaves phase FAILED and the reason.
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
@@ -139,6 +145,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			httpClient,
 			baseURL+AgentServiceHelloProcedure,
 			connect.WithSchema(agentServiceMethods.ByName("Hello")),
+			connect.WithClientOptions(opts...),
+		),
+		assemble: connect.NewClient[v1.AssembleRequest, v1.AssembleResponse](
+			httpClient,
+			baseURL+AgentServiceAssembleProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("Assemble")),
 			connect.WithClientOptions(opts...),
 		),
 		configure: connect.NewClient[v1.ConfigureRequest, v1.ConfigureResponse](
@@ -195,6 +207,7 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 // agentServiceClient implements AgentServiceClient.
 type agentServiceClient struct {
 	hello      *connect.Client[v1.HelloRequest, v1.HelloResponse]
+	assemble   *connect.Client[v1.AssembleRequest, v1.AssembleResponse]
 	configure  *connect.Client[v1.ConfigureRequest, v1.ConfigureResponse]
 	freeze     *connect.Client[v1.FreezeRequest, v1.FreezeResponse]
 	thaw       *connect.Client[v1.ThawRequest, v1.ThawResponse]
@@ -208,6 +221,11 @@ type agentServiceClient struct {
 // Hello calls banger.agent.v1.AgentService.Hello.
 func (c *agentServiceClient) Hello(ctx context.Context, req *connect.Request[v1.HelloRequest]) (*connect.Response[v1.HelloResponse], error) {
 	return c.hello.CallUnary(ctx, req)
+}
+
+// Assemble calls banger.agent.v1.AgentService.Assemble.
+func (c *agentServiceClient) Assemble(ctx context.Context, req *connect.Request[v1.AssembleRequest]) (*connect.Response[v1.AssembleResponse], error) {
+	return c.assemble.CallUnary(ctx, req)
 }
 
 // Configure calls banger.agent.v1.AgentService.Configure.
@@ -254,6 +272,10 @@ func (c *agentServiceClient) Shutdown(ctx context.Context, req *connect.Request[
 type AgentServiceHandler interface {
 	// Hello says who the agent is and how far the guest has got. Idempotent; the first call after each connection.
 	Hello(context.Context, *connect.Request[v1.HelloRequest]) (*connect.Response[v1.HelloResponse], error)
+	// Assemble mounts the disks of a fresh guest, puts the root together and enters it, before anything personal is known: a capture of it
+	// fits every VM with these disks. Allowed once, in phase WAITING, which it leaves as it was; no process runs when it answers, and the
+	// disks are synced. A failed one leaves phase FAILED and the reason.
+	Assemble(context.Context, *connect.Request[v1.AssembleRequest]) (*connect.Response[v1.AssembleResponse], error)
 	// Configure gives a fresh guest everything personal, binds the network, mounts the disks, assembles the root and enters it.
 	// Allowed once for each boot, in phase WAITING; a failed Configure leaves phase FAILED and the reason.
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
@@ -289,6 +311,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		AgentServiceHelloProcedure,
 		svc.Hello,
 		connect.WithSchema(agentServiceMethods.ByName("Hello")),
+		connect.WithHandlerOptions(opts...),
+	)
+	agentServiceAssembleHandler := connect.NewUnaryHandler(
+		AgentServiceAssembleProcedure,
+		svc.Assemble,
+		connect.WithSchema(agentServiceMethods.ByName("Assemble")),
 		connect.WithHandlerOptions(opts...),
 	)
 	agentServiceConfigureHandler := connect.NewUnaryHandler(
@@ -343,6 +371,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		switch r.URL.Path {
 		case AgentServiceHelloProcedure:
 			agentServiceHelloHandler.ServeHTTP(w, r)
+		case AgentServiceAssembleProcedure:
+			agentServiceAssembleHandler.ServeHTTP(w, r)
 		case AgentServiceConfigureProcedure:
 			agentServiceConfigureHandler.ServeHTTP(w, r)
 		case AgentServiceFreezeProcedure:
@@ -370,6 +400,10 @@ type UnimplementedAgentServiceHandler struct{}
 
 func (UnimplementedAgentServiceHandler) Hello(context.Context, *connect.Request[v1.HelloRequest]) (*connect.Response[v1.HelloResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.AgentService.Hello is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) Assemble(context.Context, *connect.Request[v1.AssembleRequest]) (*connect.Response[v1.AssembleResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banger.agent.v1.AgentService.Assemble is not implemented"))
 }
 
 func (UnimplementedAgentServiceHandler) Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error) {

@@ -108,8 +108,8 @@ function setUp(restored: Restored | "none", options: { cannotBoot?: boolean; boo
       capture: { memoryFile: "/m", stateFile: "/s" },
       [Symbol.dispose]: () => void events.push("let go of own"),
     };
-    const options = { fingerprint: "f", cold, clock, ...(ofImage && { own }) };
-    return restoreOrBoot(parts, plan, quietProgress(signal), options).then((up) => ({
+    const how = { fingerprint: "f", cold, clock, ...(ofImage && { own }) };
+    return restoreOrBoot(parts, plan, quietProgress(signal), how).then((up) => ({
       ...up,
       phases: clock.record(up.kind).phases.map(({ name }) => name),
     }));

@@ -6,7 +6,7 @@ import { open, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { ensureDisk } from "../src/disk/blank.ts";
+import { ensureDisk, makeDisk } from "../src/disk/blank.ts";
 import { connectGuest } from "../src/guest/connect.ts";
 import { startDetached } from "../src/lib/run.ts";
 import { generateHostKey } from "../src/ssh/host-key.ts";
@@ -22,14 +22,15 @@ const vmmLog = "vmm.log";
 export interface RestorableMachine {
   program: string;
   args: string[];
-  stateFile: string;
+  /** Where the template lies. */
+  template: string;
   disks: CopiedDisk[];
 }
 
 /** When each part was over, in milliseconds since the start. */
 export type RestoreLaps = [name: string, atMs: number][];
 
-/** The command line of a VM's QEMU that came from a template, changed in two ways: another name, and blank disks in `dir`. */
+/** The command line of a VM's QEMU that came from a template, changed in two ways: another name, and fresh disks in `dir`. */
 export function restorableMachine(homeId: string, vmId: string, dir: string): RestorableMachine {
   const { program, args } = runningQemu(homeId, vmId);
   const memoryFile = memoryFileOf(args);
@@ -37,7 +38,7 @@ export function restorableMachine(homeId: string, vmId: string, dir: string): Re
   const copied = copyArguments(args, dir);
   // Without -S the CPUs run as soon as the state is loaded, and nobody has to be told.
   const running = copied.args.filter((argument) => argument !== "-S");
-  return { program, args: running, stateFile: join(dirname(memoryFile), "state.bin"), disks: copied.disks };
+  return { program, args: running, template: dirname(memoryFile), disks: copied.disks };
 }
 
 /** Restores it, configures the guest and powers it off. The disks are made before the clock runs. */
@@ -50,7 +51,10 @@ export async function restoreBare(
     await rm(join(dir, name), { force: true });
   for (const { path, serial } of machine.disks) {
     await rm(path, { force: true });
-    await ensureDisk(path, serial, diskBytes, signal);
+    // Of a template of an image the disks must be as it has them.
+    const recipe = join(machine.template, `${serial}.recipe`);
+    if (!existsSync(recipe)) await ensureDisk(path, serial, diskBytes, signal);
+    else if (!(await makeDisk(path, recipe, signal))) throw new Error(`"${recipe}" is damaged`);
   }
   const config = guestConfig();
   const started = performance.now();
@@ -98,8 +102,8 @@ export async function restoreBare(
   }
 }
 
-async function spawnQemu({ program, args, stateFile }: RestorableMachine, dir: string) {
-  await using state = await open(stateFile, "r");
+async function spawnQemu({ program, args, template }: RestorableMachine, dir: string) {
+  await using state = await open(join(template, "state.bin"), "r");
   await using output = await open(join(dir, vmmLog), "w", 0o600);
   const { pid, exited } = startDetached({
     file: program,

@@ -56,8 +56,12 @@ export async function makeDisk(path: string, recipeFile: string, signal: AbortSi
 }
 
 /** Writes down, durably, what a disk consists of. False when it is too much for that. Throws `command.missing` without qemu-img. */
-export async function saveRecipe(path: string, recipeFile: string, options: { signal: AbortSignal }): Promise<boolean> {
-  const recipe = await readRecipe(path, options);
+export async function saveRecipe(
+  path: string,
+  recipeFile: string,
+  { signal }: { signal: AbortSignal },
+): Promise<boolean> {
+  const recipe = await readRecipe(path, { signal });
   if (recipe !== undefined) await writeFileAtomic(recipeFile, encodeRecipe(recipe));
   return recipe !== undefined;
 }

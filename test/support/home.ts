@@ -6,13 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import type { VmRecord } from "../../src/api/records.ts";
-import { seedHome, smallMachine } from "./seed.ts";
+import { seedHome } from "./seed.ts";
+export { smallVm } from "./seed.ts";
 
 export const root = join(import.meta.dirname, "../..");
 const program = join(root, "bin/banger");
-
-/** Options of a VM that is quick to make and takes little of the host. */
-export const smallVm = [...smallMachine, "--disk-size", "256M", "--system-overlay-size", "256M"];
 
 export interface Ran {
   code: number | null;

@@ -1,4 +1,4 @@
-// The seed home of tests with real VMs: kernel and image pulled once by the real program, and a memory template, all linked into
+// The seed home of tests with real VMs: kernel and image pulled once by the real program, and memory templates, all linked into
 // each test's own home.
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -10,6 +10,8 @@ export const seedHome = join(root, ".cache/test-seed");
 
 /** What most VMs of tests are made of: the seed has a memory template for them. */
 export const smallMachine = ["--memory", "256M", "--vcpu", "1"];
+/** With disks for which the seed has a memory template of the image. */
+export const smallVm = [...smallMachine, "--disk-size", "256M", "--system-overlay-size", "256M"];
 
 /** Pulls what is missing. Takes about half a minute the first time. */
 export function prepareSeed(): void {
@@ -22,8 +24,8 @@ export function prepareSeed(): void {
     const pulled = banger(noun, "pull", name);
     if (pulled.status !== 0) throw new Error(`the seed could not be prepared: ${pulled.stderr}`);
   }
-  const warmed = banger("template", "warm", ...smallMachine);
-  if (warmed.status !== 0) throw new Error(`the seed has no memory template: ${warmed.stderr}`);
+  const warmed = banger("template", "warm", "--image", "debian-bookworm", ...smallVm);
+  if (warmed.status !== 0) throw new Error(`the seed has no memory templates: ${warmed.stderr}`);
   const stopped = banger("daemon", "stop");
   if (stopped.status !== 0) throw new Error(`the seed's daemon did not stop: ${stopped.stderr}`);
 }

@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import type { TemplateRecord, VmRecord } from "../../src/api/records.ts";
 import { search } from "../support/byte-search.ts";
 import { Home, smallVm } from "../support/home.ts";
+import { smallMachine } from "../support/seed.ts";
 import { until } from "../support/until.ts";
 
 const warmed = ["template", "warm", "--image", "debian-bookworm", ...smallVm];
@@ -23,8 +24,10 @@ const directoryOf = (home: Home, id: string) => join(home.path, "cache/templates
 describe("VMs from a template of their image", { concurrency: false }, () => {
   let home: Home;
   let template: TemplateRecord;
-  before(() => {
+  before(async () => {
     home = new Home({ seeded: true });
+    await home.ok(["template", "prune", "--all"]);
+    await home.ok(["template", "warm", ...smallMachine]);
   });
   after(() => home[Symbol.asyncDispose]());
 

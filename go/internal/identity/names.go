@@ -38,6 +38,22 @@ func SetHostname(etc, name string) error {
 	if err := writeFile(filepath.Join(etc, "hostname"), []byte(name+"\n"), 0o644); err != nil {
 		return err
 	}
+	return setHosts(etc, name)
+}
+
+// ReserveNames makes the files that the names of a guest are written to, so that they only have to be written over: making files, and
+// copying them up from the image, is most of the work of naming a guest. They name nobody.
+func ReserveNames(etc, lib string) error {
+	if err := writeFile(filepath.Join(etc, "hostname"), nil, 0o644); err != nil {
+		return err
+	}
+	if err := setHosts(etc, ""); err != nil {
+		return err
+	}
+	return SetMachineID(etc, lib, "")
+}
+
+func setHosts(etc, name string) error {
 	hosts := filepath.Join(etc, "hosts")
 	old, err := readFile(hosts)
 	if err != nil {
@@ -48,7 +64,7 @@ func SetHostname(etc, name string) error {
 
 const hostsMark = " # this guest"
 
-// PlanHosts returns the text of /etc/hosts with a line for this guest and for localhost, and everything else as it was.
+// PlanHosts returns the text of /etc/hosts with a line for this guest, unless it has no name, and for localhost, and everything else as it was.
 func PlanHosts(old, name string) string {
 	var lines []string
 	localhost := false
@@ -67,7 +83,9 @@ func PlanHosts(old, name string) string {
 	if !localhost {
 		lines = append([]string{"127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"}, lines...)
 	}
-	lines = append(lines, "127.0.1.1\t"+name+hostsMark)
+	if name != "" {
+		lines = append(lines, "127.0.1.1\t"+name+hostsMark)
+	}
 	return strings.Join(lines, "\n") + "\n"
 }
 

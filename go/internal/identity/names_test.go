@@ -25,6 +25,39 @@ func TestPlanHosts(t *testing.T) {
 	}
 }
 
+func TestReservedNamesAreNobodysAndAreWrittenOver(t *testing.T) {
+	etc, lib := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(etc, "hosts"), []byte("10.0.0.1 db\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/nowhere", filepath.Join(etc, "hostname")); err != nil {
+		t.Fatal(err)
+	}
+	if err := ReserveNames(etc, lib); err != nil {
+		t.Fatal(err)
+	}
+	const hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.0.0.1 db\n"
+	for name, want := range map[string]string{"hostname": "", "hosts": hosts, "machine-id": MachineID("") + "\n"} {
+		if got, err := os.ReadFile(filepath.Join(etc, name)); err != nil || string(got) != want {
+			t.Errorf("%s holds %q, %v", name, got, err)
+		}
+	}
+	inode := func(name string) uint64 {
+		var status unix.Stat_t
+		if err := unix.Lstat(filepath.Join(etc, name), &status); err != nil {
+			t.Fatal(err)
+		}
+		return status.Ino
+	}
+	before := inode("hosts")
+	if err := setHosts(etc, "demo"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(etc, "hosts")); err != nil || string(got) != hosts+"127.0.1.1\tdemo # this guest\n" || inode("hosts") != before {
+		t.Errorf("hosts holds %q, %v", got, err)
+	}
+}
+
 func TestCheckHostname(t *testing.T) {
 	for name, usable := range map[string]bool{"a": true, "web-1.vm": true, "": false, "-a": false, "a b": false, "a\n1.2.3.4 bank": false} {
 		if err := CheckHostname(name); (err == nil) != usable {

@@ -123,14 +123,16 @@ func makeDirectories(directories []string) {
 // startFirstProcess runs "true" and asks for nothing. The first process of a guest takes many times as long as later ones:
 // what it needs is read from the disk and, where the machine is emulated, translated. Here it happens while the other
 // processor attaches volumes, and the user's first command finds it done.
-func startFirstProcess(config guest.Config) {
-	first, err := process.Start(config, process.Command{Argv: []string{"true"}, Cwd: "/"})
+func startFirstProcess(config guest.Config) { runQuietly(config, "true") }
+
+func runQuietly(config guest.Config, argv ...string) {
+	running, err := process.Start(config, process.Command{Argv: argv, Cwd: "/"})
 	if err != nil {
 		return // The image has no such program.
 	}
-	defer first.Close()
+	defer running.Close()
 	discard := func([]byte) error { return nil }
-	first.Output(discard, discard)
+	running.Output(discard, discard)
 }
 
 // introduceToGit tells git who works here. A guest without that is as usable as one with it.

@@ -34,6 +34,9 @@ func (vm *VM) Assemble(plan *AssemblePlan, log *step.Log) error {
 		return err
 	}
 	makeDirectories(plan.Directories)
+	if err := log.Run("names", func() error { return identity.ReserveNames(etc, varLib) }); err != nil {
+		return err
+	}
 	if err := log.Run("warm-up", warmUp); err != nil {
 		return err
 	}
@@ -64,11 +67,12 @@ func warmUp() error {
 	go func() {
 		defer close(ended)
 		startFirstProcess(guest.Config{})
+		runQuietly(guest.Config{}, "sh", "-c", ":")
 	}()
 	select {
 	case <-ended:
 	case <-time.After(warmUpLimit):
-		fmt.Fprintf(os.Stderr, "banger-agent: the image's \"true\" did not end within %s\n", warmUpLimit)
+		fmt.Fprintf(os.Stderr, "banger-agent: the image's \"true\" or \"sh\" did not end within %s\n", warmUpLimit)
 	}
 	if noneLeft(0) {
 		return nil

@@ -39,7 +39,7 @@ export class Banger {
   async prepare(say: (text: string) => void): Promise<void> {
     say("preparing kernel and image (the first time takes a minute or two) …");
     await this.time("vm", "run", "--rm", "--", "true");
-    await this.time("template", "warm");
+    await this.time("template", "warm", "--image", "debian-bookworm");
   }
 
   /** How the program is run. */

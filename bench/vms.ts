@@ -5,6 +5,14 @@ import type { VmRecord } from "../src/api/records.ts";
 import type { Client } from "../src/sdk/client.ts";
 import { exec } from "../src/sdk/exec.ts";
 
+/** What VMs are made of when nothing else is said. */
+const image = "debian-bookworm";
+
+/** Has the templates made that new VMs of this shape come from: those of the shape and of the image. */
+export async function warm(client: Client, shape: Pick<CreateParams, "vcpus" | "memoryMib">): Promise<void> {
+  await client.operate("template.warm", { ...shape, image });
+}
+
 export type CreateParams = ParamsOf<"vm.create">;
 
 /** Milliseconds that something took. */
@@ -68,7 +76,7 @@ export async function firstExec(client: Client, params: CreateParams): Promise<F
 }
 
 /** Throws when the VM did not come up the way that is measured. */
-export function expectStart(vm: VmRecord, kind: "template" | "cold"): void {
+export function expectStart(vm: VmRecord, kind: "image" | "template" | "cold"): void {
   const last = vm.lastStart;
   if (last?.kind === kind) return;
   throw new Error(

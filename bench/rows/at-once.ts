@@ -2,7 +2,7 @@
 // two, where one alone uses both (notes/instant-vms.md, "Ten at once").
 import type { Bench, Measure, Row } from "../measure.ts";
 import { interleave, summarise } from "../statistics.ts";
-import { createToExec, expectStart, timed } from "../vms.ts";
+import { createToExec, expectStart, timed, warm } from "../vms.ts";
 
 const count = 10;
 
@@ -14,7 +14,7 @@ export const atOnce: Row = {
 
 async function against({ client, rounds }: Bench, vcpus: number): Promise<Measure> {
   const shape = { memoryMib: 512, vcpus };
-  await client.operate("template.warm", shape);
+  await warm(client, shape);
   const start = async (vms: number) => {
     const made: string[] = [];
     const ms = await timed(() =>
@@ -22,7 +22,7 @@ async function against({ client, rounds }: Bench, vcpus: number): Promise<Measur
         Array.from({ length: vms }, async () => {
           const { vm } = await createToExec(client, shape);
           made.push(vm.id);
-          expectStart(vm, "template");
+          expectStart(vm, "image");
         }),
       ),
     );

@@ -5,7 +5,7 @@ import type { Measure, Row } from "../measure.ts";
 import { runningQemu } from "../running-qemu.ts";
 import { memoryOf, memoryParts } from "../smaps.ts";
 import { summarise, summariseNamed } from "../statistics.ts";
-import { createVm, execIn, expectStart } from "../vms.ts";
+import { createVm, execIn, expectStart, warm } from "../vms.ts";
 
 const shape = { memoryMib: 256 };
 /** Beginners of a guest end, and its kernel writes back. */
@@ -16,12 +16,12 @@ export const hostMemory: Row = {
   about: "memory of idle VMs",
   async measure({ banger, client, full }) {
     const count = full ? 20 : 6;
-    await client.operate("template.warm", shape);
+    await warm(client, shape);
     await using made = new AsyncDisposableStack();
     const vms: { id: string; pid: number; memoryFile: string }[] = [];
     for (let index = 0; index < count; index += 1) {
       const vm = made.use(await createVm(client, shape));
-      expectStart(vm, "template");
+      expectStart(vm, "image");
       const memoryFile = memoryFileOf(runningQemu(banger.paths.homeId, vm.id).args) ?? "";
       vms.push({ id: vm.id, pid: vm.pid ?? NaN, memoryFile });
     }

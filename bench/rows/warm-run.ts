@@ -19,7 +19,7 @@ export const warmRun: Row = {
       cold: () => run("--cold"),
     });
     // A template that was dropped on the way would have made boots of the last runs.
-    expectStart((await firstExec(client, {})).vm, "template");
+    expectStart((await firstExec(client, {})).vm, "image");
 
     const ours = summarise(warm);
     const floor = summarise(bare.map(({ durationMs }) => durationMs));
@@ -48,7 +48,7 @@ export const warmRun: Row = {
 
     async function machineOf() {
       await using vm = await createVm(client, {});
-      expectStart(vm, "template");
+      expectStart(vm, "image");
       return restorableMachine(banger.paths.homeId, vm.id, dir);
     }
   },

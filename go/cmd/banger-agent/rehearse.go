@@ -20,6 +20,10 @@ func rehearse(handler http.Handler) {
 			VmId: "-", Disks: &agentv1.DiskLayout{BaseSerial: "-"}, Network: &agentv1.NetworkConfig{Interface: "-"},
 			Ssh: &agentv1.SshConfig{HostKeyPem: []byte("-")}, Environment: []string{"-"},
 		},
+		&agentv1.ThawRequest{Identity: &agentv1.Identity{
+			VmId: "-", Ssh: &agentv1.SshConfig{HostKeyPem: []byte("-")}, Network: &agentv1.NetworkConfig{Interface: "-"},
+		}},
+		&agentv1.ThawResponse{Steps: []*agentv1.ConfigureResponse_Step{{Name: "-"}}},
 		&agentv1.ConfigureResponse{Steps: []*agentv1.ConfigureResponse_Step{{Name: "-"}}},
 		&agentv1.ExecRequest{Message: &agentv1.ExecRequest_Start{Start: &agentv1.ExecStart{Argv: []string{"-"}}}},
 		&agentv1.ExecResponse{Message: &agentv1.ExecResponse_Exit{Exit: &agentv1.ExecExit{Code: 1}}},

@@ -8,7 +8,8 @@ export default defineCommand({
 P95. PHASES are the medians of what a start consists of.
 
   cold      the kernel booted: there was no template, or --cold was given
-  template  from a memory template ("template list")
+  template  from a memory template ("template list") that fits every image
+  image     a VM that had never started, from a template of its image
   snapshot  vm fork, vm restore and vm run --warm-from
   pause     vm resume
 

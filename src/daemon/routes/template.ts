@@ -11,7 +11,9 @@ export function templateRoutes({ services, operations }: RouteContext): RoutesOf
     "template.show": ({ template }) => templates.show(template),
     "template.prune": ({ all = false, dryRun = false }) => templates.prune({ all, dryRun }),
     "template.warm": (params) =>
-      operations.start("template.warm", params.kernel ?? "", (progress) => templates.warm(params, progress)),
+      operations.start("template.warm", params.image ?? params.kernel ?? "", (progress) =>
+        templates.warm(params, progress),
+      ),
     "stats.starts": () => services.startStats(),
   };
 }

@@ -1,7 +1,7 @@
 // Makes one template: brings a machine that is nobody's up to its Hello and captures it there. Nothing of any VM is in it: its
 // disks are empty, and nothing was said to its guest. For one of an image, the guest has put its root together of the image and of blank
 // disks, which are kept as they are at that instant.
-import { mkdir, open, statfs } from "node:fs/promises";
+import { mkdir, open, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Paths } from "../../config/paths.ts";
@@ -34,6 +34,9 @@ export interface MakeParts extends Pick<VmContext, "driver" | "connectGuest" | "
  * it has not yet seen those of its VM (go/internal/virtio/disk.go).
  */
 const placeholderBytes = 64 * mib + 512;
+
+/** More memory than this is not taken by what a first command reads of an image. */
+const maxImageBytes = 256 * mib;
 
 /** Disks as every VM has them, below `directory`: what is asked for a shape, and what the machine of a template gets. */
 export function placeholderDisks(directory: string): DiskSpec[] {
@@ -89,7 +92,10 @@ export async function makeTemplate(
   }
 
   progress.stage("store");
-  if (shape.root !== undefined) await keepDisks(spec, staging, signal);
+  if (shape.root !== undefined) {
+    await refuseBloat(staging, options.shared);
+    await keepDisks(spec, staging, signal);
+  }
   await removeInside(staging, dir);
   crashPoint("template.machine-removed");
   await sealTemplate(staging, {
@@ -199,6 +205,18 @@ async function captureMachine(
   // With a root, the disks of the VMs are those that the guest has seen.
   if (root === undefined) await machine.announceDisks();
   await capture.finish({ signal });
+}
+
+/** Memory that programs of an image have filled must not push the templates of others out. */
+async function refuseBloat(staging: string, shared: TemplateUse | undefined): Promise<void> {
+  if (shared === undefined) return;
+  const [own, without] = await Promise.all([captureFiles(staging), shared.capture].map((it) => stat(it.memoryFile)));
+  const moreBytes = ((own?.blocks ?? 0) - (without?.blocks ?? 0)) * 512;
+  if (moreBytes <= maxImageBytes) return;
+  throw new BangerError(
+    "template.failed",
+    `the image fills ${formatBytes(moreBytes)} of its template's memory, at most ${formatBytes(maxImageBytes)} are kept`,
+  );
 }
 
 /** Of a machine that has ended: as it has left them, which is as they were captured, since its CPUs stood still. */

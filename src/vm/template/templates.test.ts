@@ -61,8 +61,8 @@ function machine(dir: string): Machine {
     beginCapture: async (capture: MachineCapture) => ({
       finish: async () => {
         events.push("capture");
-        await onCapture(capture);
         writeFileSync(capture.memoryFile, "memory");
+        await onCapture(capture);
         writeFileSync(capture.stateFile, "state");
         return { copiedBytes: 6 };
       },
@@ -376,6 +376,16 @@ test("an image's template goes with the image, and is of no use for a file that 
     [null],
   );
   assert.equal(count("assemble"), 1);
+});
+
+test("one of an image that fills the memory is not kept", async () => {
+  const shape = await imageShape("root");
+  onCapture = async ({ memoryFile }) => {
+    if (count("assemble") > 0) writeFileSync(memoryFile, Buffer.alloc(257 * mib, 1));
+  };
+  const request = { image: "tools", vcpus: 1, memoryMib: 256, overlayBytes: 64 * mib, diskBytes: 96 * mib };
+  await assert.rejects(templates.warm(request, quiet()), /the image fills 257\.0 MiB of its template's memory/);
+  assert.deepEqual(readdirSync(directory), [shape.root?.shape]);
 });
 
 test("one of an image whose guest cannot put its root together leaves nothing", async () => {

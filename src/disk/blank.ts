@@ -46,10 +46,10 @@ export async function ensureDisk(
 
 /**
  * Makes the disk that a recipe file describes (`saveRecipe`), which must not exist, in the way of `ensureDisk`. False, and nothing is made, when the file is
- * damaged.
+ * damaged or gone.
  */
 export async function makeDisk(path: string, recipeFile: string, signal: AbortSignal): Promise<boolean> {
-  const recipe = decodeRecipe(await readFile(recipeFile));
+  const recipe = await load(recipeFile, { touch: false });
   if (recipe === undefined) return false;
   await publishDisk(path, signal, async () => recipe);
   return true;
@@ -97,7 +97,7 @@ async function recipeFor(
   const directory = join(cacheDir, "blank");
   const version = createHash("sha256").update(options(label).join(" ")).digest("hex").slice(0, 12);
   const path = join(directory, `${sizeBytes}-${label}-${version}.recipe`);
-  const cached = await load(path);
+  const cached = await load(path, { touch: true });
   if (cached?.sizeBytes === sizeBytes) return cached;
   try {
     return await makeRecipe(directory, path, label, sizeBytes, signal);
@@ -108,7 +108,7 @@ async function recipeFor(
   }
 }
 
-async function load(path: string): Promise<Recipe | undefined> {
+async function load(path: string, { touch }: { touch: boolean }): Promise<Recipe | undefined> {
   let content: Buffer;
   try {
     content = await readFile(path);
@@ -118,7 +118,7 @@ async function load(path: string): Promise<Recipe | undefined> {
   }
   const now = new Date();
   // Says that it is in use. Another process may have removed it by now: what was read is good all the same.
-  await utimes(path, now, now).catch(() => {});
+  if (touch) await utimes(path, now, now).catch(() => {});
   return decodeRecipe(content);
 }
 
@@ -164,7 +164,8 @@ async function prune(directory: string): Promise<void> {
   for (const { path } of files.slice(maxRecipes)) await rm(path, { force: true });
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Throws when it cannot be known. */
+export async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);
     return true;

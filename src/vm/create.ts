@@ -94,7 +94,7 @@ export async function createVm(
   crashPoint("create.directory-made");
   // Made while the record is written; nobody else knows the directory yet.
   const pin = writeKnownHosts(dir, row.id, hostKey.publicLine);
-  const files = Promise.allSettled([pin]);
+  const pinned = Promise.allSettled([pin]);
   try {
     // Of two that are made at once, both may have chosen the same.
     if (request.name === undefined) row.name = freeName(context);
@@ -104,7 +104,7 @@ export async function createVm(
   } catch (error) {
     throw await undone(
       error,
-      () => files,
+      () => pinned,
       () => removeInside(context.paths.vmsDir, dir),
     );
   }
@@ -114,7 +114,7 @@ export async function createVm(
     await pin;
     crashPoint("create.started");
   } catch (error) {
-    await files;
+    await pinned;
     if (!row.autoRemove && !isToBeUndone(signal)) throw keptError(error, row.name);
     throw await undone(error, () => removeVm(context, row));
   }

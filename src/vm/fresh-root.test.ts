@@ -112,6 +112,21 @@ test("a template whose disks are damaged is let go and removed; the VM gets blan
   assert.equal(label("work"), "work");
 });
 
+test("so does one whose disks are gone", async () => {
+  rmSync(recipes.overlay);
+  assert.equal((await prepare()).own, undefined);
+  assert.deepEqual(events, ["take", "let go", "discard"]);
+  assert.equal(label("overlay"), "overlay");
+});
+
+test("disks of which nobody can say whether they are there are not written over", async () => {
+  const { dir } = vmPaths(context.paths, row.id);
+  rmSync(dir, { recursive: true });
+  writeFileSync(dir, "");
+  await assert.rejects(prepare(), { code: "ENOTDIR" });
+  assert.deepEqual(events, []);
+});
+
 test("without the image's file there is nothing to ask for: the start says what is wrong", async () => {
   rmSync(image.rootfsPath);
   assert.deepEqual(await prepare(), {});

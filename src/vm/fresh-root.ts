@@ -1,8 +1,7 @@
 // The writable disks of a VM before a start. One that has never started may come from a template of its image: then its disks are made as
 // they were when that was captured.
-import { stat } from "node:fs/promises";
 import type { ImageRecord } from "../api/records.ts";
-import { makeDisk } from "../disk/blank.ts";
+import { exists, makeDisk } from "../disk/blank.ts";
 import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError } from "../lib/errors.ts";
 import type { VmRow } from "../state/vms.ts";
@@ -39,7 +38,7 @@ export async function prepareDisks(
 /** Disks that are there may have been written to, also by a start that a killed daemon did not see the end of. */
 async function isFresh({ paths }: Pick<VmContext, "paths">, row: VmRow): Promise<boolean> {
   if (row.baseSnapshotId !== null) return false;
-  const present = await Promise.all(writableSerials.map((serial) => isThere(vmDisk(paths, row, serial).path)));
+  const present = await Promise.all(writableSerials.map((serial) => exists(vmDisk(paths, row, serial).path)));
   return !present.includes(true);
 }
 
@@ -75,9 +74,3 @@ async function makeDisksOf(
   await templates.discard(own.id, reason);
   return false;
 }
-
-const isThere = (path: string) =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );

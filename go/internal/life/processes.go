@@ -1,6 +1,7 @@
 package life
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -9,16 +10,25 @@ import (
 	"banger.dev/banger/internal/procfs"
 )
 
-// userProcesses counts the processes of the guest but this one.
+// userProcesses counts the processes of the guest but this one. It fails where /proc does not show even this one: then a user of the guest has
+// covered it.
 func userProcesses() (int, error) {
 	living, err := procfs.Living()
-	count := 0
+	if err != nil {
+		return 0, err
+	}
+	count, seen := 0, false
 	for _, process := range living {
-		if process.PID != os.Getpid() {
+		if process.PID == os.Getpid() {
+			seen = true
+		} else {
 			count++
 		}
 	}
-	return count, err
+	if !seen {
+		return 0, errors.New("/proc does not show the processes of this guest")
+	}
+	return count, nil
 }
 
 const killWait = 2 * time.Second

@@ -3,7 +3,6 @@ package life
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"banger.dev/banger/internal/guest"
@@ -63,20 +62,31 @@ func (vm *VM) attachVolumes(log *step.Log) error {
 // warmUp leaves in memory what a first command reads from the image. Nothing of the image may run when a guest is captured: in the
 // machines that come of it, it would run before they are somebody.
 func warmUp() error {
+	late := make(chan struct{})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		startFirstProcess(guest.Config{})
-		runQuietly(guest.Config{}, "sh", "-c", ":")
+		for _, argv := range [][]string{{"true"}, {"sh", "-c", ":"}} {
+			select {
+			case <-late:
+				return
+			default:
+				runQuietly(guest.Config{}, argv...)
+			}
+		}
 	}()
 	select {
 	case <-ended:
 	case <-time.After(warmUpLimit):
-		fmt.Fprintf(os.Stderr, "banger-agent: the image's \"true\" or \"sh\" did not end within %s\n", warmUpLimit)
+		close(late)
 	}
-	if noneLeft(0) {
-		return nil
+	_ = unix.Kill(-1, unix.SIGKILL)
+	select {
+	case <-ended:
+	case <-time.After(killWaitLimit):
+		return fmt.Errorf("programs of the image do not end")
 	}
+	// What was started as the others were killed.
 	_ = unix.Kill(-1, unix.SIGKILL)
 	if !noneLeft(killWaitLimit) {
 		return fmt.Errorf("processes of the image do not end")

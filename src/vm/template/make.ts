@@ -6,7 +6,9 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Paths } from "../../config/paths.ts";
 import { ensureDisk, saveRecipe } from "../../disk/blank.ts";
+import type { GuestAgent } from "../../guest/agent.ts";
 import { shakeHands } from "../../guest/handshake.ts";
+import { deadline } from "../../lib/abort.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, diskFull } from "../../lib/errors.ts";
 import { removeInside } from "../../lib/files.ts";
@@ -14,7 +16,7 @@ import { newId } from "../../lib/ids.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { formatBytes, mib } from "../../lib/units.ts";
 import type { DiskSpec, Machine, MachineSpec } from "../../vmm/driver.ts";
-import type { FreshRoot, TemplateShape, TemplateUse, VmContext } from "../context.ts";
+import type { CaptureTurn, FreshRoot, TemplateShape, TemplateUse, VmContext } from "../context.ts";
 import { serials } from "../disk-files.ts";
 import { fingerprintOf } from "../fingerprint.ts";
 import { directoriesOf } from "../guest-identity.ts";
@@ -37,6 +39,8 @@ const placeholderBytes = 64 * mib + 512;
 
 /** More memory than this is not taken by what a first command reads of an image. */
 const maxImageBytes = 256 * mib;
+/** What the template of a shape takes, when it is not there to be asked. */
+const usualBytes = 160 * mib;
 
 /** Disks as every VM has them, below `directory`: what is asked for a shape, and what the machine of a template gets. */
 export function placeholderDisks(directory: string): DiskSpec[] {
@@ -52,8 +56,10 @@ export interface MakeOptions {
   progress: Progress;
   /** Others that want the host's processors go first. */
   background: boolean;
-  /** The template of the shape, from which that of an image is made; without it a machine is booted. */
+  /** The template of the shape, from which that of an image is made; without it a machine is booted. Disposed of when it is not needed any more. */
   shared?: TemplateUse | undefined;
+  /** To be held while a machine is captured. */
+  capturing(): CaptureTurn;
 }
 
 /**
@@ -67,8 +73,9 @@ export async function makeTemplate(
   staging: string,
   options: MakeOptions,
 ): Promise<void> {
-  const { progress } = options;
+  const { progress, shared } = options;
   const { signal } = progress;
+  const sharedBytes = shared === undefined ? undefined : await sizeOnDisk(shared.capture.memoryFile);
   await requireRoom(staging, shape.memoryMib * mib);
   const dir = join(staging, "machine");
   await mkdir(dir, { mode: 0o700 });
@@ -77,23 +84,25 @@ export async function makeTemplate(
   {
     await using undo = new AsyncDisposableStack();
     undo.defer(() => machine.kill());
-    await greet(agent, "waiting", { signal });
-    if (shape.root !== undefined) {
-      progress.stage("assemble", shape.root.image.name);
-      await agent.assemble({ disks: serials, directories: directoriesOf(shape.root.image.config) }, { signal });
-      crashPoint("template.assembled");
-    }
-    await agent[Symbol.asyncDispose]();
+    const { bootTimeoutMs } = parts.settings;
+    // Programs of the image have run in it: it may not answer.
+    using limit = deadline(
+      signal,
+      bootTimeoutMs,
+      () =>
+        new BangerError("template.failed", `the guest was not ready to be captured within ${bootTimeoutMs / 1000} s`),
+    );
+    await prepareGuest(agent, shape, progress, limit.signal);
     const forget = parts.forgetSession ?? handshakeOnly;
-    await forget(await machine.controlChannel({ signal }), signal);
+    await forget(await machine.controlChannel({ signal: limit.signal }), limit.signal);
     progress.stage("capture", `${shape.memoryMib} MiB`);
-    await captureMachine(machine, staging, shape, signal);
+    await captureMachine(machine, staging, shape, { signal, capturing: options.capturing });
     crashPoint("template.captured");
   }
 
   progress.stage("store");
   if (shape.root !== undefined) {
-    await refuseBloat(staging, options.shared);
+    await refuseBloat(staging, sharedBytes);
     await keepDisks(spec, staging, signal);
   }
   await removeInside(staging, dir);
@@ -181,7 +190,24 @@ async function waitingGuest(parts: MakeParts, spec: MachineSpec, options: MakeOp
     return await powerOn(parts, spec, { consoleLog, signal, background });
   }
   progress.stage("restore", size);
-  return await restoreGuest(parts, spec, shared.capture, { clock: new PhaseClock(), consoleLog, signal, background });
+  // A start that finds it bad waits for its last user.
+  using use = shared;
+  return await restoreGuest(parts, spec, use.capture, { clock: new PhaseClock(), consoleLog, signal, background });
+}
+
+/** Ends the session. */
+async function prepareGuest(
+  agent: GuestAgent,
+  { root }: TemplateShape,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> {
+  await using session = agent;
+  await greet(session, "waiting", { signal });
+  if (root === undefined) return;
+  progress.stage("assemble", root.image.name);
+  await session.assemble({ disks: serials, directories: directoriesOf(root.image.config) }, { signal });
+  crashPoint("template.assembled");
 }
 
 /** Until the guest has acknowledged a new handshake, it may still serve the session before it. */
@@ -198,9 +224,11 @@ async function captureMachine(
   machine: Machine,
   staging: string,
   { root }: TemplateShape,
-  signal: AbortSignal,
+  { signal, capturing }: { signal: AbortSignal; capturing: MakeOptions["capturing"] },
 ): Promise<void> {
+  using turn = capturing();
   await using capture = await machine.beginCapture(captureFiles(staging), { signal });
+  if (capture.spareBase !== undefined) turn.based(capture.spareBase);
   await machine.pause();
   // With a root, the disks of the VMs are those that the guest has seen.
   if (root === undefined) await machine.announceDisks();
@@ -208,16 +236,16 @@ async function captureMachine(
 }
 
 /** Memory that programs of an image have filled must not push the templates of others out. */
-async function refuseBloat(staging: string, shared: TemplateUse | undefined): Promise<void> {
-  if (shared === undefined) return;
-  const [own, without] = await Promise.all([captureFiles(staging), shared.capture].map((it) => stat(it.memoryFile)));
-  const moreBytes = ((own?.blocks ?? 0) - (without?.blocks ?? 0)) * 512;
+async function refuseBloat(staging: string, sharedBytes = usualBytes): Promise<void> {
+  const moreBytes = (await sizeOnDisk(captureFiles(staging).memoryFile)) - sharedBytes;
   if (moreBytes <= maxImageBytes) return;
   throw new BangerError(
     "template.failed",
     `the image fills ${formatBytes(moreBytes)} of its template's memory, at most ${formatBytes(maxImageBytes)} are kept`,
   );
 }
+
+const sizeOnDisk = async (path: string): Promise<number> => (await stat(path)).blocks * 512;
 
 /** Of a machine that has ended: as it has left them, which is as they were captured, since its CPUs stood still. */
 async function keepDisks({ disks }: MachineSpec, staging: string, signal: AbortSignal): Promise<void> {

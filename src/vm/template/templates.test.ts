@@ -27,6 +27,8 @@ let warnings: string[];
 let background: (boolean | undefined)[];
 /** Machines that came from templates. */
 let restored: MachineSpec[];
+/** No machine comes from a template. */
+let refused: boolean;
 /** Version of the VMM. */
 let version: string;
 let nowMs: number;
@@ -49,6 +51,7 @@ const driver = {
     events.push(`restore ${basename(dirname(capture.memoryFile)).slice(0, 8)}`);
     background.push(options.background);
     restored.push(spec);
+    if (refused) throw new BangerError("snapshot.incompatible", "damaged");
     return { machine: machine(spec.dir), timings: { spawnMs: 1, loadMs: 2 } };
   },
 } as unknown as Driver;
@@ -88,16 +91,18 @@ const agent = {
   [Symbol.asyncDispose]: async () => void events.push("close"),
 } as unknown as GuestAgent;
 
+const settings = {
+  bootTimeoutMs: 60_000,
+  defaultKernel: "debian",
+  vmDefaults: { vcpus: 2, memoryMib: 512, diskBytes: 64 * mib, overlayBytes: 64 * mib },
+} as VmSettings;
+
 const open = (change: Partial<TemplatesOptions> = {}) =>
   openTemplates({
     paths: { homeId: "0", cacheDir: join(directory, "..", `${basename(directory)}.cache`), templatesDir: directory },
     driver,
     connectGuest: async () => agent,
-    settings: {
-      bootTimeoutMs: 60_000,
-      defaultKernel: "debian",
-      vmDefaults: { vcpus: 2, memoryMib: 512, diskBytes: 64 * mib, overlayBytes: 64 * mib },
-    } as VmSettings,
+    settings,
     log: { ...silentLogger, warn: (message) => void warnings.push(message) },
     images: { list: () => images, resolve: () => images[0] ?? assert.fail("no image") },
     ofImages: true,
@@ -116,6 +121,7 @@ beforeEach(async () => {
   [events, warnings, background, restored] = [[], [], [], []];
   version = "7.2.22";
   nowMs = 0;
+  refused = false;
   images = [];
   kernels = [{ id: "k1", name: "debian", kernelPath: "/k1" } as KernelRecord];
   onCapture = async () => {};
@@ -302,6 +308,8 @@ test("the end of the daemon ends what is being made, and leaves nothing of it", 
   assert.equal(count("launch"), 1);
 });
 
+const imageRequest = { image: "tools", vcpus: 1, memoryMib: 256, overlayBytes: 64 * mib, diskBytes: 96 * mib };
+
 /** The shape of a fresh VM of an image whose file has this content. */
 async function imageShape(content: string): Promise<TemplateShape> {
   const rootfsPath = join(directory, "..", `${basename(directory)}.ext4`);
@@ -347,10 +355,9 @@ test("that of an image is made when it is wanted again, of that of the shape, wi
 
 test("an image's template goes with the image, and is of no use for a file that was changed, or when they are switched off", async () => {
   const shape = await imageShape("root");
-  const request = { image: "tools", vcpus: 1, memoryMib: 256, overlayBytes: 64 * mib, diskBytes: 96 * mib };
-  const warmed = await templates.warm(request, quiet());
+  const warmed = await templates.warm(imageRequest, quiet());
   assert.equal(warmed.id, shape.fingerprint);
-  assert.equal((await templates.warm(request, quiet())).id, shape.fingerprint);
+  assert.equal((await templates.warm(imageRequest, quiet())).id, shape.fingerprint);
   assert.equal(count("assemble"), 1);
   const useless = async () => (await templates.prune({ all: false, dryRun: true })).templates.map(({ id }) => id);
   assert.deepEqual(await useless(), []);
@@ -359,13 +366,14 @@ test("an image's template goes with the image, and is of no use for a file that 
   assert.deepEqual(await useless(), [shape.fingerprint]);
   rmSync(changed.root?.image.rootfsPath ?? "");
   assert.deepEqual(await useless(), [shape.fingerprint]);
-  await assert.rejects(templates.warm(request, quiet()), { code: "ENOENT" });
+  await assert.rejects(templates.warm(imageRequest, quiet()), { code: "ENOENT" });
 
   await templates[Symbol.asyncDispose]();
   templates = await open({ ofImages: false });
   assert.equal(templates.list().length, 2);
+  assert.equal(templates.take(shape.fingerprint), undefined);
   assert.deepEqual(await useless(), [shape.fingerprint]);
-  await assert.rejects(templates.warm(request, quiet()), /templates of images are switched off/);
+  await assert.rejects(templates.warm(imageRequest, quiet()), /templates of images are switched off/);
   for (let time = 0; time < 3; time++) templates.want(changed);
   assert.equal(templates.list().length, 2);
 
@@ -378,13 +386,58 @@ test("an image's template goes with the image, and is of no use for a file that 
   assert.equal(count("assemble"), 1);
 });
 
+test("one of an image whose guest does not answer is given up, and keeps nobody from the template of its shape", async () => {
+  const shape = await imageShape("root");
+  await templates[Symbol.asyncDispose]();
+  templates = await open({ settings: { ...settings, bootTimeoutMs: 300 } });
+  const asked = Promise.withResolvers<void>();
+  const { assemble } = agent;
+  const silent = (_root: object, { signal }: { signal: AbortSignal }) =>
+    new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+      asked.resolve();
+    });
+  Object.assign(agent, { assemble: silent });
+  try {
+    const warming = templates.warm(imageRequest, quiet());
+    await asked.promise;
+    await templates.discard(shape.root?.shape ?? "", new BangerError("snapshot.incompatible", "damaged"));
+    await assert.rejects(warming, { code: "template.failed", message: /was not ready to be captured within 0.3 s$/ });
+  } finally {
+    Object.assign(agent, { assemble });
+  }
+  assert.deepEqual([readdirSync(directory), events.at(-1)], [[], "kill"]);
+});
+
+test("a template of a shape that cannot be restored goes, and that of an image is made by a boot", async () => {
+  const shape = await imageShape("root");
+  await templates.warm({ vcpus: 1, memoryMib: 256 }, quiet());
+  refused = true;
+  assert.equal((await templates.warm(imageRequest, quiet())).id, shape.fingerprint);
+  assert.deepEqual(readdirSync(directory), [shape.fingerprint]);
+  assert.deepEqual([count("launch"), count("assemble")], [2, 1]);
+});
+
+test("one of an image that is deleted while it is made does not stay", async () => {
+  await imageShape("root");
+  onCapture = async () => {
+    if (count("assemble") === 0) return;
+    images = [];
+    await templates.forgetRemoved();
+  };
+  await assert.rejects(templates.warm(imageRequest, quiet()), /or its image was removed$/);
+  assert.deepEqual(
+    templates.list().map(({ root }) => root),
+    [null],
+  );
+});
+
 test("one of an image that fills the memory is not kept", async () => {
   const shape = await imageShape("root");
   onCapture = async ({ memoryFile }) => {
     if (count("assemble") > 0) writeFileSync(memoryFile, Buffer.alloc(257 * mib, 1));
   };
-  const request = { image: "tools", vcpus: 1, memoryMib: 256, overlayBytes: 64 * mib, diskBytes: 96 * mib };
-  await assert.rejects(templates.warm(request, quiet()), /the image fills 257\.0 MiB of its template's memory/);
+  await assert.rejects(templates.warm(imageRequest, quiet()), /the image fills 257\.0 MiB of its template's memory/);
   assert.deepEqual(readdirSync(directory), [shape.root?.shape]);
 });
 
@@ -393,8 +446,7 @@ test("one of an image whose guest cannot put its root together leaves nothing", 
   const assemble = agent.assemble;
   try {
     Object.assign(agent, { assemble: () => Promise.reject(new BangerError("guest.failed", "mount-disks: no")) });
-    const request = { image: "tools", vcpus: 1, memoryMib: 256, overlayBytes: 64 * mib, diskBytes: 96 * mib };
-    await assert.rejects(templates.warm(request, quiet()), { code: "guest.failed", message: "mount-disks: no" });
+    await assert.rejects(templates.warm(imageRequest, quiet()), { code: "guest.failed", message: "mount-disks: no" });
   } finally {
     Object.assign(agent, { assemble });
   }

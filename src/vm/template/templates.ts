@@ -1,4 +1,5 @@
 // The memory templates of one home: taken by starts, wanted by boots, made in the background one at a time, pruned.
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Params } from "../../api/method.ts";
@@ -6,7 +7,7 @@ import type { Methods } from "../../api/methods.ts";
 import type { ImageRecord, KernelRecord, TemplateRecord } from "../../api/records.ts";
 import type { Paths } from "../../config/paths.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
-import { stagingDirectory } from "../../lib/files.ts";
+import { removeInside, stagingDirectory } from "../../lib/files.ts";
 import { KeyedMutex } from "../../lib/mutex.ts";
 import { quietProgress, type Progress } from "../../lib/progress.ts";
 import { SharedWork } from "../../lib/shared-work.ts";
@@ -65,7 +66,11 @@ export class Templates implements TemplatesOfStarts, AsyncDisposable {
   }
 
   take(fingerprint: string): TemplateUse | undefined {
-    return this.#options.enabled ? this.#store.take(fingerprint) : undefined;
+    const { enabled, ofImages } = this.#options;
+    const use = enabled ? this.#store.take(fingerprint) : undefined;
+    if (use?.disks === undefined || ofImages) return use;
+    use[Symbol.dispose]();
+    return undefined;
   }
 
   want(shape: TemplateShape): void {
@@ -187,19 +192,38 @@ export class Templates implements TemplatesOfStarts, AsyncDisposable {
       const there = this.#store.get(fingerprint);
       if (there !== undefined) return there;
       await using staging = await stagingDirectory(paths.templatesDir);
-      using shared = root === undefined ? undefined : this.#store.take(root.shape);
-      await makeTemplate(this.#options, shape, staging.path, {
-        progress: inner,
-        background,
-        shared,
-      });
+      await this.#makeIn(staging.path, shape, { progress: inner, background });
+      const made = await this.#store.add(staging.path, fingerprint, maxBytes);
+      // Removed while it was made: who removed it has not seen it.
       if (!knownTo(this.#options)({ kernel, root: root ?? null })) {
+        await this.#store.remove(fingerprint);
         throw new BangerError("template.failed", `the kernel "${kernel.name}" or its image was removed`);
       }
-      const made = await this.#store.add(staging.path, fingerprint, maxBytes);
       await this.#removeOlder(made);
       return made;
     });
+  }
+
+  async #makeIn(
+    staging: string,
+    shape: TemplateShape,
+    options: { progress: Progress; background: boolean },
+  ): Promise<void> {
+    const capturing = () => this.capturing();
+    const make = async (shared?: TemplateUse) => {
+      using _shared = shared;
+      await makeTemplate(this.#options, shape, staging, { ...options, shared, capturing });
+    };
+    const shared = shape.root === undefined ? undefined : this.#store.take(shape.root.shape);
+    try {
+      await make(shared);
+    } catch (error) {
+      // As a start does: it boots instead.
+      if (shared === undefined || toBangerError(error).code !== "snapshot.incompatible") throw error;
+      await this.discard(shared.id, error);
+      await removeInside(staging, join(staging, "machine"));
+      await make();
+    }
   }
 
   /** The same kernel, sizes and image with another agent or VMM: those were replaced by what this one was made with. */

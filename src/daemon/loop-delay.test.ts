@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { setImmediate } from "node:timers/promises";
 import { test } from "node:test";
-import { measureLoopDelay } from "./loop-delay.ts";
+import { atOneTime, measureLoopDelay } from "./loop-delay.ts";
 
 function pass(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
@@ -22,6 +22,24 @@ test("what blocks the event loop is measured when that is asked for", async () =
   assert.ok(delay.longestBusyMs() > 0);
   // It waited for no processor, so all of it is its own.
   assert.ok(delay.longestOwnMs() >= 50 && delay.longestOwnMs() <= delay.longestMs(), `${delay.longestOwnMs()}`);
+});
+
+test("what was read when the thread lost its processor is read again", () => {
+  let reads = 0;
+  const read = () => {
+    if (++reads === 1) pass(20);
+    return reads;
+  };
+  const before = performance.now();
+  const { at, value } = atOneTime(read);
+  assert.ok(value > 1 && value === reads, `${value} of ${reads}`);
+  assert.ok(at >= before + 20 && at <= performance.now());
+});
+
+test("a clock that cannot be read in time is read late", () => {
+  let reads = 0;
+  const { value } = atOneTime(() => (pass(2), ++reads));
+  assert.equal(value, 20);
 });
 
 /** Ends and prints when its stdin does. */

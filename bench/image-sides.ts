@@ -29,7 +29,7 @@ sync disk.tar`;
 export interface Delays {
   /** A timer of the daemon had to wait. */
   delayMs: number;
-  /** The same without the time in which the daemon's thread could run and no processor was free. */
+  /** The same while the loop was at work, without the time in which its thread could run and no processor was free. */
   blockedMs: number;
   /** A timer of a process that does nothing had to wait meanwhile. */
   idleMs: number;

@@ -108,7 +108,7 @@ async function pull({ label, name, zstd, targets, rounds, sides }: Pull): Promis
       unit: "ms",
       target: 20,
       sides: {
-        "a timer of the daemon late, but for waiting for a processor": longest("blockedMs"),
+        "a timer of the daemon late: the loop at work, and not waiting for a processor": longest("blockedMs"),
         "a timer of the daemon late, for whatever reason": longest("delayMs"),
         "a timer of an idle Node meanwhile": longest("idleMs"),
       },

@@ -128,7 +128,7 @@ class Fetch {
       const { size } = await this.#file.stat();
       const resumed = size > 0 && size <= this.#descriptor.sizeBytes;
       if (!(resumed && (await this.#download(this.#file, size)))) {
-        await this.#file.truncate(0);
+        if (size > 0) await this.#file.truncate(0);
         if (!(await this.#download(this.#file, 0))) {
           await this.#store.remove(this.#descriptor.digest);
           throw invalid(`${this.#label} is damaged: it has not the digest ${this.#descriptor.digest}`);

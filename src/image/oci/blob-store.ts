@@ -1,6 +1,6 @@
 // The cache of blobs: content-addressed files below one directory. Every published file was checked against its digest.
 import { randomBytes } from "node:crypto";
-import { type FileHandle, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { constants, type FileHandle, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ensureDirectory, namesIn, removeInside, syncDirectory } from "../../lib/files.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -90,9 +90,9 @@ export class BlobStore {
   /** The file that a download goes on with, new or with what an earlier one left. The caller has a lease and closes it. */
   async openPartial(digest: string): Promise<FileHandle> {
     using _ = await this.#names.acquire("all", neverAborted);
-    for (const folder of folders) await ensureDirectory(join(this.directory, folder));
     const path = this.#partial(digest);
-    return await open(path, "r+").catch(() => open(path, "wx+", 0o600));
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+    return await this.#inFolders(() => open(path, flags, 0o600));
   }
 
   /** Makes a download whose digest was checked a blob. */
@@ -100,7 +100,7 @@ export class BlobStore {
     await file.sync();
     using _ = await this.#names.acquire("all", neverAborted);
     const path = this.#path(digest);
-    await rename(this.#partial(digest), path);
+    await this.#inFolders(() => rename(this.#partial(digest), path));
     await syncDirectory(dirname(path));
   }
 
@@ -198,6 +198,20 @@ export class BlobStore {
     }
     await removeInside(parent, aside);
     return result;
+  }
+
+  /**
+   * Makes the directories only when they are missing: whoever gives the thread pool a job may have to wait for one of its threads
+   * that decompresses and has no processor, so the daemon's own thread gives it few.
+   */
+  async #inFolders<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      for (const folder of folders) await ensureDirectory(join(this.directory, folder));
+      return await action();
+    }
   }
 
   #path(digest: string): string {

@@ -51,7 +51,7 @@ describe("faults", { concurrency: false }, () => {
   test("a guest that never says Hello: the error says so, shows the console, and nothing runs", async () => {
     await using home = new Home({ seeded: true });
     writeFileSync(join(home.path, "config.toml"), "boot_timeout_s = 1\n");
-    const ran = await home.run(["vm", "create", "--name", "slow", ...smallVm, "--json"]);
+    const ran = await home.run(["vm", "create", "--name", "slow", ...smallVm, "--cold", "--json"]);
     assert.equal(ran.code, 1);
     assert.match(ran.stderr, /vm\.boot-timeout/);
     assert.match(ran.stderr, /did not say Hello within 1 s/);
@@ -62,7 +62,7 @@ describe("faults", { concurrency: false }, () => {
       home.processes().filter((one) => one.command.includes("qemu")),
       [],
     );
-    const removed = await home.run(["vm", "run", "--rm", ...smallVm, "--", "true"]);
+    const removed = await home.run(["vm", "run", "--rm", ...smallVm, "--cold", "--", "true"]);
     assert.equal(removed.code, 1);
     assert.equal((await list(home)).length, 1);
   });

@@ -34,6 +34,7 @@ describe("the image's own init", { concurrency: false }, () => {
     await once(server, "listening");
     ({ port } = server.address() as AddressInfo);
     await home.ok(["image", "import", "--name", "systemd", systemdTar()]);
+    await home.ok(["template", "warm", "--image", "systemd", ...smallVm]);
   });
   after(async () => {
     server.close();
@@ -53,7 +54,8 @@ describe("the image's own init", { concurrency: false }, () => {
 
   test("systemd comes up with no unit that failed, and takes commands as soon as the VM is ready", async () => {
     await home.ok(["vm", "create", "--name", "box", ...systemd, "--allow-host", String(port)]);
-    assert.equal((await show("box")).init, "/sbin/init");
+    const { init, lastStart } = await show("box");
+    assert.deepEqual([init, lastStart?.kind], ["/sbin/init", "image"]);
     assert.equal(await exec("box", "systemctl", "is-system-running", "--wait"), "running");
     assert.equal(await exec("box", "systemctl", "--failed", "--plain", "--no-legend"), "");
     assert.equal(await exec("box", "cat", "/proc/1/comm"), "systemd");

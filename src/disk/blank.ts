@@ -45,8 +45,8 @@ export async function ensureDisk(
 }
 
 /**
- * Makes the disk that a recipe file describes (`saveRecipe`), which must not exist, in the way of `ensureDisk`. False, and nothing is made, when the file is
- * damaged or gone.
+ * Makes the disk that a recipe file describes (`saveRecipe`), which must not exist, in the way of `ensureDisk`. False, and nothing is
+ * made, when the file is damaged or gone.
  */
 export async function makeDisk(path: string, recipeFile: string, signal: AbortSignal): Promise<boolean> {
   const recipe = await load(recipeFile, { touch: false });

@@ -19,7 +19,8 @@ export interface PreparedDisks {
 
 /**
  * Makes the disks of a VM that rests on no snapshot, unless they are there: of a template of its image, or blank when there is none or
- * `cold` asks for a boot. `shape` is the fingerprint of its machine. Throws as `ensureBlankDisks` does.
+ * `cold` asks for a boot. `shape` is the fingerprint of its machine. A template whose disks are damaged is removed. Throws as
+ * `ensureBlankDisks` does.
  */
 export async function prepareDisks(
   context: Pick<VmContext, "paths" | "templates" | "log">,

@@ -2,12 +2,15 @@
 // disks, and goes back to the template of its shape when it starts again.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, statSync, truncateSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { TemplateRecord, VmRecord } from "../../src/api/records.ts";
 import { search } from "../support/byte-search.ts";
+import { assertDifferentMachines } from "../support/different-machines.ts";
 import { Home, smallVm } from "../support/home.ts";
+import { busyboxTar } from "../support/init-images.ts";
 import { smallMachine } from "../support/seed.ts";
 import { until } from "../support/until.ts";
 
@@ -68,19 +71,7 @@ describe("VMs from a template of their image", { concurrency: false }, () => {
     const programs = "readlink /proc/[0-9]*/exe | sort";
     const [alive, others] = [await inGuest(home, "fourth", programs), await inGuest(home, "second", programs)];
     assert.equal(alive, others);
-
-    const facts = (name: string) =>
-      inGuest(
-        home,
-        name,
-        "cat /proc/sys/kernel/random/boot_id /etc/machine-id; hostname; head -c 32 /dev/urandom | od -An -tx1 -w32; cat /proc/sys/kernel/random/uuid",
-      ).then((text) => text.trim().split("\n"));
-    const [one, two] = await Promise.all([facts("fourth"), facts("fifth")]);
-    assert.deepEqual([one[0], one[2], two[2]], [(await show(home, "fourth")).bootId, "fourth", "fifth"]);
-    assert.equal(one.length, 5);
-    for (const [index, fact] of one.entries()) assert.notEqual(fact, two[index]);
-    const now = Number(await inGuest(home, "fourth", "date +%s"));
-    assert.ok(Math.abs(now - Date.now() / 1000) < 30, `the guest's clock is off: ${now}`);
+    await assertDifferentMachines(home, ["fourth", "fifth"]);
   });
 
   test("nothing of a VM is in it", async () => {
@@ -145,6 +136,33 @@ describe("VMs from a template of their image", { concurrency: false }, () => {
       (await templatesOf(home)).map(({ root }) => root),
       [null],
     );
+  });
+
+  test("what the image's own programs leave running is not in it", async () => {
+    const work = mkdtempSync(join(tmpdir(), "banger-restless-"));
+    try {
+      const archive = busyboxTar(work, "");
+      const root = join(work, "root");
+      rmSync(join(root, "bin/true"));
+      const restless = "/bin/busybox setsid /bin/sleep 100000 </dev/null >/dev/null 2>&1 &";
+      writeFileSync(join(root, "bin/true"), `#!/bin/sh\n${restless}\necho ran >>/ran\n`, { mode: 0o755 });
+      execFileSync("tar", ["-cf", archive, "--owner=0", "--group=0", "-C", root, "."]);
+      await home.ok(["image", "import", "--name", "restless", archive]);
+    } finally {
+      rmSync(work, { recursive: true });
+    }
+    await home.ok(["template", "warm", "--image", "restless", ...smallVm]);
+    await create(home, "calm", "--image", "restless");
+    assert.equal(await kindOf(home, "calm"), "image");
+    const seen = () => inGuest(home, "calm", "cat /ran; cat /proc/[0-9]*/cmdline");
+    const before = await seen();
+    assert.match(before, /^ran\n/);
+    assert.doesNotMatch(before, /100000/);
+    // The control: in a VM that runs, it stays.
+    await home.ok(["vm", "exec", "calm", "--", "true"]);
+    assert.match(await seen(), /^ran\nran\n[^]*100000/);
+    await home.ok(["vm", "delete", "calm"]);
+    await home.ok(["image", "delete", "restless"]);
   });
 
   test("an image takes its template with it", async () => {

@@ -24,6 +24,7 @@ import { findTool } from "../../src/lib/run.ts";
 import { Home, smallVm } from "../support/home.ts";
 import { smallMachine } from "../support/seed.ts";
 import { search } from "../support/byte-search.ts";
+import { assertDifferentMachines } from "../support/different-machines.ts";
 import { commandOf, isRunning } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
@@ -109,22 +110,7 @@ describe("starts from templates", { concurrency: false }, () => {
   test("VMs of one template are different machines", async () => {
     await home.ok(["vm", "restart", names[0]]);
     assert.equal((await show(home, names[0])).lastStart?.kind, "template");
-    const facts = (name: string) =>
-      inGuest(
-        home,
-        name,
-        "cat /proc/sys/kernel/random/boot_id /etc/machine-id; hostname; head -c 32 /dev/urandom | od -An -tx1 -w32; cat /proc/sys/kernel/random/uuid",
-      ).then((text) => text.trim().split("\n"));
-    const [one, two] = await Promise.all([facts(names[0]), facts(names[1])]);
-    const records = await Promise.all([show(home, names[0]), show(home, names[1])]);
-    assert.deepEqual([one[0], two[0]], [records[0].bootId, records[1].bootId]);
-    assert.deepEqual([one[2], two[2]], names);
-    assert.equal(one.length, 5);
-    for (const [index, fact] of one.entries()) assert.notEqual(fact, two[index]);
-    const pins = records.map((vm) => readFileSync(join(vm.dir, "known_hosts"), "utf8").split(" ").at(-1));
-    assert.notEqual(pins[0], pins[1]);
-    const now = Number(await inGuest(home, names[0], "date +%s"));
-    assert.ok(Math.abs(now - Date.now() / 1000) < 30, `the guest's clock is off: ${now}`);
+    await assertDifferentMachines(home, names);
   });
 
   test("VMs of one template see the sizes of their own disks", async () => {

@@ -56,7 +56,10 @@ export interface MakeOptions {
   progress: Progress;
   /** Others that want the host's processors go first. */
   background: boolean;
-  /** The template of the shape, from which that of an image is made; without it a machine is booted. Disposed of when it is not needed any more. */
+  /**
+   * The template of the shape, from which that of an image is made; without it a machine is booted. Disposed of when it is not needed
+   * any more.
+   */
   shared?: TemplateUse | undefined;
   /** To be held while a machine is captured. */
   capturing(): CaptureTurn;
@@ -64,8 +67,8 @@ export interface MakeOptions {
 
 /**
  * Makes a template in `staging`, an empty directory: capture and manifest, durable. The caller owns the directory, also after a failure.
- * No machine is left. Throws `template.failed`, `disk.full`, what
- * `powerOn` and `beginCapture` throw, or the signal's reason.
+ * No machine is left. Throws `template.failed`, `disk.full`, what `powerOn`, `restoreGuest` and `beginCapture` throw, or the signal's
+ * reason.
  */
 export async function makeTemplate(
   parts: MakeParts,

@@ -1,8 +1,9 @@
 // Names of VMs as the whole program tells of them: on a port of its own, on one that somebody has, and switched off.
 import assert from "node:assert/strict";
-import { createSocket } from "node:dgram";
+import { randomInt } from "node:crypto";
+import { type Socket, createSocket } from "node:dgram";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Check } from "../../src/api/records.ts";
@@ -28,8 +29,7 @@ test("doctor, daemon status and dns status agree on whether names are answered, 
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /switched off: port = 0 .*config\.toml \(config\.invalid\)\nbanger: hint: \$EDITOR /);
 
-  const other = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(other, "listening");
+  const other = await holdPort();
   const { port } = other.address();
   await withPort(port);
   const taken = await tell();
@@ -56,3 +56,16 @@ test("doctor, daemon status and dns status agree on whether names are answered, 
     new RegExp(`^names +<vm>\\.vm on 127\\.0\\.0\\.1:${port}$`, "m"),
   );
 });
+
+/** A port that nobody gets who asks for any, so that it is free again afterwards. */
+async function holdPort(): Promise<Socket> {
+  const [firstAnyones = "32768"] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").split("\t");
+  for (;;) {
+    const socket = createSocket("udp4").bind(randomInt(10_000, Number(firstAnyones)), "127.0.0.1");
+    const bound = await once(socket, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (bound) return socket;
+  }
+}

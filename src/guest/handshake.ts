@@ -9,7 +9,7 @@ import { reasonOf } from "./failure.ts";
 const maxStaleBytes = 1024 * 1024;
 /**
  * Pauses before each repetition of the SYN; the last holds for all further ones. A guest that was just restored may lose the
- * first. 300 ms are more than the silence that lets a SYN count inside a frame of an old session.
+ * first. 130 ms are more than the silence that lets a SYN count inside a frame of an old session.
  */
 const repeatMs = [20, 50, 130, 300, 1000];
 

@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"time"
 
+	"banger.dev/banger/internal/channel"
 	"banger.dev/banger/internal/files"
 	"banger.dev/banger/internal/gen/banger/agent/v1/agentv1connect"
 	"banger.dev/banger/internal/guest"
@@ -19,6 +21,9 @@ import (
 )
 
 const maxRequestBytes = 4 << 20
+
+// A call that is answered at once.
+const rehearsalLimit = time.Second
 
 // newHandler routes every service of the contract.
 func newHandler(state *guest.State, service *life.Service, ssh *sshService) http.Handler {
@@ -33,14 +38,13 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 	)
 	services := map[string]func(net.Conn){"ssh": ssh.serveConn}
 	mux := http.NewServeMux()
+	handler := undated(mux)
 	mux.Handle(agentv1connect.NewAgentServiceHandler(service, options))
 	processes := process.NewService(state)
 	service.EndBeforeThaw(processes.EndAbandoned)
 	if runtime.NumCPU() > 1 {
-		service.RehearseBesideThaw(func() {
-			process.RehearseFrozen()
-			refuseExec(mux)
-		})
+		hello := channel.NewRehearsal(agentv1connect.AgentServiceHelloProcedure)
+		service.RehearseWhenFrozen(func() { hello.Run(handler, rehearsalLimit) })
 	}
 	service.EndBeforeOthers(processes.StopMain)
 	mux.Handle(agentv1connect.NewProcessServiceHandler(processes, options))
@@ -48,7 +52,7 @@ func newHandler(state *guest.State, service *life.Service, ssh *sshService) http
 	mux.Handle(agentv1connect.NewWorkspaceServiceHandler(workspace.NewService(), options))
 	mux.Handle(agentv1connect.NewPortServiceHandler(ports.NewService(services), options))
 	mux.Handle(agentv1connect.NewInspectServiceHandler(inspect.NewService(), options))
-	return undated(mux)
+	return handler
 }
 
 // undated leaves the Date of answers out: nobody reads it, and on an emulated processor writing it is work.

@@ -275,6 +275,36 @@ func TestAHostThatReconnectedUnnoticedInsideAFrame(t *testing.T) {
 	hello(t, connectHost(t, conn))
 }
 
+// As the third and all later pauses of a host: it need not come to the longer ones, which a fork would wait for.
+func TestAHostIsHeardInsideAFrameAfterAPauseOf130Milliseconds(t *testing.T) {
+	newHost, _ := serve(t)
+	conn := newHost()
+	rawSession(t, conn)
+	write(t, conn, "\x01\x00\x00\x00\x00\x00\x00\x00\x01abc")
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		reader := bufio.NewReader(conn)
+		for {
+			line, err := reader.ReadString('\n')
+			if err != nil || strings.HasPrefix(line, "BANGER/1 ACK "+strings.Repeat("a", 32)) {
+				return
+			}
+		}
+	}()
+	late := time.After(limit)
+	for n := 1; ; n++ {
+		select {
+		case <-heard:
+			return
+		case <-late:
+			t.Fatalf("not heard within %s", limit)
+		case <-time.After(130 * time.Millisecond):
+			write(t, conn, fmt.Sprintf("\nBANGER/1 SYN %s %d\n", strings.Repeat("a", 32), n))
+		}
+	}
+}
+
 func TestDataThatLooksLikeAHandshakeIsData(t *testing.T) {
 	newHost, _ := serve(t)
 	host := connectHost(t, newHost())

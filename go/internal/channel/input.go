@@ -10,8 +10,8 @@ import (
 const (
 	inputBufferBytes = 64 << 10
 	// A SYN inside a frame counts only after a silence: data that happens to look like one comes in one burst with the
-	// frame header before it. Hosts repeat their SYN after a second.
-	resyncSilence = 250 * time.Millisecond
+	// frame header before it. A fork is captured inside a frame now and then, and its host repeats the SYN after 130 ms, and longer pauses.
+	resyncSilence = 100 * time.Millisecond
 )
 
 var (

@@ -4,6 +4,7 @@ package channel
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"time"
 
@@ -57,7 +58,10 @@ func serveSession(ctx context.Context, in *input, link Link, handler http.Handle
 	defer cancel()
 	conn := &sessionConn{in: in, link: link}
 	defer conn.Close()
-	ctx = context.WithValue(ctx, sessionKey{}, conn)
+	serveHTTP(context.WithValue(ctx, sessionKey{}, conn), conn, handler)
+}
+
+func serveHTTP(ctx context.Context, conn net.Conn, handler http.Handler) {
 	server := &http2.Server{
 		MaxConcurrentStreams:         maxStreams,
 		MaxReadFrameSize:             maxFrameBytes,

@@ -12,6 +12,9 @@ import (
 // A start takes some milliseconds.
 const startLimit = 5 * time.Second
 
+// A host stops the processors sooner than this after its Freeze is answered. In what is restored of it the time has passed.
+const rehearsalDelay = 15 * time.Millisecond
+
 // What is killed is gone in no time, but for processes that wait for a device.
 const abandonedLimit = 5 * time.Second
 
@@ -25,7 +28,6 @@ func (s *Service) Freeze(ctx context.Context, request *connect.Request[agentv1.F
 	}
 	s.freezing.Lock()
 	defer s.freezing.Unlock()
-	// A child of the agent would be taken for one of the guest's processes.
 	s.rehearsing.Wait()
 	// Who came after a host that is gone has seen a guest that runs, and would not thaw it.
 	if err := ctx.Err(); err != nil {
@@ -39,6 +41,8 @@ func (s *Service) Freeze(ctx context.Context, request *connect.Request[agentv1.F
 		s.state.Thawed()
 		return nil, connect.NewError(connect.CodeInternal, err)
 	}
+	s.rehearsed = false
+	time.AfterFunc(rehearsalDelay, s.rehearseOnWaking)
 	return connect.NewResponse(&agentv1.FreezeResponse{Processes: uint32(processes)}), nil
 }
 
@@ -54,7 +58,7 @@ func (s *Service) Thaw(_ context.Context, request *connect.Request[agentv1.ThawR
 		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
 	}
 	if plan.Identity != nil {
-		s.rehearsing.Go(s.rehearse)
+		s.beginRehearsal()
 	}
 	log := &step.Log{}
 	// Before anything of this machine's past can go on.
@@ -73,4 +77,31 @@ func (s *Service) Thaw(_ context.Context, request *connect.Request[agentv1.ThawR
 	}
 	s.state.Thawed()
 	return connect.NewResponse(&agentv1.ThawResponse{Steps: describeSteps(log)}), nil
+}
+
+// rehearseOnWaking begins before the host has found the way to a guest that wakes up from its capture.
+func (s *Service) rehearseOnWaking() {
+	// Whoever holds it is further than that.
+	if !s.freezing.TryLock() {
+		return
+	}
+	defer s.freezing.Unlock()
+	if s.state.CheckFrozen() == nil {
+		s.beginRehearsal()
+	}
+}
+
+// beginRehearsal begins it at most once for each freeze. The caller holds freezing.
+func (s *Service) beginRehearsal() {
+	if s.rehearsed || s.rehearsal == nil {
+		return
+	}
+	s.rehearsed = true
+	s.rehearsing.Go(func() {
+		s.rehearsal()
+		// The machine that was captured goes on at once, and needs none of this.
+		if s.state.CheckFrozen() == nil {
+			s.machine.Rehearse()
+		}
+	})
 }

@@ -19,8 +19,14 @@ type recorder struct {
 	Hosted
 	did   []string
 	fails map[string]bool
-	// duringSync is called while the disks are synced.
-	duringSync func()
+	// duringSync is called while the disks are synced, rehearsed when the machine is to rehearse.
+	duringSync, rehearsed func()
+}
+
+func (r *recorder) Rehearse() {
+	if r.rehearsed != nil {
+		r.rehearsed()
+	}
 }
 
 func (r *recorder) do(what string) error {
@@ -212,31 +218,81 @@ func TestFreezeOutsideOfPhaseRunning(t *testing.T) {
 
 func TestAThawDoesNotWaitForARehearsalButTheNextFreezeDoes(t *testing.T) {
 	service, _, machine := newRecorded()
-	release := make(chan struct{})
-	service.RehearseBesideThaw(func() {
+	begun, release := make(chan struct{}, 2), make(chan struct{})
+	service.RehearseWhenFrozen(func() {
+		begun <- struct{}{}
 		<-release
-		_ = machine.do("rehearse")
 	})
 	if err := freeze(service, false); err != nil {
 		t.Fatal(err)
 	}
+	<-begun
 	if err := thaw(service, thawRequest()); err != nil {
 		t.Fatal(err)
 	}
-	frozen := make(chan error)
+	frozen := make(chan error, 1)
 	go func() { frozen <- freeze(service, false) }()
+	select {
+	case err := <-frozen:
+		t.Fatalf("it was frozen during a rehearsal: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
 	close(release)
 	if err := <-frozen; err != nil {
 		t.Fatal(err)
 	}
-	// Nothing new will be called in the same machine.
 	same := thawRequest()
 	same.Identity = nil
 	if err := thaw(service, same); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"freeze", "end", "prepare", "thaw", "rehearse", "freeze", "end", "prepare", "thaw"}
+	want := []string{"freeze", "end", "prepare", "thaw", "freeze", "end", "prepare", "thaw"}
 	if !slices.Equal(machine.did, want) {
+		t.Fatalf("did %v, want %v", machine.did, want)
+	}
+}
+
+// Nobody has said anything to a guest that was restored a moment ago.
+func TestAFrozenGuestRehearsesOnceByItself(t *testing.T) {
+	service, _, machine := newRecorded()
+	times := make(chan struct{}, 10)
+	service.RehearseWhenFrozen(func() { times <- struct{}{} })
+	machine.rehearsed = func() { times <- struct{}{} }
+	for range 2 {
+		if err := freeze(service, false); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			select {
+			case <-times:
+			case <-time.After(10 * time.Second):
+				t.Fatal("it did not rehearse within 10 s")
+			}
+		}
+		service.rehearseOnWaking()
+		if err := thaw(service, thawRequest()); err != nil {
+			t.Fatal(err)
+		}
+		service.rehearsing.Wait()
+		if len(times) > 0 {
+			t.Fatal("it rehearsed again")
+		}
+	}
+}
+
+func TestAGuestThatRunsRehearsesNothing(t *testing.T) {
+	service, state, machine := newRecorded()
+	service.RehearseWhenFrozen(func() { t.Error("it rehearsed before it was frozen") })
+	service.rehearseOnWaking()
+	service.rehearsing.Wait()
+	machine.rehearsed = func() { _ = machine.do("rehearse") }
+	service.RehearseWhenFrozen(func() { _ = machine.do("call"); state.Thawed() })
+	if err := freeze(service, false); err != nil {
+		t.Fatal(err)
+	}
+	service.rehearseOnWaking()
+	service.rehearsing.Wait()
+	if want := []string{"freeze", "call"}; !slices.Equal(machine.did, want) {
 		t.Fatalf("did %v, want %v", machine.did, want)
 	}
 }

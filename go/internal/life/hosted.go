@@ -40,6 +40,9 @@ func (Hosted) SetNetwork(*network.Interface, []string) error {
 // Freeze implements Machine. Only the phase changes: the machine around it goes on.
 func (Hosted) Freeze() (int, error) { return 0, nil }
 
+// Rehearse implements Machine.
+func (Hosted) Rehearse() {}
+
 // Prepare implements Machine.
 func (Hosted) Prepare(*ThawPlan, *step.Log) error { return nil }
 

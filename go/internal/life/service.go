@@ -37,6 +37,8 @@ type Machine interface {
 	SetNetwork(wanted *network.Interface, nameServers []string) error
 	// Freeze stops every process but the agent, and says how many. When it fails everything runs.
 	Freeze() (processes int, err error)
+	// Rehearse does in a frozen machine what Prepare will, as far as nobody can see it, and nobody can keep it waiting.
+	Rehearse()
 	// Prepare puts everything of the plan in place, in a frozen machine.
 	Prepare(plan *ThawPlan, log *step.Log) error
 	// Thaw undoes Freeze.
@@ -64,8 +66,11 @@ type Service struct {
 	freezing sync.Mutex
 	// endAbandoned ends what runs for callers of sessions that are over.
 	endAbandoned func(limit time.Duration) error
-	// rehearse does beside a thaw what the first call after it will need; rehearsing counts those under way.
-	rehearse   func()
+	// rehearsal is a call as the host will make next; nil for none. A guest goes through it, and what it does for a thaw, once when it
+	// wakes up from a capture, beside what the host asks of it. rehearsed says that it was begun since the last freeze, rehearsing
+	// counts those under way.
+	rehearsal  func()
+	rehearsed  bool
 	rehearsing sync.WaitGroup
 	// stopMain asks the processes that are to end before all others.
 	stopMain func(limit time.Duration)
@@ -76,7 +81,6 @@ func NewService(state *guest.State, machine Machine, version string, prepared <-
 	s := &Service{state: state, machine: machine, version: version, prepared: prepared}
 	s.endAbandoned = func(time.Duration) error { return nil }
 	s.stopMain = func(time.Duration) {}
-	s.rehearse = func() {}
 	// Read once: while the root is being entered, /proc has no path.
 	s.bootID = identity.BootID()
 	_ = unix.Uname(&s.uname)
@@ -88,10 +92,11 @@ func (s *Service) EndBeforeThaw(endAbandoned func(limit time.Duration) error) {
 	s.endAbandoned = endAbandoned
 }
 
-// RehearseBesideThaw sets what is done beside the thaw of a guest that becomes another machine. It must run nothing of the guest's
-// users: those are not to see the guest before it is that machine. Set it before the first call is served.
-func (s *Service) RehearseBesideThaw(rehearse func()) {
-	s.rehearse = rehearse
+// RehearseWhenFrozen has a guest that wakes up frozen rehearse its thaw, and before that this call. It must run nothing of the guest's
+// users, and wait for none of their file systems: those are frozen, and not to see the guest before it is another machine. Set it before
+// the first call is served. Without it nothing is rehearsed.
+func (s *Service) RehearseWhenFrozen(call func()) {
+	s.rehearsal = call
 }
 
 // EndBeforeOthers sets what asks the main processes to end, and waits for them. Set it before the first call is served.

@@ -33,6 +33,9 @@ func (vm *VM) Assemble(plan *AssemblePlan, log *step.Log) error {
 		return err
 	}
 	makeDirectories(plan.Directories)
+	if err := log.Run("scratch", vm.root.Load().PlaceScratch); err != nil {
+		return err
+	}
 	if err := log.Run("names", func() error { return identity.ReserveNames(etc, varLib) }); err != nil {
 		return err
 	}

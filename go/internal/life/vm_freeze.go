@@ -50,6 +50,14 @@ func (vm *VM) Freeze() (int, error) {
 	return vm.freezer.Stopped(), nil
 }
 
+// Rehearse implements Machine.
+func (vm *VM) Rehearse() {
+	identity.RehearseBootID()
+	if root := vm.root.Load(); root != nil {
+		root.RehearseWrite()
+	}
+}
+
 // Prepare implements Machine.
 func (vm *VM) Prepare(plan *ThawPlan, log *step.Log) error {
 	if err := log.Run("clock", func() error { return identity.SetClock(plan.WallClockNanos) }); err != nil {

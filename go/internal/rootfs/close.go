@@ -11,6 +11,8 @@ import (
 // Close writes everything out and makes the disks read-only, so that the next boot has no journal to replay. Processes
 // that still write make it fail; then the disks are synced nevertheless.
 func (r *Root) Close() error {
+	// A file that is open for writing would keep the overlay disk from it. There are no rehearsals any more.
+	r.scratch.Lock()
 	unix.Sync()
 	return errors.Join(freeze("work", r.work), freeze("overlay", r.overlay))
 }

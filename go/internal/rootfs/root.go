@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"banger.dev/banger/internal/step"
 	"golang.org/x/sys/unix"
@@ -24,6 +25,8 @@ var volumes = []string{"/var/lib/docker", "/var/lib/containerd", "/var/lib/conta
 type Root struct {
 	overlay *os.File
 	work    *os.File
+	// scratch is held while the scratch file is open for writing, and from Close on.
+	scratch sync.Mutex
 }
 
 // Assemble binds and mounts the disks and puts the root together, without entering it.

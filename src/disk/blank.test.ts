@@ -1,9 +1,9 @@
 // Blank disks are what mke2fs makes, whole or not there, whatever happens to the cache, the disk or the process.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ensureDisk } from "./blank.ts";
+import { ensureDisk, makeDisk, saveRecipe } from "./blank.ts";
 import { smallDisk } from "./testdata/small-disk.ts";
 import { assertSoundFileSystem, failsWith, gib, mib, never, temporary, tool } from "./testdata/tools.ts";
 
@@ -132,4 +132,24 @@ test("what was cancelled leaves nothing", async () => {
     reason,
   );
   assert.deepEqual([existsSync(path), existsSync(`${path}.new`)], [false, false]);
+});
+
+test("a disk is written down when it holds little, and made again as it was", async () => {
+  using directory = temporary();
+  const at = (name: string) => join(directory.path, name);
+  const disk = Buffer.alloc(17 * mib);
+  disk.fill("x", 0, 16 * mib - 4096);
+  writeFileSync(at("little"), disk);
+  truncateSync(at("little"), gib);
+  // What is no hole, but zeros, counts: it is read to find that out.
+  tool("fallocate", "--dig-holes", at("little"));
+  assert.equal(await saveRecipe(at("little"), at("recipe"), { signal }), true);
+  assert.equal(await makeDisk(at("again"), at("recipe"), signal), true);
+  tool("qemu-img", "compare", "-f", "raw", "-F", "raw", at("little"), at("again"));
+
+  disk.fill("x");
+  writeFileSync(at("much"), disk);
+  assert.equal(await saveRecipe(at("much"), at("none"), { signal }), false);
+  assert.deepEqual([existsSync(at("none")), await makeDisk(at("other"), at("none"), signal)], [false, false]);
+  assert.ok(!existsSync(at("other")));
 });

@@ -5,7 +5,7 @@ import { deadline, orAborted } from "../lib/abort.ts";
 import { crashPoint } from "../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
 import { undone } from "../lib/undo.ts";
-import type { Machine, MachineCapture, MachineSpec } from "../vmm/driver.ts";
+import type { Machine, MachineCapture, MachineSpec, Standby } from "../vmm/driver.ts";
 import { bootError } from "./boot-error.ts";
 import type { VmContext } from "./context.ts";
 import type { PhaseClock } from "./phases.ts";
@@ -53,6 +53,8 @@ export async function restoreGuest(
     run?: (machine: Machine) => Promise<void>;
     /** Others that want the host's processors go first. Default false. */
     background?: boolean;
+    /** A VMM that waits for this capture; the caller disposes of it. Default: none, so one is started. */
+    standby?: Promise<Standby>;
   },
 ): Promise<ReachedGuest> {
   const { clock, consoleLog } = options;
@@ -62,12 +64,12 @@ export async function restoreGuest(
   );
   const { signal } = limit;
   const beganMs = clock.nowMs();
-  const { machine, timings } = await parts.driver.restore(spec, capture, {
-    signal,
-    background: options.background === true,
-  });
-  clock.end("spawn", beganMs + timings.spawnMs);
-  clock.end("load", beganMs + timings.loadMs);
+  const standby = options.standby && (await orAborted(options.standby, signal));
+  const waitedMs = clock.nowMs() - beganMs;
+  const { machine, timings } = await (standby?.restore({ signal }) ??
+    parts.driver.restore(spec, capture, { signal, background: options.background === true }));
+  clock.end("spawn", beganMs + waitedMs + timings.spawnMs);
+  clock.end("load", beganMs + waitedMs + timings.loadMs);
   try {
     await (options.run?.(machine) ?? machine.resume()).catch(async (error: unknown) => {
       const ended = endOf(machine, consoleLog);

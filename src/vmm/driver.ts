@@ -78,9 +78,19 @@ export interface Machine extends AsyncDisposable {
    * Begins to capture memory and devices into two new files while the machine runs on: copies what is not going to change.
    * The caller owns the files, also after a failure. Throws `snapshot.failed` (with a hint when the host forbids to read the
    * memory of the VMM), `disk.full`, or the signal's reason. Takes the spare copy of the memory file that the machine was restored
-   * from (src/vmm/spare-memory.ts) when there is one.
+   * from (src/vmm/spare-memory.ts) when there is one. `onLaidOut` is called when both files are there and the memory's has its size, before
+   * anything is copied: see `Driver.standBy`.
    */
-  beginCapture(target: MachineCapture, options: { signal: AbortSignal }): Promise<Capture>;
+  beginCapture(
+    target: MachineCapture,
+    options: { signal: AbortSignal; onLaidOut?: (() => void) | undefined },
+  ): Promise<Capture>;
+  /**
+   * As `beginCapture`, for one machine that goes on at once: its memory goes straight to the VMM, and there is no file of it. Undefined
+   * for a machine that came from no capture, or has changed so much of its memory that it is better shared by way of a file. The caller
+   * owns the file of the state, also after a failure.
+   */
+  beginHandOver(stateFile: string, options: { signal: AbortSignal }): Promise<HandOver | undefined>;
   /**
    * Gives the writable disks of a paused machine new top layers, all at one instant: from now on writes go to `path`, an empty
    * qcow2 file of the disk's size, and the file that was written to is only read any more. Throws `snapshot.failed`; then
@@ -88,7 +98,7 @@ export interface Machine extends AsyncDisposable {
    */
   switchDisks(tops: readonly { serial: string; path: string }[]): Promise<void>;
   /** The files that the disks are written to now, by serial: what `switchDisks` gave last, also after a daemon restart. */
-  activeDisks(): Promise<Map<string, string>>;
+  activeDisks(): Promise<ReadonlyMap<string, string>>;
   /**
    * Makes a writable disk at least `sizeBytes` large, a multiple of 512, while the machine runs or stands still; its guest hears of it
    * at once. Resolves with the size that it then has; it never gets smaller. Throws `vmm.failed` with the VMM's own words.
@@ -111,6 +121,23 @@ export interface Capture extends AsyncDisposable {
    * copied.
    */
   finish(options: { signal: AbortSignal }): Promise<{ copiedBytes: number }>;
+}
+
+/** A VMM that is there and waits for its capture to be complete. Dispose ends it, unless `restore` has given it away. */
+export interface Standby extends AsyncDisposable {
+  readonly pid: number;
+  /**
+   * Call once, when both files of the capture are complete. Resolves, and throws, as `Driver.restore` does, with timings since this call.
+   */
+  restore(options: { signal: AbortSignal }): Promise<{ machine: Machine; timings: RestoreTimings }>;
+}
+
+/** Memory and devices on their way from a machine that runs to a VMM that stands by, of which both map the same memory file. */
+export interface HandOver {
+  /** What the VMM is to stand by for (`Driver.standBy`): that memory file, and a new file for the state of the devices. */
+  readonly capture: MachineCapture;
+  /** Begins to give it what the machine has changed of the memory; to be finished as any capture. Throws as `beginCapture` does. */
+  to(standby: Standby, options: { signal: AbortSignal }): Promise<Capture>;
 }
 
 /** When each part of a start was over, in milliseconds since the start. */
@@ -146,6 +173,16 @@ export interface Driver {
     capture: MachineCapture,
     options: { signal: AbortSignal; background?: boolean },
   ): Promise<{ machine: Machine; timings: RestoreTimings }>;
+  /**
+   * The first half of `restore`, which can be done while the machine of the capture still runs: of the state only its place is to be right
+   * yet. The same for the disks, which may be written to until `Standby.restore` is called, and with `memoryChanges` for the memory, whose
+   * file then only has its size. Throws as `restore` does.
+   */
+  standBy(
+    spec: MachineSpec,
+    capture: MachineCapture,
+    options: { signal: AbortSignal; memoryChanges: boolean },
+  ): Promise<Standby>;
   /**
    * Text that is equal for two machines exactly when a capture of one can be restored as the other: VMM and its version,
    * accelerator and processor, machine options, CPUs, memory, number and kind of devices, and on what the guest's clock rests.

@@ -1,4 +1,5 @@
-// Forks in a row of a VM that came out of a template: from the second on, the capture takes the spare copy of the template's memory.
+// The memory of forks of a VM that came out of a template: one alone maps the template's own; several at once have a file of theirs, and
+// from the second time on that is the spare copy of the template's memory.
 import assert from "node:assert/strict";
 import { constants, copyFileSync, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +9,7 @@ import { Home, smallVm } from "../support/home.ts";
 import { smallMachine } from "../support/seed.ts";
 import { until } from "../support/until.ts";
 
-test("the second fork in a row has the spare copy of the template's memory as its own", async () => {
+test("forks have the template's memory, or a spare copy of it, as their own", async () => {
   await using home = new Home({ seeded: true });
   await home.ok(["template", "prune", "--all"]);
   await home.ok(["template", "warm", ...smallMachine]);
@@ -21,18 +22,30 @@ test("the second fork in a row has the spare copy of the template's memory as it
   await home.ok(["vm", "create", "--name", "source", ...smallVm]);
   assert.ok(!existsSync(spare), "a start alone costs no disk");
   await inGuest("source", "echo one > /dev/shm/f");
-  await home.ok(["vm", "fork", "source", "--name", "first"]);
+  await home.ok(["vm", "fork", "source", "--name", "alone"]);
+  await inGuest("source", "echo more > /dev/shm/f");
+  const inodeOf = async (name: string) => memoryInode((await home.json<VmRecord>(["vm", "show", name])).pid);
+  assert.equal(await inodeOf("alone"), statSync(join(template, "memory.img")).ino);
+  assert.equal(await inGuest("alone", "cat /dev/shm/f"), "one");
+  const snapshots = readdirSync(join(home.path, "state/snapshots"), { recursive: true }).map(String);
+  assert.deepEqual(
+    snapshots.filter((name) => /memory|state/.test(name)),
+    [],
+  );
+  assert.ok(!existsSync(spare), "nothing was copied");
+
+  await home.ok(["vm", "fork", "source", "--name", "first", "--count", "2"]);
   if (sharesBlocks(join(template, "memory.img"), join(home.path, "probe"))) {
     assert.ok(!existsSync(spare), "a copy costs nothing here");
     return;
   }
   const { ino } = await until("the spare copy", () => (existsSync(spare) ? statSync(spare) : undefined));
   await inGuest("source", "echo two > /dev/shm/f");
-  await home.ok(["vm", "fork", "source", "--name", "second"]);
-  assert.equal(memoryInode((await home.json<VmRecord>(["vm", "show", "second"])).pid), ino);
+  await home.ok(["vm", "fork", "source", "--name", "second", "--count", "2"]);
+  assert.deepEqual([await inodeOf("second-1"), await inodeOf("second-2")], [ino, ino]);
   assert.deepEqual(
-    [await inGuest("first", "cat /dev/shm/f"), await inGuest("second", "cat /dev/shm/f")],
-    ["one", "two"],
+    [await inGuest("first-1", "cat /dev/shm/f"), await inGuest("second-2", "cat /dev/shm/f")],
+    ["more", "two"],
   );
   const next = await until("the next spare copy", () => (existsSync(spare) ? statSync(spare) : undefined));
   assert.notEqual(next.ino, ino);

@@ -23,7 +23,11 @@ describe("forks", { concurrency: false }, () => {
   test("a process goes on from its count, and its disk is of the same instant", async () => {
     await home.ok(["vm", "create", "--name", "counter", ...smallVm]);
     // What the process knows is in memory; what it has written is on the disk before it counts on.
-    const count = "i=0; while :; do i=$((i+1)); echo $i >> /root/log; sync /root/log; echo $i > /dev/shm/count; done";
+    // The blobs make the disk files grow all the time, also while they are frozen.
+    const blob = "head -c 60000 /dev/urandom | tee /root/blob$((i%5)) | sha256sum > /root/sum$((i%5))";
+    const count = `i=0; while :; do i=$((i+1)); echo $i >> /root/log; ${blob}; sync; echo $i > /dev/shm/count; done`;
+    const sums =
+      'for back in 0 1 2; do k=$(( ($(cat /dev/shm/count) - back) % 5 )); echo "$(cut -c1-64 /root/sum$k)  /root/blob$k"; done';
     await exec("counter", `setsid sh -c '${count}' </dev/null >/dev/null 2>&1 & echo $! > /dev/shm/pid`);
     await until("the counter to count", async () =>
       Number(await exec("counter", "cat /dev/shm/count")) > 5 ? true : undefined,
@@ -41,7 +45,9 @@ describe("forks", { concurrency: false }, () => {
       ],
     );
     assert.ok(pausedMs > 0);
-    for (const vm of ["counter", "copy-1", "copy-2"]) {
+    // Alone, and of one whose disks are layers already.
+    await home.ok(["vm", "fork", "copy-1", "--name", "again"]);
+    for (const vm of ["counter", "copy-1", "copy-2", "again"]) {
       const before = Number(await exec(vm, "cat /dev/shm/count"));
       assert.ok(before >= counted, `${vm} went back from ${counted} to ${before}`);
       await until(`the counter in ${vm} to go on`, async () =>
@@ -55,8 +61,9 @@ describe("forks", { concurrency: false }, () => {
         Array.from({ length: log.length }, (_, index) => index + 1),
       );
       assert.ok(log.length >= before);
+      await exec(vm, `(${sums}) | sha256sum --check --quiet`);
     }
-    await remove("counter", "copy-1", "copy-2");
+    await remove("counter", "copy-1", "copy-2", "again");
     assert.deepEqual(snapshotDirs(), []);
   });
 

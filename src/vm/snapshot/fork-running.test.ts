@@ -1,8 +1,10 @@
 // Forks of a running VM: that of the first fork starts while the source's machine goes on. Whichever fails, nothing is left of the
 // forks, and the source runs on.
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { afterEach, beforeEach, test } from "node:test";
 import { BangerError } from "../../lib/errors.ts";
+import { snapshotFiles } from "../disk-files.ts";
 import { type Harness, harness, notDone, quiet, type Step } from "./testdata/harness.ts";
 
 const vmId = "0123456789ab";
@@ -12,6 +14,12 @@ beforeEach(async () => {
   home.addRunning("box");
 });
 afterEach(() => home[Symbol.dispose]());
+
+function handsOver(): void {
+  const source = home.vms.get(vmId);
+  assert.ok(source);
+  source.handsOver = true;
+}
 
 const fork = (count = 1) => home.snapshots.fork({ source: "box", name: "kid", count }, quiet());
 
@@ -24,6 +32,7 @@ function assertOnlySourceRuns(): void {
   const source = home.vms.get(vmId);
   assert.deepEqual([source?.gone, source?.paused, source?.frozen], [false, false, false]);
   assert.ok([...home.vms].every(([id, machine]) => id === vmId || machine.gone));
+  assert.equal(home.standingBy, 0);
   // What is left is what the source's disks rest on.
   const base = vms.get(vmId)?.baseSnapshotId ?? undefined;
   assert.deepEqual(home.snapshotDirs(), base === undefined ? [] : [base]);
@@ -65,20 +74,57 @@ test("no more than one machine starts before the source goes on", async () => {
   assert.deepEqual(stood, [true, false, false]);
 });
 
-for (const failing of ["begin-capture", "freeze", "pause", "switch-disks", "finish-capture"] as const) {
-  test(`a source that cannot be captured (${failing}) has no forks`, async () => {
-    failAt(failing, notDone());
-    await assert.rejects(fork(2), { code: "snapshot.failed", message: "not done" });
-    assertOnlySourceRuns();
-  });
+test("memory that is handed over has no file, and the VMM is there before the source stands still", async () => {
+  handsOver();
+  home.steps.length = 0;
+  const { vms } = await fork();
+  const order: Step[] = ["stand-by", "begin-capture", "freeze", "pause", "finish-capture", "restore"];
+  const seen = home.steps.filter((step) => order.includes(step));
+  // It is copied for the first time while the guest stops its processes.
+  assert.deepEqual(seen.toSorted(), order.toSorted());
+  assert.ok(seen.indexOf("stand-by") < seen.indexOf("freeze"));
+  assert.ok(seen.indexOf("finish-capture") < seen.indexOf("restore"));
+  const base = home.context.state.vms.get(vmId)?.baseSnapshotId ?? "";
+  const { memoryFile, stateFile } = snapshotFiles(home.context.paths, base);
+  assert.deepEqual([existsSync(memoryFile), existsSync(stateFile)], [false, false]);
+  assert.deepEqual([home.context.state.snapshots.get(base)?.complete, home.standingBy], [true, 0]);
+  assert.match(home.context.state.vms.get(vms[0]?.id ?? "")?.fingerprint ?? "", /^[0-9a-f]{64}$/);
+});
+
+test("nothing stands still for a VMM that cannot be started", async () => {
+  handsOver();
+  failAt("stand-by", new BangerError("vmm.failed", "no"));
+  await assert.rejects(fork(), { code: "vmm.failed", message: "no" });
+  assert.ok(!home.steps.includes("freeze"));
+  assertOnlySourceRuns();
+});
+
+test("several forks share a file, also of a source that could hand over", async () => {
+  handsOver();
+  await fork(2);
+  assert.equal(home.steps.filter((step) => step === "restore").length, 2);
+});
+
+for (const count of [1, 2]) {
+  for (const failing of ["begin-capture", "freeze", "pause", "switch-disks", "finish-capture"] as const) {
+    test(`a source that cannot be captured (${failing}) has no forks, be they ${count}`, async () => {
+      handsOver();
+      failAt(failing, notDone());
+      await assert.rejects(fork(count), { code: "snapshot.failed", message: "not done" });
+      assertOnlySourceRuns();
+    });
+  }
 }
 
 for (const failing of ["restore", "thaw"] as const) {
-  test(`a fork that cannot go on (${failing}) is no matter for the source`, async () => {
-    failAt(failing, new BangerError("guest.failed", "no"), failing === "thaw" ? isOfFork : undefined);
-    await assert.rejects(fork(), { code: "guest.failed", message: "no" });
-    assertOnlySourceRuns();
-  });
+  for (const how of ["by way of a file", "straight"]) {
+    test(`a fork that cannot go on (${failing}) is no matter for the source, its memory handed over ${how}`, async () => {
+      if (how === "straight") handsOver();
+      failAt(failing, new BangerError("guest.failed", "no"), failing === "thaw" ? isOfFork : undefined);
+      await assert.rejects(fork(), { code: "guest.failed", message: "no" });
+      assertOnlySourceRuns();
+    });
+  }
 }
 
 test("a fork does not outlive a snapshot that cannot be recorded", async () => {

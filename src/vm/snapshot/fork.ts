@@ -143,7 +143,7 @@ export async function forkMeanwhile(
   names: readonly (() => string)[],
   progress: Progress,
 ): Promise<{ snapshot: SnapshotRow; rows: VmRow[] | undefined }> {
-  const taking = new Taking();
+  const taking = new Taking({ forOne: names.length === 1 });
   const snapshotTaken = take(taking).then(
     (snapshot) => {
       taking.end();
@@ -155,6 +155,7 @@ export async function forkMeanwhile(
     },
   );
   const forked = taking.begun.then((origin) => origin && forkAll(context, origin, names, progress));
+  forked.catch((error: unknown) => taking.withdraw(error));
   const [snapshot, rows] = await Promise.allSettled([snapshotTaken, forked]);
   if (snapshot.status === "rejected") throw snapshot.reason;
   if (rows.status === "rejected") throw rows.reason;

@@ -7,7 +7,7 @@ import { BangerError, toBangerError } from "../../lib/errors.ts";
 import { withSignal, type Progress } from "../../lib/progress.ts";
 import { undone } from "../../lib/undo.ts";
 import type { VmRow } from "../../state/vms.ts";
-import type { MachineCapture } from "../../vmm/driver.ts";
+import type { MachineCapture, MachineSpec, Standby } from "../../vmm/driver.ts";
 import type { VmContext } from "../context.ts";
 import { authorizedKeys, newIdentity } from "../guest-identity.ts";
 import { startOf } from "../machine-shape.ts";
@@ -17,6 +17,7 @@ import { PhaseClock } from "../phases.ts";
 import { greet, restoreGuest } from "../reach-guest.ts";
 import { startVm } from "../start.ts";
 import type { Origin } from "./origin.ts";
+import type { Taking } from "./taking.ts";
 
 /**
  * Starts the VM of `row`, whose disks rest on the origin's snapshot; the caller holds its lock. Without memory that fits, or when the
@@ -73,6 +74,35 @@ async function greetFrozen(agent: GuestAgent, vmId: string, options: { signal: A
   throw new BangerError("guest.protocol", `the guest says it was "${hello.vmId}" instead of "${vmId}"`);
 }
 
+/**
+ * Has a VMM started as soon as the files of the capture are laid out, beside the rest of the capture. Dispose ends it, unless it was
+ * given away.
+ */
+function standByFor(
+  { driver }: VmContext,
+  taking: Taking,
+  preparing: Promise<[MachineSpec, ...unknown[]]>,
+  capture: MachineCapture,
+  { signal }: Progress,
+): { ready: Promise<Standby> } & AsyncDisposable {
+  const over = new AbortController();
+  const ready = Promise.all([preparing, taking.laidOut]).then(([[spec]]) => {
+    const either = AbortSignal.any([signal, over.signal]);
+    either.throwIfAborted();
+    return driver.standBy(spec, capture, { signal: either, memoryChanges: !taking.handsOver });
+  });
+  ready.catch(() => {});
+  taking.offer(ready);
+  return {
+    ready,
+    async [Symbol.asyncDispose]() {
+      over.abort(new BangerError("cancelled", "it is not needed any more"));
+      const standby = await ready.catch(() => undefined);
+      await standby?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
 async function restore(
   context: VmContext,
   row: VmRow,
@@ -84,8 +114,8 @@ async function restore(
   await using undo = new AsyncDisposableStack();
   const network = undo.use(beginNetwork(context, row, progress));
   const preparing = Promise.all([machineSpec(context, row, progress), authorizedKeys(context, progress)]);
-  // Until then the machine that is captured writes to the disks below ours. Ours starts while the other goes on: while it is
-  // captured, it would take the processors that it stands still for.
+  const standby = taking && undo.use(standByFor(context, taking, preparing, capture, progress));
+  // Until then the machine that is captured writes to its memory, and to the disks below ours.
   const ready = Promise.all([taking?.captured, preparing]);
   ready.catch(() => {});
   if (taking !== undefined) await orAborted(ready, progress.signal);
@@ -101,7 +131,12 @@ async function restore(
   clock.end("prepare");
 
   const { consoleLog } = vmPaths(context.paths, row.id);
-  const { machine, agent } = await restoreGuest(context, spec, capture, { clock, consoleLog, signal });
+  const { machine, agent } = await restoreGuest(context, spec, capture, {
+    clock,
+    consoleLog,
+    signal,
+    ...(standby === undefined ? {} : { standby: standby.ready }),
+  });
   undo.defer(() => machine.kill());
   undo.use(agent);
   // What was captured a moment ago is who it is: to ask would take as long as to tell.

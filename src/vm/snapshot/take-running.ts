@@ -2,19 +2,22 @@
 //
 // The record names the new disks before the machine has them. Until the switch they are empty layers above the file that the
 // machine still writes to, so both names show the same content: whenever the daemon, the machine or the host ends, the record is right.
+import { rm } from "node:fs/promises";
 import { deadline, orAborted } from "../../lib/abort.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { VmRow } from "../../state/vms.ts";
-import type { VmContext } from "../context.ts";
+import type { CaptureTurn, VmContext } from "../context.ts";
 import { snapshotFiles } from "../disk-files.ts";
 import { fingerprintOf } from "../fingerprint.ts";
 import { asStarted } from "../machine-shape.ts";
 import { machineSpec } from "../machine-spec.ts";
+import type { Capture, Machine, MachineCapture } from "../../vmm/driver.ts";
 import type { Session } from "../sessions.ts";
 import { above, adoptDisks, linkDisks, makeTops, removeStaleDisks } from "./frozen-disks.ts";
 import type { Origin } from "./origin.ts";
 import { standingStill } from "./stand-still.ts";
+import { removeMemory } from "./sweep.ts";
 import type { Taken } from "./take-at-rest.ts";
 import type { TakeRequest } from "./take.ts";
 
@@ -40,24 +43,23 @@ export async function takeRunning(
   // What takes time is done side by side, while the guest runs.
   const adopted = adoptDisks(context, known, machine);
   const linked = adopted.then((row) => linkDisks(paths, row, request.id));
-  const [capture, disks, fingerprint] = await Promise.allSettled([
-    machine.beginCapture(snapshotFiles(paths, request.id), { signal }),
+  const ready = adopted.then(async (row) => {
+    const fits = await fingerprints(context, row, signal);
+    await linked;
+    return fits;
+  });
+  const [memory, disks, fingerprint] = await Promise.allSettled([
+    beginMemory(context, machine, request, ready, turn),
     Promise.all([adopted, linked]).then(async ([row]) => {
       const next = above(row, request.id);
       const tops = await makeTops(paths, { ...row, ...next, baseSnapshotId: request.id }, { signal });
       return { row, next, tops };
     }),
-    adopted.then(async (row) => {
-      const { own, usable } = await fingerprints(context, row, signal);
-      await linked;
-      if (usable) taking?.begin(originOfTaking(context, request.id, own));
-      return { own, usable };
-    }),
+    ready,
   ]);
-  if (capture.status === "fulfilled") undo.use(capture.value);
-  const base = capture.status === "fulfilled" ? capture.value.spareBase : undefined;
-  if (base !== undefined) turn.based(base);
-  if (capture.status === "rejected") throw capture.reason;
+  if (memory.status === "rejected") throw memory.reason;
+  const { handsOver } = memory.value;
+  const capture = undo.use(memory.value);
   if (disks.status === "rejected") throw disks.reason;
   if (fingerprint.status === "rejected") throw fingerprint.reason;
 
@@ -72,21 +74,79 @@ export async function takeRunning(
     const slow = `the VMM took longer than ${captureTimeoutMs / 1000} s`;
     using limit = deadline(signal, captureTimeoutMs, () => new BangerError("snapshot.failed", slow));
     // Neither changes what the other reads. Both have ended before the guest goes on.
-    const both = await Promise.allSettled([capture.value.finish({ signal: limit.signal }), machine.switchDisks(tops)]);
+    const finished = capture.begun.then((begun) => begun.finish({ signal: limit.signal }));
+    const both = await Promise.allSettled([finished, machine.switchDisks(tops)]);
     for (const one of both) if (one.status === "rejected") throw one.reason;
     crashPoint("snapshot.captured");
     taking?.capture();
   });
   crashPoint("snapshot.going-on");
-  return { fingerprint: own, pausedMs };
+  if (!handsOver) return { fingerprint: own, pausedMs };
+  // The VMM that has the memory has the state open.
+  await removeMemory(context, request.id);
+  return { fingerprint: null, pausedMs };
+}
+
+/**
+ * Begins to take the memory: into files, or, for one machine that goes on at once, into that machine, if the VMM can. Those who start
+ * machines are told where it is to be as soon as the VM's disks are `ready`.
+ */
+async function beginMemory(
+  context: VmContext,
+  machine: Machine,
+  { id, progress, taking }: TakeRequest,
+  ready: Promise<{ own: string; usable: boolean }>,
+  turn: CaptureTurn,
+): Promise<Memory> {
+  const { signal } = progress;
+  const { memoryFile, stateFile } = snapshotFiles(context.paths, id);
+  const handOver = taking?.forOne === true ? await machine.beginHandOver(stateFile, { signal }) : undefined;
+  const begun = ready.then(({ own, usable }) => {
+    const files = handOver?.capture ?? { memoryFile, stateFile };
+    if (usable) taking?.begin(originOfTaking(context, id, own, files), { handsOver: handOver !== undefined });
+    return usable;
+  });
+  if (taking !== undefined && handOver !== undefined) {
+    if (await begun) {
+      taking.layOut();
+      const standby = await orAborted(taking.standby, signal);
+      // Found out, and copied once, while the guest stops its processes.
+      return memoryOf(handOver.to(standby, { signal }), true);
+    }
+    await rm(stateFile);
+  }
+  begun.catch(() => {});
+  const onLaidOut = taking && (() => taking.layOut());
+  const capture = await machine.beginCapture({ memoryFile, stateFile }, { signal, onLaidOut });
+  if (capture.spareBase !== undefined) turn.based(capture.spareBase);
+  return memoryOf(Promise.resolve(capture), false);
+}
+
+/** Dispose lets go of the capture, once it has begun. */
+interface Memory extends AsyncDisposable {
+  begun: Promise<Capture>;
+  handsOver: boolean;
+}
+
+function memoryOf(begun: Promise<Capture>, handsOver: boolean): Memory {
+  begun.catch(() => {});
+  const dispose = async () => {
+    const capture = await begun.catch(() => undefined);
+    await capture?.[Symbol.asyncDispose]();
+  };
+  return { begun, handsOver, [Symbol.asyncDispose]: dispose };
 }
 
 /** What machines can be started from before the snapshot's record is complete. */
-function originOfTaking({ paths, state }: VmContext, id: string, fingerprint: string): Omit<Origin, "taking"> {
+function originOfTaking(
+  { state }: VmContext,
+  id: string,
+  fingerprint: string,
+  capture: MachineCapture,
+): Omit<Origin, "taking"> {
   const row = state.snapshots.get(id);
   if (row === undefined) throw new BangerError("internal", `snapshot "${id}" has no record`);
-  const { memoryFile, stateFile } = snapshotFiles(paths, id);
-  return { snapshot: { ...row, fingerprint }, capture: { memoryFile, stateFile }, reason: "" };
+  return { snapshot: { ...row, fingerprint }, capture, reason: "" };
 }
 
 /** Of the machine that runs, and whether what is installed now can restore its memory. */

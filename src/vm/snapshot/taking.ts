@@ -1,4 +1,5 @@
 // How far a snapshot is that is being taken of a running VM, for those who start machines from it meanwhile.
+import type { Standby } from "../../vmm/driver.ts";
 import type { Origin } from "./origin.ts";
 
 /**
@@ -6,17 +7,30 @@ import type { Origin } from "./origin.ts";
  * A gate that nobody waits for may be rejected.
  */
 export class Taking {
+  /** It is taken for one machine only, which may get the memory without a file. */
+  readonly forOne: boolean;
+  #handsOver = false;
   readonly #begun = Promise.withResolvers<Origin | undefined>();
+  readonly #laidOut = Promise.withResolvers<void>();
+  readonly #standby = Promise.withResolvers<Standby>();
   readonly #captured = Promise.withResolvers<void>();
   readonly #taken = Promise.withResolvers<void>();
 
-  constructor() {
-    for (const gate of [this.#begun, this.#captured, this.#taken]) gate.promise.catch(() => {});
+  constructor(options: { forOne: boolean }) {
+    this.forOne = options.forOne;
+    for (const gate of [this.#begun, this.#laidOut, this.#standby, this.#captured, this.#taken]) {
+      gate.promise.catch(() => {});
+    }
   }
 
   /** Its frozen disks have their names, its row is there, and its memory will fit this host. Undefined: no memory is taken. */
   get begun(): Promise<Origin | undefined> {
     return this.#begun.promise;
+  }
+
+  /** The files that its memory and devices go to are there: a VMM may be made ready for them. */
+  get laidOut(): Promise<void> {
+    return this.#laidOut.promise;
   }
 
   /** Memory is complete, and the frozen disks are not written to any more: machines may start. The VM may stand still for a moment yet. */
@@ -29,8 +43,32 @@ export class Taking {
     return this.#taken.promise;
   }
 
-  begin(origin: Omit<Origin, "taking">): void {
+  /** Memory goes straight to the VMM; known when it has begun. */
+  get handsOver(): boolean {
+    return this.#handsOver;
+  }
+
+  begin(origin: Omit<Origin, "taking">, { handsOver }: { handsOver: boolean }): void {
+    this.#handsOver = handsOver;
     this.#begun.resolve({ ...origin, taking: this });
+  }
+
+  /** The VMM that a machine is started with: opened by those who start machines. */
+  get standby(): Promise<Standby> {
+    return this.#standby.promise;
+  }
+
+  offer(standby: Promise<Standby>): void {
+    this.#standby.resolve(standby);
+  }
+
+  /** There will be no VMM. */
+  withdraw(error: unknown): void {
+    this.#standby.reject(error);
+  }
+
+  layOut(): void {
+    this.#laidOut.resolve();
   }
 
   capture(): void {
@@ -39,7 +77,7 @@ export class Taking {
 
   /** Without an error: it is taken, maybe without that machines could have been started meanwhile. */
   end(error?: unknown): void {
-    for (const gate of [this.#begun, this.#captured, this.#taken]) {
+    for (const gate of [this.#begun, this.#laidOut, this.#captured, this.#taken]) {
       if (error === undefined) (gate as PromiseWithResolvers<unknown>).resolve(undefined);
       else gate.reject(error);
     }

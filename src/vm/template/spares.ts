@@ -17,7 +17,7 @@ export interface SparesOptions {
   /** Room for all templates with their spares. */
   maxBytes: number;
   log: Pick<Logger, "info">;
-  /** Rest between a capture and the copy: what the capture was for comes first. Default 200 ms. */
+  /** Rest between a capture and the copy: what the capture was for comes first. Default 1000 ms. */
   restMs?: number;
 }
 
@@ -74,7 +74,7 @@ export class Spares implements AsyncDisposable {
   /** Never rejects. */
   async #makeAll(): Promise<void> {
     while (this.#isDue()) {
-      await delay(this.#options.restMs ?? 200, undefined, { signal: this.#closing.signal }).catch(() => {});
+      await delay(this.#options.restMs ?? 1000, undefined, { signal: this.#closing.signal }).catch(() => {});
       const [id] = this.#wanted;
       if (!this.#isDue() || id === undefined) return;
       this.#wanted.delete(id);

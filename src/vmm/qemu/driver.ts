@@ -12,7 +12,7 @@ import { findQemu, launchMachine } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
 import { platformOf } from "./platform.ts";
 import { killProcess, startTicksOf, waitUntilGone } from "../../lib/process-table.ts";
-import { restoreMachine } from "./restore.ts";
+import { restoreMachine, standBy } from "./restore.ts";
 import { removeRuntimeFiles } from "./runtime-files.ts";
 import { machineShape } from "./shape.ts";
 import { createVersionCache } from "./version.ts";
@@ -54,6 +54,10 @@ export function createQemuDriver(options: QemuDriverOptions): Driver {
 
     async restore(spec, capture, how) {
       return await restoreMachine(spec, capture, { host: await hostFacts(how.signal), log, ...how });
+    },
+
+    async standBy(spec, capture, how) {
+      return await standBy(spec, capture, { host: await hostFacts(how.signal), log, ...how });
     },
 
     async shape(spec, { signal }) {

@@ -130,7 +130,9 @@ async function startQemu(
     marker: machineName(spec.homeId, spec.vmId),
   };
   log.debug("VMM started", { vm: spec.vmId, pid, args });
-  return { qemu: new QemuMachine({ vmId: spec.vmId, dir: spec.dir, identity, processEnd: exited, log }), identity };
+  const disks = new Map(spec.disks.filter(({ readOnly }) => !readOnly).map(({ serial, path }) => [serial, path]));
+  const qemu = new QemuMachine({ vmId: spec.vmId, dir: spec.dir, identity, processEnd: exited, disks, log });
+  return { qemu, identity };
 }
 
 /** Others go first whenever they have something to do. */

@@ -4,10 +4,10 @@ import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { Capture, Machine, MachineCapture, MachineExit, MachineStats } from "../driver.ts";
+import type { Capture, HandOver, Machine, MachineCapture, MachineExit, MachineStats } from "../driver.ts";
 import { connectAgent } from "./agent-channel.ts";
 import { consoleLogName, socketNames } from "./arguments.ts";
-import { beginCapture } from "./capture/capture.ts";
+import { beginCapture, beginHandOver, type CaptureSubject } from "./capture/capture.ts";
 import { Control } from "./control.ts";
 import { activeDisks, growDisk, switchDisks } from "./disk-layers.ts";
 import { announceDisks } from "./disk-sizes.ts";
@@ -36,6 +36,8 @@ export interface MachineParts {
   identity: VmmIdentity;
   /** How the process ends; only when this process is its parent. */
   processEnd?: Promise<string>;
+  /** The files that its disks are written to, by serial, when that is known: it was started with them. */
+  disks?: ReadonlyMap<string, string>;
   log: Logger;
 }
 
@@ -57,11 +59,14 @@ export class QemuMachine implements Machine {
   /** Paused by this handle: known before QEMU says so. */
   #paused = false;
   #cleaning: Promise<void> | undefined;
+  /** As `activeDisks` gives them; undefined when QEMU has to be asked. */
+  #disks: ReadonlyMap<string, string> | undefined;
 
   constructor(parts: MachineParts) {
     this.#parts = parts;
     this.vmId = parts.vmId;
     this.pid = parts.identity.pid;
+    this.#disks = parts.disks;
     this.exited = this.#exit.promise;
     this.control = new Control(this.#path(socketNames.qmp), parts.vmId);
     this.control.listen((event) => this.#onEvent(event));
@@ -111,20 +116,29 @@ export class QemuMachine implements Machine {
     return await isPaused(this.control);
   }
 
-  async beginCapture(target: MachineCapture, options: { signal: AbortSignal }): Promise<Capture> {
-    return await beginCapture(
-      { vmId: this.vmId, identity: this.#parts.identity, control: this.control },
-      target,
-      options,
-    );
+  async beginCapture(
+    target: MachineCapture,
+    options: { signal: AbortSignal; onLaidOut?: (() => void) | undefined },
+  ): Promise<Capture> {
+    return await beginCapture(this.#subject(), target, options);
+  }
+
+  async beginHandOver(stateFile: string, options: { signal: AbortSignal }): Promise<HandOver | undefined> {
+    return await beginHandOver(this.#subject(), stateFile, options);
   }
 
   async switchDisks(tops: readonly { serial: string; path: string }[]): Promise<void> {
+    const before = this.#disks;
+    // Until it has said so, both may be true.
+    this.#disks = undefined;
     await switchDisks(this.control, this.vmId, tops);
+    if (before !== undefined)
+      this.#disks = new Map([...before, ...tops.map(({ serial, path }) => [serial, path] as const)]);
   }
 
-  async activeDisks(): Promise<Map<string, string>> {
-    return await activeDisks(this.control, this.#parts.dir);
+  /** QEMU describes whole chains of layers, which after forty forks of one VM takes 200 ms: it is asked once at most. */
+  async activeDisks(): Promise<ReadonlyMap<string, string>> {
+    return (this.#disks ??= await activeDisks(this.control, this.#parts.dir));
   }
 
   async growDisk(serial: string, sizeBytes: number): Promise<number> {
@@ -147,6 +161,10 @@ export class QemuMachine implements Machine {
     const { closed } = this.control;
     this.control.drop();
     await closed;
+  }
+
+  #subject(): CaptureSubject {
+    return { vmId: this.vmId, identity: this.#parts.identity, control: this.control };
   }
 
   async #follow(): Promise<void> {

@@ -4,8 +4,9 @@ import { orAborted, deadline } from "../../lib/abort.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { undone } from "../../lib/undo.ts";
-import type { MachineCapture, MachineSpec, RestoreTimings } from "../driver.ts";
+import type { MachineCapture, MachineSpec, RestoreTimings, Standby } from "../driver.ts";
 import { stateFd } from "./arguments.ts";
+import { hasWrittenTo } from "./own-pages.ts";
 import type { LaunchOptions } from "./launch.ts";
 import { discardMachine, lastWords, launchMachine } from "./launch.ts";
 import type { QemuMachine } from "./machine.ts";
@@ -13,27 +14,71 @@ import type { QemuMachine } from "./machine.ts";
 /** Far above what loading takes (some ten milliseconds). */
 const loadTimeoutMs = 30_000;
 
+type HowToLaunch = Pick<LaunchOptions, "host" | "log" | "signal" | "background">;
+
 /** See `Driver.restore`. */
 export async function restoreMachine(
   spec: MachineSpec,
   capture: MachineCapture,
-  options: Pick<LaunchOptions, "host" | "log" | "signal" | "background">,
+  options: HowToLaunch,
 ): Promise<{ machine: QemuMachine; timings: RestoreTimings }> {
   const started = performance.now();
-  const { memoryFile } = capture;
-  await refuseOtherSize(spec, memoryFile);
-  await using state = await openCapture(spec, capture.stateFile);
-  const machine = await launchMachine(spec, { ...options, restore: { memoryFile, stateFd: state.fd } });
+  const machine = await launchWaiting(spec, capture, options);
   const spawnMs = performance.now() - started;
+  await loadOrDiscard(spec, machine, options.signal);
+  return { machine, timings: { spawnMs, loadMs: performance.now() - started } };
+}
+
+/** See `Driver.standBy`. */
+export async function standBy(
+  spec: MachineSpec,
+  capture: MachineCapture,
+  options: HowToLaunch & { memoryChanges: boolean },
+): Promise<Standby> {
+  let waiting: QemuMachine | undefined = await launchWaiting(spec, capture, options);
+  const discard = async () => {
+    const machine = waiting;
+    waiting = undefined;
+    if (machine !== undefined) await discardMachine(machine);
+  };
+  return {
+    pid: waiting.pid,
+    async restore({ signal }) {
+      const started = performance.now();
+      const machine = waiting;
+      if (machine === undefined) throw new BangerError("internal", `the VMM of "${spec.vmId}" waits no more`);
+      if (options.memoryChanges && (await hasWrittenTo(machine.pid, capture.memoryFile))) {
+        options.log.warn("a VMM had written to memory that it was to wait for, and is started again", {
+          vm: spec.vmId,
+        });
+        await discard();
+        return await restoreMachine(spec, capture, { ...options, signal });
+      }
+      waiting = undefined;
+      await loadOrDiscard(spec, machine, signal);
+      return { machine, timings: { spawnMs: 0, loadMs: performance.now() - started } };
+    },
+    [Symbol.asyncDispose]: discard,
+  };
+}
+
+/** A QEMU that waits for the device state. */
+async function launchWaiting(spec: MachineSpec, capture: MachineCapture, options: HowToLaunch): Promise<QemuMachine> {
+  const { memoryFile, stateFile } = capture;
+  await refuseOtherSize(spec, memoryFile);
+  await using state = await openCapture(spec, stateFile);
+  return await launchMachine(spec, { ...options, restore: { memoryFile, stateFd: state.fd } });
+}
+
+async function loadOrDiscard(spec: MachineSpec, machine: QemuMachine, signal: AbortSignal): Promise<void> {
   try {
-    await loadState(machine, options.signal);
+    await loadState(machine, signal);
     crashPoint("start.loaded");
     machine.watch();
-    return { machine, timings: { spawnMs, loadMs: performance.now() - started } };
   } catch (thrown) {
-    const failure: unknown = options.signal.aborted ? options.signal.reason : thrown;
+    const failure: unknown = signal.aborted ? signal.reason : thrown;
     const error = await undone(failure, () => discardMachine(machine));
-    if (options.signal.aborted) throw error;
+    if (signal.aborted) throw error;
     const why = error instanceof Error ? error.message : String(error);
     const words = await lastWords(spec, undefined);
     throw incompatible(spec, words === "" ? why : `the VMM refused it${words}`, error);

@@ -34,6 +34,7 @@ export type Step =
   | "switch-disks"
   | "resume"
   | "thaw"
+  | "stand-by"
   | "restore"
   | "hello";
 
@@ -45,6 +46,8 @@ export class FakeVm {
   frozen = false;
   gone = false;
   identity: string;
+  /** It came from a capture, and has changed little. */
+  handsOver = false;
   readonly #exit = Promise.withResolvers<MachineExit>();
   readonly #step: (step: Step) => Promise<void>;
 
@@ -73,12 +76,27 @@ export class FakeVm {
       pause: () => this.#does("pause", () => (this.paused = true)),
       resume: () => this.#does("resume", () => (this.paused = false)),
       isPaused: async () => this.paused,
-      beginCapture: async (target: MachineCapture) => {
+      beginCapture: async (target: MachineCapture, { onLaidOut }: { onLaidOut?: () => void }) => {
         await this.#step("begin-capture");
         await captured(target);
+        onLaidOut?.();
         return {
           finish: () => this.#does("finish-capture", () => {}),
           async [Symbol.asyncDispose]() {},
+        };
+      },
+      beginHandOver: async (stateFile: string) => {
+        if (!this.handsOver) return undefined;
+        await writeFile(stateFile, "state");
+        return {
+          capture: { memoryFile: "/base", stateFile },
+          to: async () => {
+            await this.#step("begin-capture");
+            return {
+              finish: () => this.#does("finish-capture", () => {}),
+              async [Symbol.asyncDispose]() {},
+            };
+          },
         };
       },
       switchDisks: (tops: readonly { serial: string; path: string }[]) =>
@@ -134,6 +152,8 @@ export interface Harness extends Disposable {
   steps: Step[];
   /** Whether each freeze was asked to write caches to the disks. */
   synced: boolean[];
+  /** VMMs that wait for a capture now. */
+  standingBy: number;
   /** Called at each step: throws, aborts, or does nothing. */
   onStep: (step: Step) => void | Promise<void>;
   /** A running VM with its own whole disks. */
@@ -186,6 +206,23 @@ export async function harness(): Promise<Harness> {
       timings: { spawnMs: 1, loadMs: 2 },
     };
   };
+  const standBy: Driver["standBy"] = async (spec, capture) => {
+    await step("stand-by");
+    made.standingBy++;
+    let waits = true;
+    const leave = () => {
+      if (waits) made.standingBy--;
+      waits = false;
+    };
+    return {
+      pid: 2,
+      async restore(options) {
+        leave();
+        return await restore(spec, capture, options);
+      },
+      [Symbol.asyncDispose]: async () => leave(),
+    };
+  };
   const unwatched = { onExit() {}, onBroken() {}, reconnect: () => new Promise<never>(() => {}) };
   const sessions = new Sessions(unwatched, silentLogger);
   const secrets = new Secrets({ file: paths.secretsFile, authorityDir: paths.authorityDir });
@@ -193,7 +230,7 @@ export async function harness(): Promise<Harness> {
     secrets,
     paths,
     state,
-    driver: { shape: async () => "shape", restore } as unknown as Driver,
+    driver: { shape: async () => "shape", restore, standBy } as unknown as Driver,
     images: storeOf({
       id: "aaaa",
       name: "x",
@@ -242,6 +279,7 @@ export async function harness(): Promise<Harness> {
     vms,
     steps,
     synced: [],
+    standingBy: 0,
     onStep: () => {},
     addRunning(name) {
       const row = exampleVm({ name, state: "running" });

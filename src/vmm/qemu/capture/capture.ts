@@ -4,16 +4,16 @@ import { readFileSync } from "node:fs";
 import { chmod, open, truncate } from "node:fs/promises";
 import { BangerError, diskFull, toBangerError } from "../../../lib/errors.ts";
 import { run } from "../../../lib/run.ts";
-import type { Capture, MachineCapture } from "../../driver.ts";
-import { spareHelps, takeSpare } from "../../spare-memory.ts";
+import type { Capture, HandOver, MachineCapture, Standby } from "../../driver.ts";
+import { isThere, spareHelps, takeSpare } from "../../spare-memory.ts";
 import type { Control } from "../control.ts";
 import { platformOf } from "../platform.ts";
 import { type ProcessIdentity, isAlive } from "../../../lib/process-table.ts";
 import { isPaused } from "../run-state.ts";
 import { memoryId } from "../arguments.ts";
-import { type Copier, createCopier } from "./copier.ts";
-import { type GuestRam, inspectRam, parseHostAddress } from "./guest-ram.ts";
-import { pageBytes } from "./page-map.ts";
+import { type Copier, createCopier, isLittle, OwnThread } from "./copier.ts";
+import { type GuestRam, inspectRam, parseHostAddress, whereMapped } from "./guest-ram.ts";
+import { type MemorySource, pageBytes } from "./page-map.ts";
 
 /** Far above what saving takes (some milliseconds for a megabyte). */
 const saveTimeoutMs = 20_000;
@@ -30,7 +30,7 @@ export interface CaptureSubject {
 export async function beginCapture(
   subject: CaptureSubject,
   target: MachineCapture,
-  { signal }: { signal: AbortSignal },
+  { signal, onLaidOut }: { signal: AbortSignal; onLaidOut?: (() => void) | undefined },
 ): Promise<Capture> {
   signal.throwIfAborted();
   let copier: Copier | undefined;
@@ -45,7 +45,8 @@ export async function beginCapture(
       await copySparse(baseFile.opened, target.memoryFile, signal);
     }
     await truncate(target.memoryFile, sizeBytes);
-    await copier.open(source, target.memoryFile, signal);
+    onLaidOut?.();
+    await copier.open(source, { path: target.memoryFile, at: 0 }, signal);
     // What was opened belongs to this process, and to no later one with its pid.
     if (!isAlive(subject.identity)) throw new Error("the VMM ended");
     // All of it is copied again in the end, but then into blocks that are there, and by threads that are warm. What takes no time
@@ -54,6 +55,52 @@ export async function beginCapture(
     if (copier.isQuick) firstCopy.catch(() => {});
     else await firstCopy;
     return new QemuCapture(subject, target.stateFile, { copier, firstCopy }, spareBase);
+  } catch (error) {
+    await copier?.[Symbol.asyncDispose]();
+    signal.throwIfAborted();
+    throw captureFailure(subject, error);
+  }
+}
+
+/** See `Machine.beginHandOver`. */
+export async function beginHandOver(
+  subject: CaptureSubject,
+  stateFile: string,
+  { signal }: { signal: AbortSignal },
+): Promise<HandOver | undefined> {
+  signal.throwIfAborted();
+  try {
+    const { start, sizeBytes, baseFile } = await findRam(subject);
+    const source = { pid: subject.identity.pid, start, sizeBytes };
+    if (baseFile === undefined || !(await isLittle(source))) return undefined;
+    await makeFile(stateFile);
+    const memoryFile = (await isThere(baseFile)) ? baseFile.path : baseFile.opened;
+    return {
+      capture: { memoryFile, stateFile },
+      to: (standby, how) => handOver(subject, { source, stateFile }, standby, how),
+    };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw captureFailure(subject, error);
+  }
+}
+
+async function handOver(
+  subject: CaptureSubject,
+  { source, stateFile }: { source: MemorySource; stateFile: string },
+  standby: Standby,
+  { signal }: { signal: AbortSignal },
+): Promise<Capture> {
+  signal.throwIfAborted();
+  let copier: Copier | undefined;
+  try {
+    const at = await whereMapped(source.pid, source.start, source.sizeBytes, standby.pid);
+    copier = new OwnThread();
+    await copier.open(source, { path: `/proc/${standby.pid}/mem`, at }, signal);
+    if (!isAlive(subject.identity)) throw new Error("the VMM ended");
+    const firstCopy = copier.copy(signal);
+    firstCopy.catch(() => {});
+    return new QemuCapture(subject, stateFile, { copier, firstCopy }, undefined);
   } catch (error) {
     await copier?.[Symbol.asyncDispose]();
     signal.throwIfAborted();

@@ -1,6 +1,6 @@
 // Who copies the pages of one capture: threads where there is much to copy, the daemon's own where starting them would take longer.
 import { setImmediate as others } from "node:timers/promises";
-import { PageCopy } from "./page-copy.ts";
+import { type CopyTarget, PageCopy } from "./page-copy.ts";
 import { type MemorySource, ownsMoreThan } from "./page-map.ts";
 import { CaptureThreads } from "./threads.ts";
 
@@ -8,8 +8,8 @@ import { CaptureThreads } from "./threads.ts";
 export interface Copier extends AsyncDisposable {
   /** There is so little to copy that nobody has to wait for it before the machine is stopped. */
   readonly isQuick: boolean;
-  /** Opens the memory of a process, and `file`, which exists and has its size. Throws an error with the `code` of the system call. */
-  open(source: MemorySource, file: string, signal: AbortSignal): Promise<void>;
+  /** Opens the memory of a process, and where it goes. Throws an error with the `code` of the system call. */
+  open(source: MemorySource, target: CopyTarget, signal: AbortSignal): Promise<void>;
   /** Copies the process's own pages. Resolves with the bytes that were written; throws as `open` does. */
   copy(signal: AbortSignal): Promise<number>;
 }
@@ -17,21 +17,27 @@ export interface Copier extends AsyncDisposable {
 /** Threads take 45 ms and two processors to start: as long as one takes to copy this much. */
 const maxOwnThreadBytes = 32 * 1024 * 1024;
 /** The daemon answers others after each such time at the latest, and a piece of 1 MiB. */
-const turnMs = 2;
+const turnMs = 0.5;
 
 /** For this memory. Throws an error with the `code` of the system call. */
 export async function createCopier(source: MemorySource): Promise<Copier> {
-  return (await ownsMoreThan(source, maxOwnThreadBytes)) ? new CaptureThreads() : new OwnThread();
+  return (await isLittle(source)) ? new OwnThread() : new CaptureThreads();
 }
 
-class OwnThread implements Copier {
+/** Whether so little of the memory is the process's own that no thread has to be started to copy it. Throws as `createCopier` does. */
+export async function isLittle(source: MemorySource): Promise<boolean> {
+  return !(await ownsMoreThan(source, maxOwnThreadBytes));
+}
+
+/** The daemon's own thread, in turns. */
+export class OwnThread implements Copier {
   readonly isQuick = true;
   readonly #ended = new AbortController();
   #pages: PageCopy | undefined;
   #copying: Promise<number> | undefined;
 
-  async open(source: MemorySource, file: string): Promise<void> {
-    this.#pages = new PageCopy(source, { index: 0, of: 1 }, file);
+  async open(source: MemorySource, target: CopyTarget): Promise<void> {
+    this.#pages = new PageCopy(source, { index: 0, of: 1 }, target);
   }
 
   async copy(signal: AbortSignal): Promise<number> {

@@ -11,6 +11,8 @@ export interface Mapping {
   /** For example "rw-p". */
   access: string;
   fileOffset: number;
+  /** Device and number of the file, as this kernel writes them: equal for two processes that map the same one. */
+  file: string;
   /** As the file was called, also when it was unlinked; empty for anonymous memory. */
   path: string;
 }
@@ -26,10 +28,10 @@ export interface GuestRam {
 export function parseMaps(text: string): Mapping[] {
   const hex = (digits: string) => Number.parseInt(digits, 16);
   return text.split("\n").flatMap((line) => {
-    const found = /^([0-9a-f]+)-([0-9a-f]+) ([-r][-w][-x][ps]) ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+ \d+ *(.*)$/.exec(line);
+    const found = /^([0-9a-f]+)-([0-9a-f]+) ([-r][-w][-x][ps]) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+ \d+) *(.*)$/.exec(line);
     if (found === null) return [];
-    const [, start = "", end = "", access = "", offset = "", path = ""] = found;
-    return [{ start: hex(start), end: hex(end), access, fileOffset: hex(offset), path: bare(path) }];
+    const [, start = "", end = "", access = "", offset = "", file = "", path = ""] = found;
+    return [{ start: hex(start), end: hex(end), access, fileOffset: hex(offset), file, path: bare(path) }];
   });
 }
 
@@ -70,6 +72,22 @@ export async function inspectRam(pid: number, start: number, sizeBytes: number):
     sizeBytes,
     baseFile: path === "" ? undefined : { path, opened: await openFile(pid, path, sizeBytes) },
   };
+}
+
+/**
+ * Where another process maps the file that process `pid` has from `start` on, as the memory of a guest of this size. Throws `snapshot.failed`
+ * when it does not.
+ */
+export async function whereMapped(pid: number, start: number, sizeBytes: number, other: number): Promise<number> {
+  const [ours, theirs] = await Promise.all(
+    [pid, other].map(async (id) => parseMaps(await readFile(`/proc/${id}/maps`, "utf8"))),
+  );
+  const base = ours?.find((map) => map.start === start);
+  const there = theirs?.find((map) => map.file === base?.file && map.fileOffset === 0);
+  if (there === undefined || base === undefined || mappedFile(theirs ?? [], there.start, sizeBytes) !== there.path) {
+    throw new BangerError("snapshot.failed", `process ${other} does not map the memory file of process ${pid}`);
+  }
+  return there.start;
 }
 
 /** QEMU keeps the file that it maps open, so it can be read through its process when nobody else can open it any more. */

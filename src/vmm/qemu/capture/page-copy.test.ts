@@ -73,7 +73,7 @@ test("every page comes to its place, by one thread or by several; zeros leave ho
       truncateSync(file, bytes.length);
       let copied = 0;
       for (let index = 0; index < threads; index++) {
-        using copy = new PageCopy(source, { index, of: threads }, file);
+        using copy = new PageCopy(source, { index, of: threads }, { path: file, at: 0 });
         copied += copy.copy();
       }
       assert.equal(copied, 9 * pageBytes);
@@ -81,7 +81,7 @@ test("every page comes to its place, by one thread or by several; zeros leave ho
       assert.ok(statSync(file).blocks * 512 < 40 * pageBytes, `${statSync(file).blocks} blocks`);
 
       writeFileSync(file, Buffer.alloc(bytes.length, "x"));
-      using copy = new PageCopy(source, { index: 0, of: 1 }, file);
+      using copy = new PageCopy(source, { index: 0, of: 1 }, { path: file, at: 0 });
       // What this process never wrote to is not its own and stays.
       assert.equal(copy.copy(), bytes.length);
       assert.ok(Buffer.compare(readFileSync(file), bytes) === 0);

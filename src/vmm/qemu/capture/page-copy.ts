@@ -6,6 +6,13 @@ import { type MemorySource, PageMap, type Share, ownPages, pageBytes, readFully 
 /** Pages that are copied at once: so many that reading, comparing and writing them find them in the processor's cache. */
 const pagesAtOnce = 256;
 
+/** Where pages go: a memory file, or the memory of another process. It exists and has its size. */
+export interface CopyTarget {
+  path: string;
+  /** Offset of the memory's first byte in it. */
+  at: number;
+}
+
 /** Open files and buffers of one thread for one capture. Opening proves that the host allows it. */
 export class PageCopy implements Disposable {
   readonly #source: MemorySource;
@@ -14,17 +21,19 @@ export class PageCopy implements Disposable {
   readonly #memory: number;
   readonly #map: PageMap;
   readonly #file: number;
+  readonly #at: number;
   readonly #pages = Buffer.alloc(pagesAtOnce * pageBytes);
   readonly #oldPages = Buffer.alloc(pagesAtOnce * pageBytes);
 
-  /** `file` exists and has the size of the memory. Throws what opening throws. */
-  constructor(source: MemorySource, share: Share, file: string) {
+  /** Throws what opening throws. */
+  constructor(source: MemorySource, share: Share, target: CopyTarget) {
     this.#source = source;
+    this.#at = target.at;
     this.#share = share;
     this.#map = new PageMap(source);
     try {
       this.#memory = this.#open(`/proc/${source.pid}/mem`, "r");
-      this.#file = this.#open(file, "r+");
+      this.#file = this.#open(target.path, "r+");
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -32,7 +41,7 @@ export class PageCopy implements Disposable {
   }
 
   /**
-   * Brings every page of the process's own in this share to its place in the file, and returns how many bytes it wrote: only what
+   * Brings every page of the process's own in this share to its place in the target, and returns how many bytes it wrote: only what
    * is not there yet. So zeros stay holes, and a page of the file that is on its way to the disk is not waited for.
    */
   copy(): number {
@@ -52,12 +61,12 @@ export class PageCopy implements Disposable {
     const run = this.#pages.subarray(0, (to - from) * pageBytes);
     const old = this.#oldPages.subarray(0, run.length);
     readFully(this.#memory, run, this.#source.start + from * pageBytes);
-    readFully(this.#file, old, from * pageBytes);
+    readFully(this.#file, old, this.#at + from * pageBytes);
     if (run.equals(old)) return 0;
     let written = 0;
     const flush = (start: number, end: number) => {
       if (end === start) return;
-      writeFully(this.#file, run.subarray(start, end), from * pageBytes + start);
+      writeFully(this.#file, run.subarray(start, end), this.#at + from * pageBytes + start);
       written += end - start;
     };
     let start = 0;

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { orAborted } from "../../../lib/abort.ts";
 import type { Copier } from "./copier.ts";
+import type { CopyTarget } from "./page-copy.ts";
 import type { MemorySource } from "./page-map.ts";
 import type { FromWorker, ToWorker } from "./worker.ts";
 
@@ -34,9 +35,9 @@ export class CaptureThreads implements Copier {
     );
   }
 
-  async open(source: MemorySource, file: string, signal: AbortSignal): Promise<void> {
+  async open(source: MemorySource, target: CopyTarget, signal: AbortSignal): Promise<void> {
     const of = this.#threads.length;
-    await this.#all((index) => ({ call: "open", source, share: { index, of }, file }), signal);
+    await this.#all((index) => ({ call: "open", source, share: { index, of }, target }), signal);
   }
 
   async copy(signal: AbortSignal): Promise<number> {

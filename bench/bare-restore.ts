@@ -5,8 +5,10 @@ import { existsSync } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
+import { PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { ensureDisk, makeDisk } from "../src/disk/blank.ts";
+import type { GuestAgent } from "../src/guest/agent.ts";
 import { connectGuest } from "../src/guest/connect.ts";
 import { startDetached } from "../src/lib/run.ts";
 import { generateHostKey } from "../src/ssh/host-key.ts";
@@ -46,6 +48,56 @@ export async function restoreBare(
   machine: RestorableMachine,
   dir: string,
 ): Promise<{ durationMs: number; laps: RestoreLaps }> {
+  await makeReady(machine, dir);
+  return await restored(machine, dir, async ({ agent, qemu, lap, signal }) => {
+    await agent.shutdown({ graceMs: 1, signal });
+    lap("disks clean");
+    const how = await qemu.exited;
+    lap("off");
+    if (how !== "exit code 0") throw new Error(`the bare machine ended with ${how}`);
+  });
+}
+
+/**
+ * Restores all of these machines at once, configures their guests and runs a command in each. Resolves with the milliseconds until the
+ * last command has ended. Their disks are made before, and they are killed after the clock has stopped.
+ */
+export async function restoreBareAtOnce(
+  machines: readonly { machine: RestorableMachine; dir: string }[],
+  argv: readonly string[],
+): Promise<number> {
+  for (const { machine, dir } of machines) await makeReady(machine, dir);
+  const over = Promise.withResolvers<void>();
+  const started = performance.now();
+  let left = machines.length;
+  let durationMs = NaN;
+  const one = async ({ agent, qemu, signal }: BareMachine) => {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    const running = await agent.exec({ argv, stdout, stderr }, { signal });
+    const { code } = await running.exited;
+    if (code !== 0) throw new Error(`"${argv.join(" ")}" ended with ${code} in a bare machine`);
+    if (--left === 0) {
+      durationMs = performance.now() - started;
+      over.resolve();
+    }
+    await over.promise;
+    qemu.kill();
+    await qemu.exited;
+  };
+  const all = machines.map(({ machine, dir }) =>
+    restored(machine, dir, one).catch((error: unknown) => {
+      over.reject(error);
+      throw error;
+    }),
+  );
+  over.promise.catch(() => {});
+  const [failed] = (await Promise.allSettled(all)).filter((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return durationMs;
+}
+
+/** No sockets and logs of a former machine, and disks as its template has them. */
+async function makeReady(machine: RestorableMachine, dir: string): Promise<void> {
   const signal = AbortSignal.timeout(restoreTimeoutMs);
   for (const name of [...Object.values(socketNames), consoleLogName, vmmLog])
     await rm(join(dir, name), { force: true });
@@ -56,10 +108,26 @@ export async function restoreBare(
     if (!existsSync(recipe)) await ensureDisk(path, serial, diskBytes, signal);
     else if (!(await makeDisk(path, recipe, signal))) throw new Error(`"${recipe}" is damaged`);
   }
+}
+
+interface BareMachine {
+  agent: GuestAgent;
+  qemu: Awaited<ReturnType<typeof spawnQemu>>;
+  lap: (name: string) => void;
+  signal: AbortSignal;
+}
+
+/** Nothing of the machine is left when `work` has failed. */
+async function restored(
+  machine: RestorableMachine,
+  dir: string,
+  work: (bare: BareMachine) => Promise<void>,
+): Promise<{ durationMs: number; laps: RestoreLaps }> {
+  const signal = AbortSignal.timeout(restoreTimeoutMs);
   const config = guestConfig();
   const started = performance.now();
   const laps: RestoreLaps = [];
-  const lap = (name: string) => laps.push([name, performance.now() - started]);
+  const lap = (name: string) => void laps.push([name, performance.now() - started]);
 
   const qemu = await spawnQemu(machine, dir);
   lap("spawn");
@@ -87,12 +155,8 @@ export async function restoreBare(
     lap("handshake");
     await Promise.race([ended, Promise.all([agent.hello({ signal }), agent.configure(config, { signal })])]);
     lap("configured");
-    await Promise.race([ended, agent.shutdown({ graceMs: 1, signal })]);
-    lap("disks clean");
-    const how = await qemu.exited;
-    lap("off");
+    await work({ agent, qemu, lap, signal });
     const durationMs = performance.now() - started;
-    if (how !== "exit code 0") throw new Error(`the bare machine ended with ${how}`);
     await agent[Symbol.asyncDispose]();
     qmp.close();
     return { durationMs, laps };

@@ -43,6 +43,9 @@ const activeDisks = () => {
 };
 
 const never = new Promise<never>(() => {});
+const answers = () => {
+  if (!machine.alive) throw new BangerError("guest.unreachable", "the guest's channel closed");
+};
 const agent = {
   closed: never,
   end: (reason: string) => step(`end session: ${reason}`),
@@ -62,11 +65,13 @@ const agent = {
   },
   async freeze({ sync }: { sync: boolean }) {
     step(`freeze${sync ? " and sync" : ""}`);
+    answers();
     machine.phase = "frozen";
   },
   async thaw() {
     assert.ok(machine.cpus);
     step("thaw");
+    answers();
     machine.phase = "running";
     return [];
   },
@@ -213,12 +218,36 @@ describe("pause", () => {
   test("a VM that is deleted meanwhile is gone", async () => {
     const deleted = Promise.withResolvers<unknown>();
     at = (name) => name === "freeze and sync" && deleted.resolve(vms.delete("box", quiet()));
-    await pause().catch(() => {});
+    await assert.rejects(pause(), { code: "cancelled", message: 'VM "box" was ended while it was being paused' });
     await deleted.promise;
     assert.deepEqual(vms.list(), []);
     assert.equal(existsSync(dir), false);
     assert.equal(machine.alive, false);
   });
+
+  for (const keepRunning of [false, true]) {
+    const during = keepRunning ? ["freeze", "stop CPUs"] : ["freeze and sync", "stop CPUs", "finish capture"];
+    for (const name of during) {
+      test(`a kill at "${name}" ends it, and is the reason why it is not paused (keepRunning ${keepRunning})`, async () => {
+        const killed = Promise.withResolvers<unknown>();
+        at = (now) => now === name && killed.resolve(vms.kill("box", { signal }));
+        await assert.rejects(pause(keepRunning), { code: "cancelled", message: /"box" was ended while it was being/ });
+        await killed.promise;
+        assert.deepEqual([show().state, show().reason, files(), machine.alive], ["stopped", "", [], false]);
+      });
+    }
+  }
+
+  for (const name of ["run CPUs", "thaw"]) {
+    test(`only the CPUs: a kill at "${name}" ends it, and is the reason why it does not go on`, async () => {
+      await pause(true);
+      const killed = Promise.withResolvers<unknown>();
+      at = (now) => now === name && killed.resolve(vms.kill("box", { signal }));
+      await assert.rejects(resume(), { code: "cancelled" });
+      await killed.promise;
+      assert.deepEqual([show().state, show().reason, machine.alive], ["stopped", "", false]);
+    });
+  }
 
   test("only the CPUs: the VMM stays", async () => {
     const record = await pause(true);

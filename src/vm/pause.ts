@@ -11,6 +11,7 @@ import { asStarted } from "./machine-shape.ts";
 import { publishPausedMemory, removeLeftovers, spendPausedMemory, stagePausedMemory } from "./paused-memory.ts";
 import { runningFingerprint } from "./running-fingerprint.ts";
 import type { Session } from "./sessions.ts";
+import { unlessTakenOver } from "./take-over.ts";
 import { wakeGuest } from "./wake-guest.ts";
 
 /** How long a guest may take to write its caches and to stop its processes, and to go on after a pause that failed. */
@@ -20,7 +21,8 @@ const wakeTimeoutMs = 30_000;
 /**
  * Pauses the VM of `row`, which runs; the caller holds its lock. `keepRunning`: the VMM stays, with the memory in it. Otherwise the
  * memory is on the disk, durable, when it resolves, and no process is left. After a failure (`snapshot.failed`, `disk.full`,
- * `guest.failed`, the signal's reason) the VM runs on as before; when it does not, it is "broken" with the reason.
+ * `guest.failed`, the signal's reason) the VM runs on as before; when it does not, it is "broken" with the reason. `cancelled` also when
+ * another verb has ended the VM meanwhile.
  */
 export async function pauseVm(
   context: VmContext,
@@ -34,7 +36,7 @@ export async function pauseVm(
     agent = await (options.keepRunning ? stopCpus : moveToDisk)(context, row, session, progress);
   } catch (error) {
     await undoPause(context, row, session);
-    throw error;
+    throw unlessTakenOver(error, session, row, "it was being paused");
   }
   if (!options.keepRunning) await endMachine(context, row, session, agent);
 }

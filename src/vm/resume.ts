@@ -23,6 +23,7 @@ import { PhaseClock } from "./phases.ts";
 import { restoreGuest } from "./reach-guest.ts";
 import type { Session } from "./sessions.ts";
 import { startVm } from "./start.ts";
+import { unlessTakenOver } from "./take-over.ts";
 import { wakeGuest } from "./wake-guest.ts";
 
 /**
@@ -85,7 +86,7 @@ async function startCpus(context: VmContext, row: VmRow, session: Session, progr
         log.error("a VM that could not go on does not stand still", { vm: row.id, error: again });
       });
     }
-    throw error;
+    throw unlessTakenOver(error, session, row, "it was being resumed");
   }
 }
 

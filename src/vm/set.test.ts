@@ -74,6 +74,18 @@ test("a machine that does not grow its disk leaves the record as it was", async 
   assert.deepEqual(row().spec, spec);
 });
 
+test("a machine that another verb ends meanwhile is the reason", async () => {
+  await running((step) => {
+    const session = home.context.sessions.get(vmId);
+    assert.ok(session);
+    session.ending = true;
+    if (step === "disk") throw new BangerError("vmm.failed", "the VMM is gone");
+  });
+  const why = { code: "cancelled", message: 'VM "box" was ended while its disk grew' };
+  await assert.rejects(set({ diskBytes: 100 * mib }), why);
+  assert.deepEqual(row().spec, spec);
+});
+
 test("a guest that cannot grow now does at its next start, and so does one that is broken", async () => {
   await running((step) => {
     if (step === "guest") throw new BangerError("guest.failed", "operation not supported");

@@ -15,6 +15,7 @@ import { serials, vmDisk } from "./disk-files.ts";
 import { asStarted } from "./machine-shape.ts";
 import type { Session } from "./sessions.ts";
 import { resolveSpec, type SpecRequest } from "./spec.ts";
+import { unlessTakenOver } from "./take-over.ts";
 
 /** How long a guest may take to hear of a larger disk and to lay out its new part. */
 const growTimeoutMs = 120_000;
@@ -28,7 +29,8 @@ const disks = [
 /**
  * Changes the spec of the VM of `row`; the caller holds its lock. Resolves with what a machine that runs has otherwise until its next
  * start: CPUs, memory, and a disk whose file system could not grow now. Throws `vm.spec-invalid` (also for a disk that would get
- * smaller), `vm.wrong-state` for a VM that is paused, `disk.full`, `snapshot.failed`, `vmm.failed`; then the record is as before.
+ * smaller), `vm.wrong-state` for a VM that is paused, `disk.full`, `snapshot.failed`, `vmm.failed`, `cancelled` when
+ * another verb has ended the VM meanwhile; then the record is as before.
  */
 export async function setVm(
   context: VmContext,
@@ -47,8 +49,8 @@ export async function setVm(
   const wanted = disks.filter(({ part }) => change[part] !== undefined);
   for (const { serial, part } of wanted) {
     progress.stage("grow", `${serial} disk to ${formatBytes(spec[part])}`);
-    if (session !== undefined) spec[part] = await session.machine.growDisk(serial, spec[part]);
-    else spec[part] = await growAtRest(context, row, serial, spec[part], progress.signal);
+    if (session === undefined) spec[part] = await growAtRest(context, row, serial, spec[part], progress.signal);
+    else spec[part] = await growInMachine(row, session, serial, spec[part]);
     crashPoint("set.disk-grown");
   }
   context.state.vms.update(row.id, { spec });
@@ -70,6 +72,19 @@ function checkGrowth({ part, option }: (typeof disks)[number], { name, spec: { [
     `${option} ${formatBytes(spec[part])} is less than the ${formatBytes(now)} that VM "${name}" has: disks cannot be made smaller`,
     { hint: `banger vm create ${option} ${Math.floor(spec[part] / 1024 ** 2)}M  # a new VM` },
   );
+}
+
+async function growInMachine(
+  row: VmRow,
+  session: Session,
+  serial: (typeof disks)[number]["serial"],
+  sizeBytes: number,
+): Promise<number> {
+  try {
+    return await session.machine.growDisk(serial, sizeBytes);
+  } catch (error) {
+    throw unlessTakenOver(error, session, row, "its disk grew");
+  }
 }
 
 /** A disk that the VM's first start would make has its size from the record. */

@@ -2,6 +2,7 @@
 import { BangerError } from "../lib/errors.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
+import type { Session } from "./sessions.ts";
 
 type Parts = Pick<VmContext, "locks" | "sessions" | "starting">;
 
@@ -20,6 +21,15 @@ export async function takeOver(context: Parts, row: VmRow, signal: AbortSignal):
     throw error;
   }
   return await lock;
+}
+
+/**
+ * The error of a verb that was at work with the machine of `session` when it met `error`: `cancelled` when another verb has taken over and
+ * ended that machine, of which `error` is only a consequence; else `error` itself. `doing`: what cannot be any more, for people.
+ */
+export function unlessTakenOver(error: unknown, session: Session | undefined, row: VmRow, doing: string): unknown {
+  if (session?.ending !== true) return error;
+  return new BangerError("cancelled", `VM "${row.name}" was ended while ${doing}`, { cause: error });
 }
 
 /** Ends what keeps a verb waiting: the start under way, or the VMM of the running machine. */

@@ -9,6 +9,7 @@ import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
 import { snapshotFiles, writableSerials } from "../disk-files.ts";
 import { asStarted } from "../machine-shape.ts";
+import { unlessTakenOver } from "../take-over.ts";
 import { frozenDisk } from "./frozen-disks.ts";
 import { keepWithSnapshot } from "../workspace/take-along.ts";
 import { removeMemory } from "./sweep.ts";
@@ -66,8 +67,7 @@ export async function takeSnapshot(context: VmContext, row: VmRow, request: Take
     return state.snapshots.update(id, { ...taken, complete: true });
   } catch (error) {
     await giveUp(context, id);
-    if (session?.ending !== true) throw error;
-    throw new BangerError("cancelled", `VM "${row.name}" was ended while a snapshot of it was taken`, { cause: error });
+    throw unlessTakenOver(error, session, row, "a snapshot of it was taken");
   }
 }
 

@@ -29,11 +29,13 @@ export class FakeMachine implements Pick<Machine, "pid" | "pause" | "resume" | "
   }
   async pause() {
     this.#step("stop CPUs");
+    this.#checkAlive();
     this.cpus = false;
   }
   async resume() {
-    if (!this.alive) throw new BangerError("vmm.failed", "the VMM is gone");
+    this.#checkAlive();
     this.#step("run CPUs");
+    this.#checkAlive();
     this.cpus = true;
   }
   async activeDisks() {
@@ -53,6 +55,7 @@ export class FakeMachine implements Pick<Machine, "pid" | "pause" | "resume" | "
     return {
       finish: async () => {
         this.#step("finish capture");
+        this.#checkAlive();
         assert.deepEqual([this.cpus, this.phase], [false, "frozen"]);
         writeFileSync(target.memoryFile, "memory");
         writeFileSync(target.stateFile, "state");
@@ -62,4 +65,9 @@ export class FakeMachine implements Pick<Machine, "pid" | "pause" | "resume" | "
     };
   }
   async [Symbol.asyncDispose]() {}
+
+  /** What a VMM that has ended meanwhile answers. */
+  #checkAlive(): void {
+    if (!this.alive) throw new BangerError("vmm.failed", "the VMM is gone");
+  }
 }

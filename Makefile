@@ -22,7 +22,7 @@ bench: build ## ratios with both sides measured in one run
 fuzz: setup ## random input for FUZZ_SECONDS each (default 60); FUZZ_SEED=<n> does one seed again
 	@sh scripts/fuzz.sh
 
-soak: build ## load in full size and kills of the daemon, SOAK_SECONDS each (default 600); SOAK_SEED=<n> chooses the same again
+soak: build ## load in full size, kills of the daemon and of VMs, SOAK_SECONDS each (default 600); SOAK_SEED=<n> chooses the same again
 	@sh scripts/soak.sh
 
 generate: setup ## code of proto/, docs made from the source

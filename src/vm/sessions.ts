@@ -14,6 +14,17 @@ export interface Session {
   ending: boolean;
 }
 
+/** Ends the machine of a session for a verb. Calls to its guest that are under way fail with `guest.unreachable` and `why`. */
+export async function endMachine(session: Session, why: string): Promise<void> {
+  session.ending = true;
+  // Before the channel breaks, which would be the reason otherwise.
+  session.agent.then(
+    (agent) => agent.end(why),
+    () => {},
+  );
+  await session.machine.kill();
+}
+
 export interface SessionEvents {
   /** The machine ended. `reason` is empty when a verb had asked for it. */
   onExit(vmId: string, reason: string): void;

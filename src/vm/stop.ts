@@ -7,6 +7,7 @@ import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
 import { removeLeftovers, spendPausedMemory } from "./paused-memory.ts";
 import { resumeVm } from "./resume.ts";
+import { endMachine } from "./sessions.ts";
 
 /** What still runs in the guest gets TERM, and KILL after this. */
 const processGraceMs = 2000;
@@ -85,8 +86,7 @@ export interface StopOptions {
 export async function killVm(context: VmContext, row: VmRow, { reason = "" }: StopOptions = {}): Promise<void> {
   const session = context.sessions.get(row.id);
   if (session !== undefined) {
-    session.ending = true;
-    await session.machine.kill();
+    await endMachine(session, `VM "${row.name}" was ended${reason === "" ? "" : `: ${reason}`}`);
     crashPoint("stop.ended");
     context.sessions.drop(row.id);
   }

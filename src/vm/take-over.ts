@@ -2,7 +2,7 @@
 import { BangerError } from "../lib/errors.ts";
 import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
-import type { Session } from "./sessions.ts";
+import { endMachine, type Session } from "./sessions.ts";
 
 type Parts = Pick<VmContext, "locks" | "sessions" | "starting">;
 
@@ -38,6 +38,5 @@ async function cutShort({ sessions, starting }: Parts, row: VmRow): Promise<void
   starting.get(row.id)?.abort(reason);
   const session = sessions.get(row.id);
   if (session === undefined) return;
-  session.ending = true;
-  await session.machine.kill();
+  await endMachine(session, `VM "${row.name}" was ended`);
 }

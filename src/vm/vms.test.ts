@@ -25,6 +25,8 @@ let launches: number;
 let exit: PromiseWithResolvers<MachineExit>;
 /** Resolved when the guest was asked to shut down; it never does. */
 let asked: PromiseWithResolvers<void>;
+/** Why sessions with guests were ended. */
+let ends: string[];
 const quiet = () => quietProgress(new AbortController().signal);
 const never = new Promise<never>(() => {});
 
@@ -46,6 +48,7 @@ const agent = {
   closed: never,
   hello: async () => ({ bootId: "b", readyUptimeMs: 1, phase: "waiting", vmId: "" }),
   configure: async () => [],
+  end: (reason: string) => ends.push(reason),
   async shutdown() {
     asked.resolve();
     await exit.promise;
@@ -60,6 +63,7 @@ beforeEach(async () => {
   await ensurePaths(paths);
   state = openState(paths.databaseFile);
   launches = 0;
+  ends = [];
   asked = Promise.withResolvers();
   const row = { id: "a".repeat(64), name: "thing", manifest: "{}", createdAt: 0 };
   state.images.insert(row);
@@ -116,6 +120,12 @@ test("a kill during a restart ends both: the VM does not come up again", async (
   await assert.rejects(restarted, { code: "cancelled" });
   assert.equal((await killed).state, "stopped");
   assert.equal(launches, 1);
+});
+
+test("calls to a guest whose VM is ended are told so", async () => {
+  await vms.create({ name: "one" }, quiet());
+  await vms.kill("one", { signal: new AbortController().signal });
+  assert.equal(ends[0], 'VM "one" was ended');
 });
 
 test("a kill whose client goes away leaves no record of a machine that runs", async () => {

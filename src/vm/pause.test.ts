@@ -5,18 +5,15 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import type { ImageRecord, KernelRecord } from "../api/records.ts";
 import { ensurePaths, resolvePaths, type Paths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import { BangerError } from "../lib/errors.ts";
-import { silentLogger } from "../lib/log.ts";
 import { quietProgress } from "../lib/progress.ts";
-import { mib } from "../lib/units.ts";
 import { openState, type State } from "../state/open.ts";
+import { addParts } from "../state/testdata/rows.ts";
 import type { Driver, Machine } from "../vmm/driver.ts";
-import type { Store } from "./context.ts";
 import { FakeMachine } from "./testdata/fake-machine.ts";
-import { Secrets } from "../network/secrets/secrets.ts";
+import { vmParts } from "./testdata/parts.ts";
 import { Vms } from "./vms.ts";
 
 const quiet = () => quietProgress(new AbortController().signal);
@@ -86,21 +83,11 @@ const agent = {
 
 /** A daemon of this home: the former one is dead, the VMM and the files are as they were. */
 function daemon(): Vms {
-  const row = { id: "a".repeat(64), name: "thing", manifest: "{}", createdAt: 0 };
-  if (state.images.list().length === 0) {
-    state.images.insert(row);
-    state.kernels.insert(row);
-  }
-  const storeOf = <R>(record: R): Store<R> => ({
-    resolve: () => record,
-    inCatalog: () => false,
-    pull: () => Promise.reject(new Error("not asked for")),
-  });
+  if (state.images.list().length === 0) addParts(state);
   const made = (vmId: string) => {
     machine = new FakeMachine(vmId, step, activeDisks);
     return machine as unknown as Machine;
   };
-  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {}, volumes: [] };
   const driver: Partial<Driver> = {
     launch: async ({ vmId }) => made(vmId),
     restore: async ({ vmId }, { memoryFile, stateFile }) => {
@@ -116,32 +103,7 @@ function daemon(): Vms {
     find: async () => (machine.alive ? (machine as unknown as Machine) : undefined),
     killOrphan: async () => machine.kill(),
   };
-  return new Vms({
-    paths,
-    state,
-    driver: driver as Driver,
-    images: storeOf({ ...row, rootfsPath: "/x", config, digests: null, tags: [row.name] } as unknown as ImageRecord),
-    kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
-    initramfs: async () => "/x",
-    connectGuest: async () => agent,
-    secrets: new Secrets({ file: paths.secretsFile, authorityDir: paths.authorityDir }),
-    network: { program: () => "/none", resolvers: [] },
-    policies: { fallback: "none", policies: new Map() },
-    templates: {
-      take: () => undefined,
-      want() {},
-      async discard() {},
-      capturing: () => ({ based() {}, [Symbol.dispose]() {} }),
-    },
-    settings: {
-      defaultImage: "thing",
-      defaultKernel: "thing",
-      bootTimeoutMs: 60_000,
-      stopTimeoutMs: 60_000,
-      vmDefaults: { vcpus: 1, memoryMib: 128, diskBytes: 64 * mib, overlayBytes: 64 * mib },
-    },
-    log: silentLogger,
-  });
+  return new Vms(vmParts(paths, state, { driver, connectGuest: async () => agent }));
 }
 
 beforeEach(async () => {

@@ -4,17 +4,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import type { ImageRecord, KernelRecord } from "../api/records.ts";
 import { ensurePaths, resolvePaths } from "../config/paths.ts";
 import type { GuestAgent } from "../guest/agent.ts";
 import { BangerError } from "../lib/errors.ts";
-import { silentLogger } from "../lib/log.ts";
 import { quietProgress } from "../lib/progress.ts";
-import { mib } from "../lib/units.ts";
 import { openState, type State } from "../state/open.ts";
-import type { Driver, Machine, MachineExit } from "../vmm/driver.ts";
-import type { Store } from "./context.ts";
-import { Secrets } from "../network/secrets/secrets.ts";
+import { addParts } from "../state/testdata/rows.ts";
+import type { Machine, MachineExit } from "../vmm/driver.ts";
+import { vmParts } from "./testdata/parts.ts";
 import { Vms } from "./vms.ts";
 
 let root: string;
@@ -65,46 +62,14 @@ beforeEach(async () => {
   launches = 0;
   ends = [];
   asked = Promise.withResolvers();
-  const row = { id: "a".repeat(64), name: "thing", manifest: "{}", createdAt: 0 };
-  state.images.insert(row);
-  state.kernels.insert(row);
-  const storeOf = <R>(record: R): Store<R> => ({
-    resolve: () => record,
-    inCatalog: () => false,
-    pull: () => Promise.reject(new Error("not asked for")),
-  });
-  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {}, volumes: [] };
-  vms = new Vms({
-    paths,
-    state,
-    driver: {
-      launch: async ({ vmId }: { vmId: string }) => launch(vmId),
-      shape: async () => "shape",
-      list: async () => new Map(),
-      find: () => Promise.reject(new Error("its files cannot be read")),
-    } as unknown as Driver,
-    images: storeOf({ ...row, rootfsPath: "/x", config, digests: null, tags: [row.name] } as unknown as ImageRecord),
-    kernels: storeOf({ ...row, kernelPath: "/x" } as unknown as KernelRecord),
-    initramfs: async () => "/x",
-    connectGuest: async () => agent,
-    secrets: new Secrets({ file: paths.secretsFile, authorityDir: paths.authorityDir }),
-    network: { program: () => "/none", resolvers: [] },
-    policies: { fallback: "none", policies: new Map() },
-    templates: {
-      take: () => undefined,
-      want() {},
-      async discard() {},
-      capturing: () => ({ based() {}, [Symbol.dispose]() {} }),
-    },
-    settings: {
-      defaultImage: "thing",
-      defaultKernel: "thing",
-      bootTimeoutMs: 60_000,
-      stopTimeoutMs: 60_000,
-      vmDefaults: { vcpus: 1, memoryMib: 128, diskBytes: 64 * mib, overlayBytes: 64 * mib },
-    },
-    log: silentLogger,
-  });
+  addParts(state);
+  const driver = {
+    launch: async ({ vmId }: { vmId: string }) => launch(vmId),
+    shape: async () => "shape",
+    list: async () => new Map(),
+    find: () => Promise.reject(new Error("its files cannot be read")),
+  };
+  vms = new Vms(vmParts(paths, state, { driver, connectGuest: async () => agent }));
 });
 afterEach(async () => {
   await vms.close();

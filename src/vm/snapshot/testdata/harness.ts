@@ -1,12 +1,10 @@
 // Snapshots with real files and a real database, above machines and guests that are made up and fail on demand.
-import { Secrets } from "../../../network/secrets/secrets.ts";
 import { Networks } from "../../../network/networks.ts";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { PassThrough } from "node:stream";
-import type { ImageRecord, KernelRecord } from "../../../api/records.ts";
 import { ensurePaths, resolvePaths, vmPaths } from "../../../config/paths.ts";
 import type { GuestAgent, GuestIdentity } from "../../../guest/agent.ts";
 import { BangerError } from "../../../lib/errors.ts";
@@ -18,11 +16,12 @@ import { openState } from "../../../state/open.ts";
 import { addParts, exampleVm } from "../../../state/testdata/rows.ts";
 import type { Driver, Machine, MachineCapture, MachineExit } from "../../../vmm/driver.ts";
 import { Activity } from "../../activity.ts";
-import type { Store, VmContext } from "../../context.ts";
+import type { VmContext } from "../../context.ts";
 import { vmDisk, writableSerials } from "../../disk-files.ts";
 import { Forwards } from "../../forward/forwards.ts";
 import { Sessions } from "../../sessions.ts";
 import { StartLog } from "../../start-stats.ts";
+import { vmParts } from "../../testdata/parts.ts";
 import { Pins } from "../pins.ts";
 import { Snapshots } from "../snapshots.ts";
 
@@ -179,12 +178,6 @@ export async function harness(): Promise<Harness> {
     steps.push(name);
     await made.onStep(name);
   };
-  const storeOf = <R>(record: R): Store<R> => ({
-    resolve: () => record,
-    inCatalog: () => false,
-    pull: () => Promise.reject(new Error("not asked for")),
-  });
-  const config = { environment: [], user: "root", workdir: "/", command: [], labels: {}, volumes: [] };
   const agents = new Map<unknown, GuestAgent>();
   const restore: Driver["restore"] = async (spec) => {
     await step("restore");
@@ -225,47 +218,15 @@ export async function harness(): Promise<Harness> {
   };
   const unwatched = { onExit() {}, onBroken() {}, reconnect: () => new Promise<never>(() => {}) };
   const sessions = new Sessions(unwatched, silentLogger);
-  const secrets = new Secrets({ file: paths.secretsFile, authorityDir: paths.authorityDir });
-  const context: VmContext = {
-    secrets,
-    paths,
-    state,
-    driver: { shape: async () => "shape", restore, standBy } as unknown as Driver,
-    images: storeOf({
-      id: "aaaa",
-      name: "x",
-      rootfsPath: "/x",
-      config,
-      digests: null,
-      tags: ["x"],
-    } as unknown as ImageRecord),
-    kernels: storeOf({ id: "bbbb", name: "x", kernelPath: "/x" } as unknown as KernelRecord),
-    initramfs: async () => "/initramfs",
+  const { network, ...parts } = vmParts(paths, state, {
+    driver: { shape: async () => "shape", restore, standBy },
     connectGuest: async (channel) => agents.get(channel) as GuestAgent,
-    templates: {
-      take: () => undefined,
-      want: () => {},
-      discard: async () => {},
-      capturing: () => ({ based() {}, [Symbol.dispose]() {} }),
-    },
-    networks: new Networks({
-      vmsDir: paths.vmsDir,
-      program: () => "/none",
-      resolvers: [],
-      secrets,
-      log: silentLogger,
-      onLost() {},
-    }),
-    policies: { fallback: "none", policies: new Map() },
+  });
+  const { secrets, log } = parts;
+  const context: VmContext = {
+    ...parts,
+    networks: new Networks({ ...network, vmsDir: paths.vmsDir, secrets, log, onLost() {} }),
     starts: new StartLog(state.starts, silentLogger),
-    settings: {
-      defaultImage: "x",
-      defaultKernel: "x",
-      bootTimeoutMs: 60_000,
-      stopTimeoutMs: 60_000,
-      vmDefaults: { vcpus: 1, memoryMib: 128, diskBytes: 64 * mib, overlayBytes: 64 * mib },
-    },
-    log: silentLogger,
     sessions,
     starting: new Map(),
     pins: new Pins(),

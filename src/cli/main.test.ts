@@ -1,7 +1,8 @@
 // Parsing, usage errors, JSON errors, exit codes: what a user meets before any daemon does.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { fakeVm, runFake, vmNotFound } from "./testing/run-fake.ts";
+import { runFake, vmNotFound } from "./testing/run-fake.ts";
+import { fakeVm } from "../api/testdata/vm-record.ts";
 
 describe("usage", () => {
   test("a group without a command prints its page and succeeds", async () => {

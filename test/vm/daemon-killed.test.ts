@@ -4,7 +4,6 @@ import { execFileSync, type ChildProcess } from "node:child_process";
 import {
   closeSync,
   ftruncateSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -19,7 +18,7 @@ import { after, before, describe, test } from "node:test";
 import { buildHostileAgent } from "../support/hostile-agent.ts";
 import { finished, Home, smallVm } from "../support/home.ts";
 import { commandOf, descendantsOf, isRunning } from "../support/processes.ts";
-import { seedHome } from "../support/seed.ts";
+import { packKernel, seedKernelTree } from "../support/kernel-package.ts";
 import { stageSeen } from "../support/stages.ts";
 import { until } from "../support/until.ts";
 
@@ -77,19 +76,7 @@ describe("kill -9 of the daemon", { concurrency: false }, () => {
 
   test("while a kernel is imported", async () => {
     await using home = new Home({ seeded: false });
-    const kernels = join(seedHome, "state/kernels");
-    const seed = join(kernels, readdirSync(kernels)[0] ?? "");
-    const tree = join(directory, "package");
-    mkdirSync(join(tree, "DEBIAN"), { recursive: true });
-    writeFileSync(
-      join(tree, "DEBIAN/control"),
-      "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n",
-    );
-    // Not linked: another test's home that links the same files, or goes, changes them for tar.
-    execFileSync("cp", ["-a", join(seed, "lib"), tree]);
-    execFileSync("cp", [join(seed, "kernel"), join(tree, "vmlinuz")]);
-    const deb = join(directory, "kernel.deb");
-    execFileSync("dpkg-deb", ["--root-owner-group", "-Znone", "-b", tree, deb], { stdio: "pipe" });
+    const deb = packKernel(seedKernelTree(join(directory, "package")), join(directory, "kernel.deb"));
     await interrupt(home, home.start(["kernel", "import", deb, "--name", "large"]), "unpack");
     await home.run(["daemon", "stop"]);
     assert.deepEqual(await home.json(["kernel", "list"]), []);

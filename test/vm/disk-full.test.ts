@@ -9,7 +9,7 @@ import { after, before, describe, test } from "node:test";
 import type { VmRecord } from "../../src/api/records.ts";
 import { ensureClientKey } from "../../src/ssh/client-key.ts";
 import { finished, type Ran, smallVm } from "../support/home.ts";
-import { seedHome } from "../support/seed.ts";
+import { packKernel, seedKernelTree } from "../support/kernel-package.ts";
 import { SmallDiskHome } from "../support/small-disk-home.ts";
 import { until } from "../support/until.ts";
 
@@ -60,23 +60,13 @@ describe("images and kernels on a full disk", { concurrency: false }, () => {
   });
 
   test("kernel import, of a directory and of a package", async () => {
-    const kernels = join(seedHome, "state/kernels");
-    const seed = join(kernels, readdirSync(kernels)[0] ?? "");
-    const tree = join(directory, "package");
-    mkdirSync(join(tree, "DEBIAN"), { recursive: true });
-    writeFileSync(
-      join(tree, "DEBIAN/control"),
-      "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n",
-    );
-    execFileSync("cp", ["-a", join(seed, "lib"), tree]);
-    execFileSync("cp", [join(seed, "kernel"), join(tree, "vmlinuz")]);
+    const tree = seedKernelTree(join(directory, "package"));
     await doesNotFit("kernel", "import", tree, "--name", "large");
-    const deb = join(directory, "large.deb");
-    execFileSync("dpkg-deb", ["--root-owner-group", "-Znone", "-b", tree, deb], { stdio: "pipe" });
+    const deb = packKernel(tree, join(directory, "large.deb"));
     await doesNotFit("kernel", "import", deb, "--name", "large");
     const alone = join(directory, "alone");
     mkdirSync(alone);
-    execFileSync("cp", [join(seed, "kernel"), join(alone, "vmlinuz")]);
+    execFileSync("cp", [join(tree, "vmlinuz"), join(alone, "vmlinuz")]);
     await home.ok(["kernel", "import", alone, "--name", "small"]);
     assert.equal((await home.json<unknown[]>(["kernel", "list"])).length, 1);
   });

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Client } from "../../sdk/client.ts";
 import type { CliContext } from "../context.ts";
-import { fakeSnapshot, fakeTemplate, fakeVm, runFake } from "../testing/run-fake.ts";
+import { fakeSnapshot, fakeTemplate, runFake } from "../testing/run-fake.ts";
+import { fakeVm } from "../../api/testdata/vm-record.ts";
 import { liveNames } from "./live-names.ts";
 
 const answers: Record<string, unknown> = {

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { frameType, type Frame } from "../../api/frames.ts";
 import { BangerError } from "../../lib/errors.ts";
-import { fakeVm, type FakeOptions, runFake } from "../testing/run-fake.ts";
+import { type FakeOptions, runFake } from "../testing/run-fake.ts";
+import { fakeVm } from "../../api/testdata/vm-record.ts";
 
 /** A command's session: its output, then its exit code. */
 const session = (code: number, output: string) => () => ({

@@ -4,7 +4,8 @@ import { describe, test } from "node:test";
 import { encodeJsonFrame, frameType, type Frame } from "../../api/frames.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { Interrupts } from "../interrupts.ts";
-import { fakeVm, runFake, type FakeOptions } from "../testing/run-fake.ts";
+import { runFake, type FakeOptions } from "../testing/run-fake.ts";
+import { fakeVm } from "../../api/testdata/vm-record.ts";
 
 /** A session that prints "out" and "err" and exits with a code. */
 function session(code: number) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Terminal } from "../output/terminal.ts";
-import { fakeVm } from "../testing/run-fake.ts";
+import { fakeVm } from "../../api/testdata/vm-record.ts";
 import { Timings } from "./timings.ts";
 
 const lastStart = {

@@ -1,7 +1,8 @@
 // Runs a command line against a fake daemon: canned replies by method name, every call recorded. For tests.
 import { PassThrough } from "node:stream";
 import type { ReadStream } from "node:tty";
-import type { Operation, SnapshotRecord, TemplateRecord, VmRecord } from "../../api/records.ts";
+import type { Operation, SnapshotRecord, TemplateRecord } from "../../api/records.ts";
+import { fakeVm } from "../../api/testdata/vm-record.ts";
 import { BangerError, fromErrorBody } from "../../lib/errors.ts";
 import type { Client } from "../../sdk/client.ts";
 import { Interrupts } from "../interrupts.ts";
@@ -113,48 +114,6 @@ export function fakeOperation(id: string, kind: string, target: string): Operati
   const times = { startedAt: 0, updatedAt: 0 };
   const state = { stage: "", detail: "", progress: null, done: false, error: null, result: null };
   return { id, kind: kind as Operation["kind"], target, ...state, ...times };
-}
-
-/** A running VM. */
-export function fakeVm(name: string, changes: Partial<VmRecord> = {}): VmRecord {
-  return {
-    id: `id-${name}`,
-    name,
-    state: "running",
-    reason: "",
-    image: { id: "i1", name: "debian-bookworm" },
-    kernel: { id: "k1", name: "debian" },
-    spec: { vcpus: 2, memoryMib: 1024, diskBytes: 8 * 1024 ** 3, overlayBytes: 8 * 1024 ** 3 },
-    autoRemove: false,
-    workspace: null,
-    pid: 1,
-    bootId: "b",
-    diskUsedBytes: 0,
-    init: null,
-    baseSnapshot: null,
-    labels: {},
-    forwards: [],
-    lifetime: null,
-    address: null,
-    network: {
-      mode: "none",
-      name: null,
-      allow: [],
-      deny: [],
-      hostPorts: [],
-      secrets: [],
-      join: null,
-      state: "off",
-      reason: "",
-      pid: null,
-    },
-    lastUsedAt: null,
-    lastStart: null,
-    dir: "/vms/x",
-    createdAt: 0,
-    startedAt: 0,
-    ...changes,
-  };
 }
 
 /** A snapshot with memory. */

@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { PassThrough, Readable } from "node:stream";
 import { join } from "node:path";
 import type { VmRecord } from "../../../src/api/records.ts";
+import { fakeVm } from "../../../src/api/testdata/vm-record.ts";
 import type { PartsOptions } from "../../../src/daemon/main.ts";
 import type { Images, Kernels, Services, Vms } from "../../../src/daemon/services.ts";
 import type { ExecSpec, GuestAgent } from "../../../src/guest/agent.ts";
@@ -136,35 +137,15 @@ function missing(): never {
 const emptyStore = { list: () => [], catalog: () => [] };
 
 function record(name: string, autoRemove: boolean, dir: string): VmRecord {
-  return {
-    ...{ id: newId(), name, autoRemove, dir, state: "running", reason: "", workspace: null, pid: null, bootId: null },
-    image: { id: "i", name: "i" },
-    kernel: { id: "k", name: "k" },
-    spec: { vcpus: 1, memoryMib: 128, diskBytes: 0, overlayBytes: 0 },
-    diskUsedBytes: 0,
-    init: null,
-    labels: {},
-    forwards: [],
-    lifetime: null,
-    address: null,
-    network: {
-      mode: "none",
-      name: null,
-      allow: [],
-      deny: [],
-      hostPorts: [],
-      secrets: [],
-      join: null,
-      state: "off",
-      reason: "",
-      pid: null,
-    },
-    lastUsedAt: null,
-    baseSnapshot: null,
-    lastStart: null,
+  return fakeVm(name, {
+    id: newId(),
+    autoRemove,
+    dir,
+    pid: null,
+    bootId: null,
     createdAt: Date.now(),
     startedAt: null,
-  };
+  });
 }
 
 /** Does on the host what the guest's agent does in a VM: enough for exec, dial, pack and unpack. */

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { NetworkRecord, NetworkState } from "../../../api/network-records.ts";
-import { fakeVm, type FakeOptions, runFake } from "../../testing/run-fake.ts";
+import { type FakeOptions, runFake } from "../../testing/run-fake.ts";
+import { fakeVm } from "../../../api/testdata/vm-record.ts";
 
 const up: NetworkState = {
   ...{

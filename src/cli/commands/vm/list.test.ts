@@ -1,7 +1,8 @@
 // vm list: which VMs it shows, and in which form.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { fakeVm, runFake } from "../../testing/run-fake.ts";
+import { runFake } from "../../testing/run-fake.ts";
+import { fakeVm } from "../../../api/testdata/vm-record.ts";
 
 const vms = [
   fakeVm("web", { labels: { owner: "me", tier: "front" } }),

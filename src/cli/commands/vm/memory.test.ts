@@ -1,7 +1,8 @@
 // Pause, resume, restore and fork: what reaches the daemon, and what stands on stdout and stderr.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { fakeVm, runFake, vmNotFound } from "../../testing/run-fake.ts";
+import { runFake, vmNotFound } from "../../testing/run-fake.ts";
+import { fakeVm } from "../../../api/testdata/vm-record.ts";
 
 type Params = Record<string, unknown>;
 const known = new Map(["web", "db"].flatMap((name) => [name, `id-${name}`].map((key) => [key, fakeVm(name)] as const)));

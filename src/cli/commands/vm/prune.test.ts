@@ -1,7 +1,8 @@
 // vm prune: what it removes, and that it asks.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fakeVm, runFake } from "../../testing/run-fake.ts";
+import { runFake } from "../../testing/run-fake.ts";
+import { fakeVm } from "../../../api/testdata/vm-record.ts";
 
 const states = ["running", "paused", "starting", "stopping", "stopped", "created", "broken"] as const;
 const vms = states.map((state) => fakeVm(state, { state }));

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { VmRecord } from "../../../api/records.ts";
-import { fakeVm, runFake } from "../../testing/run-fake.ts";
+import { runFake } from "../../testing/run-fake.ts";
+import { fakeVm } from "../../../api/testdata/vm-record.ts";
 
 const web = fakeVm("web", {
   spec: { vcpus: 4, memoryMib: 1024, diskBytes: 20 * 2 ** 30, overlayBytes: 100 * 2 ** 20 },

@@ -93,10 +93,16 @@ export interface Machine extends AsyncDisposable {
   beginHandOver(stateFile: string, options: { signal: AbortSignal }): Promise<HandOver | undefined>;
   /**
    * Gives the writable disks of a paused machine new top layers, all at one instant: from now on writes go to `path`, an empty
-   * qcow2 file of the disk's size, and the file that was written to is only read any more. Throws `snapshot.failed`; then
-   * every disk is as before.
+   * qcow2 file of the disk's size, and the file that was written to is only read any more. To `rebaseDisks`, what was written until now is
+   * called `base`: up to 12 letters and digits, others each time. Throws `snapshot.failed`; then every disk is as before.
    */
-  switchDisks(tops: readonly { serial: string; path: string }[]): Promise<void>;
+  switchDisks(base: string, tops: readonly { serial: string; path: string }[]): Promise<void>;
+  /**
+   * Puts whole raw files in place of the chains of layers that disks have below what `switchDisks` gave them above `base`: the same content,
+   * which nobody writes to. The machine may run; the files of the chains are closed. Does nothing for a disk that has no such layer.
+   * Throws `vmm.failed`; then a disk is as before.
+   */
+  rebaseDisks(base: string, wholes: readonly { serial: string; path: string }[]): Promise<void>;
   /** The files that the disks are written to now, by serial: what `switchDisks` gave last, also after a daemon restart. */
   activeDisks(): Promise<ReadonlyMap<string, string>>;
   /**

@@ -287,6 +287,20 @@ export function crashScenarios(directory: string): CrashScenario[] {
       },
     },
     {
+      name: "merge layers of a VM that runs",
+      points: ["compact.machine-rebased"],
+      prepare: async (home) => {
+        await home.ensure("box", "running");
+        await withoutSnapshot(home, "passing");
+      },
+      verb: async (client) => {
+        for (let count = 0; count < manySnapshots; count++) {
+          const { id } = await client.operate("snapshot.create", { vm: "box", name: "passing" });
+          await client.call("snapshot.delete", { snapshot: id });
+        }
+      },
+    },
+    {
       name: "delete, with the snapshots that only it needs",
       points: ["delete.unrecorded", "delete.files-removed", "sweep.unrecorded", "sweep.files-removed", "delete.swept"],
       prepare: async (home) => {

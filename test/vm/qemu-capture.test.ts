@@ -246,9 +246,12 @@ describe("disks of a running machine", { concurrency: false }, () => {
       { serial: "overlay", path: top("overlay") },
       { serial: "work", path: join(spec.dir, "missing.qcow2") },
     ];
-    assert.equal((await failure(machine.switchDisks(missing))).code, "snapshot.failed");
+    assert.equal((await failure(machine.switchDisks("one", missing))).code, "snapshot.failed");
     assert.equal((await machine.activeDisks()).get("overlay"), overlay.path);
-    await machine.switchDisks(["overlay", "work"].map((serial) => ({ serial, path: top(serial) })));
+    await machine.switchDisks(
+      "one",
+      ["overlay", "work"].map((serial) => ({ serial, path: top(serial) })),
+    );
     await machine.resume();
     await inDisk("work", "write -P 0x42 4096 4096");
     assert.doesNotMatch(await inDisk("work", "read -P 0x41 0 4096"), /failed/);
@@ -289,7 +292,7 @@ describe("a long chain of layers", () => {
       linkSync(below.path, frozen);
       const path = join(spec.dir, `work.${layer}.qcow2`);
       await createLayer(path, { sizeBytes: mib, backing: { ...below, path: frozen } }, { signal });
-      await machine.switchDisks([{ serial: "work", path }]);
+      await machine.switchDisks(`at${layer}`, [{ serial: "work", path }]);
       below = { path, format: "qcow2" };
     }
     assert.deepEqual(await machine.activeDisks(), new Map([["work", below.path]]));

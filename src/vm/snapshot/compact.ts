@@ -18,7 +18,7 @@ export const maxLayers = 8;
 /**
  * Merges the frozen disks of a snapshot into whole files when they have more than `limit` layers. New VMs rest on the whole files;
  * those that rest on the layer have it replaced by an empty one above the whole file: the same content under the same name, so
- * machines that run keep what they have open, and whoever opens it later sees no difference. What was below it may then go.
+ * whoever opens it later sees no difference. What was below it may then go; the machine of which the snapshot was taken closes it.
  * Stopped at any point, it can be done again. Throws `disk.full`, `snapshot.failed`, or the signal's reason.
  */
 export async function compactSnapshot(
@@ -43,9 +43,29 @@ export async function compactSnapshot(
   const names = new Set(vmsAbove(state, id));
   for (const vm of state.vms.list().filter((each) => names.has(each.name))) {
     using _lock = await locks.acquire(vm.id, signal);
+    await shortenRunning(context, vm.id, id);
   }
   _below[Symbol.dispose]();
   await sweepSnapshots(context);
+}
+
+/**
+ * A machine that runs, of which the snapshot was taken, opened what was merged long ago, and has one more layer since each snapshot: it
+ * takes the whole files instead. One that does not goes on with what it has, and is as well off after its next start.
+ */
+async function shortenRunning(context: VmContext, vmId: string, id: string): Promise<void> {
+  const session = context.sessions.get(vmId);
+  if (session === undefined) return;
+  const { disk } = snapshotFiles(context.paths, id);
+  try {
+    await session.machine.rebaseDisks(
+      id,
+      writableSerials.map((serial) => ({ serial, path: disk(serial, "raw") })),
+    );
+    crashPoint("compact.machine-rebased");
+  } catch (error) {
+    if (!session.ending) context.log.warn("a machine keeps layers that were merged", { vm: vmId, snapshot: id, error });
+  }
 }
 
 /** Layers of the deeper disk of a snapshot. */

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { beforeEach, afterEach, test } from "node:test";
 import { BangerError } from "../../lib/errors.ts";
 import { readChain } from "../../disk/chain.ts";
-import { snapshotFiles, vmDisk } from "../disk-files.ts";
+import { snapshotFiles, vmDisk, writableSerials } from "../disk-files.ts";
 import { removeVm } from "../remove.ts";
 import { compactSnapshot } from "./compact.ts";
 import { type Harness, harness, notDone, quiet } from "./testdata/harness.ts";
@@ -193,6 +193,10 @@ test("layers are merged when there are many: same names, same content, and nothi
   assert.equal(await depth(), 2);
   assert.equal(home.snapshots.show("four").parent, null);
   assert.deepEqual(home.snapshotDirs(), [four.id]);
+  // Its machine has open what was there before.
+  assert.deepEqual(home.vms.get(vmId)?.rebased, [
+    [four.id, writableSerials.map((serial) => files.disk(serial, "raw"))],
+  ]);
   // The VM's own layer rests on the name that it knew; new ones on the whole file.
   const top = row(vmId);
   assert.ok(top);
@@ -217,4 +221,14 @@ test("merging that fails changes nothing and can be done again", async () => {
   assert.equal(home.snapshots.show("three").parent, parent);
   await compactSnapshot(home.context, id, { signal: quiet().signal, limit: 1 });
   assert.equal(home.snapshots.show("three").parent, null);
+});
+
+test("a machine that keeps its layers keeps nobody from merging them", async () => {
+  for (const name of ["one", "two", "three"]) await take(name);
+  home.onStep = (step) => {
+    if (step === "rebase-disks") throw new BangerError("vmm.failed", "busy");
+  };
+  await compactSnapshot(home.context, home.snapshots.show("three").id, { signal: quiet().signal, limit: 1 });
+  assert.equal(home.snapshots.show("three").parent, null);
+  assert.equal(row(vmId)?.state, "running");
 });

@@ -75,7 +75,7 @@ export async function takeRunning(
     using limit = deadline(signal, captureTimeoutMs, () => new BangerError("snapshot.failed", slow));
     // Neither changes what the other reads. Both have ended before the guest goes on.
     const finished = capture.begun.then((begun) => begun.finish({ signal: limit.signal }));
-    const both = await Promise.allSettled([finished, machine.switchDisks(tops)]);
+    const both = await Promise.allSettled([finished, machine.switchDisks(request.id, tops)]);
     for (const one of both) if (one.status === "rejected") throw one.reason;
     crashPoint("snapshot.captured");
     taking?.capture();

@@ -2,18 +2,23 @@
 import { isAbsolute, resolve } from "node:path";
 import { BangerError } from "../../lib/errors.ts";
 import { diskId, serialOfDiskId } from "./arguments.ts";
+import { readBlockGraph } from "./block-graph.ts";
 import type { Control } from "./control.ts";
+
+/** Name of the node that a disk is written to since `switchDisks` with this base. */
+export const layerNode = (serial: string, base: string) => `${serial}-${base}`;
 
 /** See `Machine.switchDisks`. */
 export async function switchDisks(
   control: Control,
   vmId: string,
+  base: string,
   tops: readonly { serial: string; path: string }[],
 ): Promise<void> {
   const actions = tops.map(({ serial, path }) => {
     if (!isAbsolute(path)) throw new BangerError("internal", `"${path}" is not an absolute path`);
-    const data = { device: diskId(serial), "snapshot-file": path, format: "qcow2", mode: "existing" };
-    return { type: "blockdev-snapshot-sync", data };
+    const layer = { "snapshot-file": path, "snapshot-node-name": layerNode(serial, base), format: "qcow2" };
+    return { type: "blockdev-snapshot-sync", data: { device: diskId(serial), ...layer, mode: "existing" } };
   });
   try {
     await control.command("transaction", { actions });
@@ -75,22 +80,12 @@ function pathOf(file: unknown): string | undefined {
 
 /** For long chains, whose description QEMU cuts off: from the disk along the edges of the block graph to the node of its file. */
 async function pathInGraph(control: Control, disk: string): Promise<string | undefined> {
-  const graph = (await control.command("x-debug-query-block-graph")) as Partial<BlockGraph> | null;
-  const { nodes = [], edges = [] } = graph ?? {};
-  const childOf = (id: number | undefined, name: string) =>
-    edges.find((edge) => edge.parent === id && edge.name === name)?.child;
-  const backend = nodes.find((node) => node.type === "block-backend" && node.name === disk)?.id;
-  const fileNode = childOf(childOf(backend, "root"), "file");
-  const name = nodes.find((node) => node.id === fileNode)?.name;
+  const graph = await readBlockGraph(control);
+  const top = graph.child(graph.disk(disk), "root");
+  const name = graph.nameOf(graph.child(top, "file"));
   const named = await control.command("query-named-block-nodes", { flat: true });
   const found = (Array.isArray(named) ? (named as NamedNode[]) : []).find((node) => node["node-name"] === name);
   return name !== undefined && found?.drv === "file" && typeof found.file === "string" ? found.file : undefined;
-}
-
-/** Of the answer to x-debug-query-block-graph, what is used here. */
-interface BlockGraph {
-  nodes: { id: number; type: string; name: string }[];
-  edges: { parent: number; child: number; name: string }[];
 }
 
 interface NamedNode {

@@ -17,6 +17,7 @@ import { limitLog, tailOf } from "./log-limit.ts";
 import { isAlive, killProcess, usageOf, waitUntilGone } from "../../lib/process-table.ts";
 import type { QmpEvent } from "./qmp.ts";
 import { continueAfterFullDisk, isPaused, pause } from "./run-state.ts";
+import { rebaseDisks } from "./rebase-disks.ts";
 import { removeRuntimeFiles, vmmLogName } from "./runtime-files.ts";
 
 const goneTimeoutMs = 10_000;
@@ -127,13 +128,17 @@ export class QemuMachine implements Machine {
     return await beginHandOver(this.#subject(), stateFile, options);
   }
 
-  async switchDisks(tops: readonly { serial: string; path: string }[]): Promise<void> {
+  async switchDisks(base: string, tops: readonly { serial: string; path: string }[]): Promise<void> {
     const before = this.#disks;
     // Until it has said so, both may be true.
     this.#disks = undefined;
-    await switchDisks(this.control, this.vmId, tops);
+    await switchDisks(this.control, this.vmId, base, tops);
     if (before !== undefined)
       this.#disks = new Map([...before, ...tops.map(({ serial, path }) => [serial, path] as const)]);
+  }
+
+  async rebaseDisks(base: string, wholes: readonly { serial: string; path: string }[]): Promise<void> {
+    await rebaseDisks(this.control, base, wholes);
   }
 
   /** QEMU describes whole chains of layers, which after forty forks of one VM takes 200 ms: it is asked once at most. */

@@ -31,6 +31,7 @@ export type Step =
   | "pause"
   | "finish-capture"
   | "switch-disks"
+  | "rebase-disks"
   | "resume"
   | "thaw"
   | "stand-by"
@@ -47,6 +48,8 @@ export class FakeVm {
   identity: string;
   /** It came from a capture, and has changed little. */
   handsOver = false;
+  /** What it was to put in place of chains of layers, with the snapshot above which they were. */
+  readonly rebased: [base: string, paths: string[]][] = [];
   readonly #exit = Promise.withResolvers<MachineExit>();
   readonly #step: (step: Step) => Promise<void>;
 
@@ -98,8 +101,12 @@ export class FakeVm {
           },
         };
       },
-      switchDisks: (tops: readonly { serial: string; path: string }[]) =>
+      switchDisks: (_base: string, tops: readonly { serial: string; path: string }[]) =>
         this.#does("switch-disks", () => tops.forEach(({ serial, path }) => this.disks.set(serial, path))),
+      rebaseDisks: async (base: string, wholes: readonly { path: string }[]) => {
+        this.rebased.push([base, wholes.map(({ path }) => path)]);
+        await this.#step("rebase-disks");
+      },
       activeDisks: async () => new Map(this.disks),
       kill: async () => {
         this.gone = true;

@@ -9,6 +9,7 @@ import type { VmRow } from "../../state/vms.ts";
 import { networkSocketName } from "../../vmm/driver.ts";
 import type { VmContext } from "../context.ts";
 import type { Session } from "../sessions.ts";
+import { unlessTakenOver } from "../take-over.ts";
 import { introduce } from "./peers.ts";
 import { hasNetwork } from "./network-use.ts";
 
@@ -57,7 +58,7 @@ function isRuleOf({ allow, deny, hostPorts }: NetworkPolicy, text: string): bool
   return allow.includes(text) || deny.includes(text) || hostPorts.some((port) => hostPortText(port) === text);
 }
 
-/** The caller holds the VM's lock. Returns how many connections were cut. Throws `vm.wrong-state`, `network.*`, `guest.*`. */
+/** The caller holds the VM's lock. Returns how many connections were cut. Throws `vm.wrong-state`, `network.*`, `guest.*`, `cancelled`. */
 export async function changeNetwork(
   context: VmContext,
   row: VmRow,
@@ -76,7 +77,9 @@ export async function changeNetwork(
     if (after) await giveNetwork(context, row, policy, session, options);
     else await takeNetwork(context, row, session, options);
   } else if (before && after) {
-    cut = await context.networks.setPolicy(row.id, policy, options);
+    cut = await context.networks.setPolicy(row.id, policy, options).catch((error: unknown) => {
+      throw unlessTakenOver(error, session, row, "the rules of its network were changed");
+    });
   }
   crashPoint("network.changed");
   context.state.vms.update(row.id, { network: policy });

@@ -1,7 +1,7 @@
 # The menu. Each line calls a script; `make demo` and `make test` set up everything they need by themselves.
 export NODE_COMPILE_CACHE = $(CURDIR)/.cache/node
 
-.PHONY: demo test build lint bench fuzz soak generate format setup clean
+.PHONY: demo test build install uninstall package lint bench fuzz soak generate format setup clean
 
 demo: ## set up, build, pull kernel and image, run a repository's tests in a VM
 	@sh scripts/demo.sh
@@ -11,6 +11,15 @@ test: ## set up, then every test, with real VMs
 
 build: setup ## ./bin/banger and the guest agent
 	@sh scripts/build.sh
+
+install: build ## into PREFIX (default: ~/.local, for root /usr/local); uninstall takes it away again
+	@sh scripts/install.sh $(if $(PREFIX),--prefix "$(PREFIX)")
+
+uninstall:
+	@sh scripts/install.sh --uninstall $(if $(PREFIX),--prefix "$(PREFIX)")
+
+package: build ## a release in release/, with its own install.sh: for machines without npm and Go
+	@sh scripts/package.sh
 
 lint: build ## types, lint, format, dead code, import walls, generated code
 	@sh scripts/lint.sh

@@ -1,5 +1,6 @@
 // Copies memory of this very process, whose content the test knows.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { truncateSync } from "node:fs";
@@ -93,4 +94,30 @@ test("every page comes to its place, by one thread or by several; zeros leave ho
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+// In a process of its own: one that never ends could not be ended from inside.
+const writesToTheDead = `
+  import { spawn } from "node:child_process";
+  import { once } from "node:events";
+  import { openSync } from "node:fs";
+  import { writeFully } from ${JSON.stringify(new URL("page-map.ts", import.meta.url))};
+  const child = spawn("sleep", ["60"]);
+  const memory = openSync("/proc/" + child.pid + "/mem", "r+");
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  try {
+    writeFully(memory, Buffer.alloc(4096), 4096);
+  } catch (error) {
+    console.log(error.message);
+  }
+`;
+
+test("memory of a process that ended while it was written to is an error, and is not tried for ever", () => {
+  const { stdout, signal } = spawnSync(process.execPath, ["--input-type=module", "--eval", writesToTheDead], {
+    encoding: "utf8",
+    timeout: 30_000,
+    killSignal: "SIGKILL",
+  });
+  assert.deepEqual([stdout, signal], ["the VMM ended, or its memory became smaller, while it was written to\n", null]);
 });

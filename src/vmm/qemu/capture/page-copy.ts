@@ -1,7 +1,7 @@
 // Copies guest memory page by page out of a running process into a sparse file. Blocks its thread: runs in the capture's workers, or
 // in small pieces where there is little to copy.
-import { closeSync, openSync, writeSync } from "node:fs";
-import { type MemorySource, PageMap, type Share, ownPages, pageBytes, readFully } from "./page-map.ts";
+import { closeSync, openSync } from "node:fs";
+import { type MemorySource, PageMap, type Share, ownPages, pageBytes, readFully, writeFully } from "./page-map.ts";
 
 /** Pages that are copied at once: so many that reading, comparing and writing them find them in the processor's cache. */
 const pagesAtOnce = 256;
@@ -88,11 +88,5 @@ export class PageCopy implements Disposable {
   [Symbol.dispose](): void {
     this.#map[Symbol.dispose]();
     for (const fd of this.#fds.splice(0)) closeSync(fd);
-  }
-}
-
-function writeFully(fd: number, bytes: Buffer, position: number): void {
-  for (let done = 0; done < bytes.length;) {
-    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
   }
 }

@@ -1,5 +1,5 @@
 // Which pages of a process are its own, as the kernel says it in /proc/<pid>/pagemap.
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { setImmediate as others } from "node:timers/promises";
 
 /** Size of the pages that pagemap tells of. Gap: hosts with pages of 16 or 64 KiB (some arm64 kernels). */
@@ -95,6 +95,15 @@ export function readFully(fd: number, buffer: Buffer, position: number): void {
   for (let done = 0; done < buffer.length;) {
     const count = readSync(fd, buffer, done, buffer.length - done, position + done);
     if (count === 0) throw new Error("the VMM ended, or its memory became smaller, while it was read");
+    done += count;
+  }
+}
+
+/** Throws when there is no room for all: the memory of a process that ended takes nothing, and says so by no error. */
+export function writeFully(fd: number, bytes: Buffer, position: number): void {
+  for (let done = 0; done < bytes.length;) {
+    const count = writeSync(fd, bytes, done, bytes.length - done, position + done);
+    if (count === 0) throw new Error("the VMM ended, or its memory became smaller, while it was written to");
     done += count;
   }
 }

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { afterEach, beforeEach, test } from "node:test";
+import { setImmediate as others } from "node:timers/promises";
 import { BangerError } from "../../lib/errors.ts";
 import { snapshotFiles } from "../disk-files.ts";
 import { type Harness, harness, notDone, quiet, type Step } from "./testdata/harness.ts";
@@ -96,6 +97,33 @@ test("nothing stands still for a VMM that cannot be started", async () => {
   failAt("stand-by", new BangerError("vmm.failed", "no"));
   await assert.rejects(fork(), { code: "vmm.failed", message: "no" });
   assert.ok(!home.steps.includes("freeze"));
+  assertOnlySourceRuns();
+});
+
+test("a VMM that refuses what it is to wait for is no reason to boot from disks that were never frozen", async () => {
+  handsOver();
+  failAt("stand-by", new BangerError("snapshot.incompatible", "no"));
+  let launched = 0;
+  const launch = () => {
+    launched++;
+    throw new BangerError("vmm.failed", "not asked for");
+  };
+  Object.assign(home.context.driver, { launch });
+  await assert.rejects(fork(), { code: "snapshot.incompatible", message: "no" });
+  assert.equal(launched, 0);
+  assertOnlySourceRuns();
+});
+
+test("a fork that is ended while it gets its memory says so, and not that its source could not be captured", async () => {
+  handsOver();
+  home.onStep = async (step) => {
+    if (step !== "freeze") return;
+    const kid = home.context.state.vms.byName("kid");
+    home.context.starting.get(kid?.id ?? "")?.abort(new BangerError("cancelled", "kid was ended"));
+    await others();
+    assert.equal(home.standingBy, 0);
+  };
+  await assert.rejects(fork(), { code: "cancelled", message: "kid was ended" });
   assertOnlySourceRuns();
 });
 

@@ -157,6 +157,9 @@ export async function forkMeanwhile(
   const forked = taking.begun.then((origin) => origin && forkAll(context, origin, names, progress));
   forked.catch((error: unknown) => taking.withdraw(error));
   const [snapshot, rows] = await Promise.allSettled([snapshotTaken, forked]);
+  // A fork that ends takes the memory that is given to it along: then the snapshot fails only for that. When the snapshot fails first, both
+  // errors are the same.
+  if (taking.handsOver && rows.status === "rejected") throw rows.reason;
   if (snapshot.status === "rejected") throw snapshot.reason;
   if (rows.status === "rejected") throw rows.reason;
   return { snapshot: snapshot.value, rows: rows.value };

@@ -44,7 +44,7 @@ export async function goOnFrom(
     return;
   } catch (thrown) {
     const error = toBangerError(thrown);
-    if (error.code !== "snapshot.incompatible") {
+    if (error.code !== "snapshot.incompatible" || origin.taking?.failed === true) {
       const broken = error.code === "guest.protocol";
       const change = { state: broken ? "broken" : "stopped", reason: error.message, bootId: null } as const;
       throw await undone(thrown, () => state.vms.update(row.id, change));

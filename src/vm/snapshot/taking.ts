@@ -10,6 +10,7 @@ export class Taking {
   /** It is taken for one machine only, which may get the memory without a file. */
   readonly forOne: boolean;
   #handsOver = false;
+  #failed = false;
   readonly #begun = Promise.withResolvers<Origin | undefined>();
   readonly #laidOut = Promise.withResolvers<void>();
   readonly #standby = Promise.withResolvers<Standby>();
@@ -48,6 +49,11 @@ export class Taking {
     return this.#handsOver;
   }
 
+  /** It was given up: its disks may not be frozen, and nothing is to be started from them. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   begin(origin: Omit<Origin, "taking">, { handsOver }: { handsOver: boolean }): void {
     this.#handsOver = handsOver;
     this.#begun.resolve({ ...origin, taking: this });
@@ -77,6 +83,7 @@ export class Taking {
 
   /** Without an error: it is taken, maybe without that machines could have been started meanwhile. */
   end(error?: unknown): void {
+    this.#failed = error !== undefined;
     for (const gate of [this.#begun, this.#laidOut, this.#captured, this.#taken]) {
       if (error === undefined) (gate as PromiseWithResolvers<unknown>).resolve(undefined);
       else gate.reject(error);

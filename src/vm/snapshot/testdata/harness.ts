@@ -14,7 +14,7 @@ import { quietProgress, type Progress } from "../../../lib/progress.ts";
 import { mib } from "../../../lib/units.ts";
 import { openState } from "../../../state/open.ts";
 import { addParts, exampleVm } from "../../../state/testdata/rows.ts";
-import type { Driver, Machine, MachineCapture, MachineExit } from "../../../vmm/driver.ts";
+import type { Driver, Machine, MachineCapture, MachineExit, Standby } from "../../../vmm/driver.ts";
 import { Activity } from "../../activity.ts";
 import type { VmContext } from "../../context.ts";
 import { vmDisk, writableSerials } from "../../disk-files.ts";
@@ -37,6 +37,9 @@ export type Step =
   | "stand-by"
   | "restore"
   | "hello";
+
+/** VMMs that waited for a capture, and were not needed. */
+const ended = new WeakSet<Standby>();
 
 /** A machine and the guest in it. */
 export class FakeVm {
@@ -92,10 +95,13 @@ export class FakeVm {
         await writeFile(stateFile, "state");
         return {
           capture: { memoryFile: "/base", stateFile },
-          to: async () => {
+          to: async (standby: Standby) => {
             await this.#step("begin-capture");
             return {
-              finish: () => this.#does("finish-capture", () => {}),
+              finish: async () => {
+                if (ended.has(standby)) throw new BangerError("snapshot.failed", "the VMM ended");
+                await this.#does("finish-capture", () => {});
+              },
               async [Symbol.asyncDispose]() {},
             };
           },
@@ -214,14 +220,18 @@ export async function harness(): Promise<Harness> {
       if (waits) made.standingBy--;
       waits = false;
     };
-    return {
+    const standby: Standby = {
       pid: 2,
       async restore(options) {
         leave();
         return await restore(spec, capture, options);
       },
-      [Symbol.asyncDispose]: async () => leave(),
+      async [Symbol.asyncDispose]() {
+        if (waits) ended.add(standby);
+        leave();
+      },
     };
+    return standby;
   };
   const unwatched = { onExit() {}, onBroken() {}, reconnect: () => new Promise<never>(() => {}) };
   const sessions = new Sessions(unwatched, silentLogger);

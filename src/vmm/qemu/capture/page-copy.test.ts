@@ -30,6 +30,7 @@ test("pages of the process's own, and none of a file or that are not there", () 
 });
 
 const pages = 40_000 / 4;
+const mib = 1024 * 1024;
 
 /** A large buffer of this process, and the address of its first whole page. */
 function ownMemory(): { bytes: Uint8Array; start: number } {
@@ -94,6 +95,13 @@ test("every page comes to its place, by one thread or by several; zeros leave ho
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+test("others have their turn also where nothing is to be copied, which in a large machine is most of it", () => {
+  const { bytes, start } = ownMemory();
+  const untouched = { pid: process.pid, start: start + bytes.length / 2, sizeBytes: 4 * mib };
+  using copy = new PageCopy(untouched, { index: 0, of: 1 }, { path: "/dev/null", at: 0 });
+  assert.deepEqual([...copy.pieces()], [0]);
 });
 
 // In a process of its own: one that never ends could not be ended from inside.

@@ -50,9 +50,10 @@ export class PageCopy implements Disposable {
     return written;
   }
 
-  /** As `copy`, in pieces of at most 1 MiB: yields how many bytes each has written. */
+  /** As `copy`, in pieces of at most 1 MiB: yields how many bytes each has written. Looking for pages to copy takes its time, too. */
   *pieces(): Generator<number, void> {
     for (const [first, entries] of this.#map.parts(this.#share)) {
+      yield 0;
       for (const [from, to] of ownPages(entries, pagesAtOnce)) yield this.#copyRun(first + from, first + to);
     }
   }

@@ -92,6 +92,17 @@ test("memory that is handed over has no file, and the VMM is there before the so
   assert.match(home.context.state.vms.get(vms[0]?.id ?? "")?.fingerprint ?? "", /^[0-9a-f]{64}$/);
 });
 
+test("disks are switched beside the copy, and not at all for a copy that cannot begin", async () => {
+  handsOver();
+  await fork();
+  // What is asked of QEMU first is done first: its state, while memory is copied.
+  assert.ok(home.steps.indexOf("finish-capture") < home.steps.indexOf("switch-disks"), home.steps.join());
+  home.steps.length = 0;
+  failAt("begin-capture", notDone());
+  await assert.rejects(home.snapshots.fork({ source: "box", name: "other" }, quiet()), { message: "not done" });
+  assert.ok(!home.steps.includes("switch-disks"));
+});
+
 test("nothing stands still for a VMM that cannot be started", async () => {
   handsOver();
   failAt("stand-by", new BangerError("vmm.failed", "no"));

@@ -73,8 +73,10 @@ export async function takeRunning(
   const pausedMs = await standingStill(context, row, session, { sync, signal }, async () => {
     const slow = `the VMM took longer than ${captureTimeoutMs / 1000} s`;
     using limit = deadline(signal, captureTimeoutMs, () => new BangerError("snapshot.failed", slow));
-    // Neither changes what the other reads. Both have ended before the guest goes on.
-    const finished = capture.begun.then((begun) => begun.finish({ signal: limit.signal }));
+    // Where it cannot begin, the VM keeps its disks: each failure would be one more layer.
+    const begun = await orAborted(capture.begun, limit.signal);
+    // Neither changes what the other reads, and the VMM does the first at once. Both have ended before the guest goes on.
+    const finished = begun.finish({ signal: limit.signal });
     const both = await Promise.allSettled([finished, machine.switchDisks(request.id, tops)]);
     for (const one of both) if (one.status === "rejected") throw one.reason;
     crashPoint("snapshot.captured");

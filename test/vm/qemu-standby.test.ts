@@ -8,6 +8,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -25,11 +26,10 @@ const filesOf = (bench: QemuBench): MachineCapture => ({
 });
 
 /** Captures while a VMM stands by, which goes on from there; says how far the source had counted. */
-async function captureFor(bench: QemuBench, meanwhile: (standbyPid: number) => void = () => {}) {
+async function captureFor(bench: QemuBench, meanwhile: (standbyPid: number) => void = () => {}, files = filesOf(bench)) {
   const spec = bench.spec("count");
   await using source = await bench.launchCounting(spec);
   const before = (await countsTo(spec, 1)).at(-1) ?? 0;
-  const files = filesOf(bench);
   await using begun = await source.beginCapture(files, { signal });
   const again = bench.spec("count", { vmId: "again" });
   await using standby = await bench.driver.standBy(again, files, { signal, memoryChanges: true });
@@ -88,6 +88,15 @@ function writeToMemory(pid: number, file: string): void {
 describe("VMMs that stand by", { concurrency: false }, () => {
   benchTest("one goes on from what was captured after it was there", async (bench) => {
     const { machine, again, at, standbyPid } = await captureFor(bench);
+    assert.equal(machine.pid, standbyPid);
+    await goesOnFrom(at, machine, again);
+  });
+
+  benchTest("one goes on although its memory file lies behind a link, as a home may", async (bench) => {
+    const link = join(bench.root, "link");
+    symlinkSync(bench.root, link);
+    const files = { memoryFile: join(link, "memory"), stateFile: join(link, "state") };
+    const { machine, again, at, standbyPid } = await captureFor(bench, undefined, files);
     assert.equal(machine.pid, standbyPid);
     await goesOnFrom(at, machine, again);
   });

@@ -25,7 +25,7 @@ export async function takeSpare(base: MappedMemory, target: string): Promise<boo
     return false;
   }
   // Between the two looks another memory file, with its own spare, may have been put in the place of the mapped one.
-  if (await isThere(base)) return true;
+  if (await leadsTo(base).catch(() => false)) return true;
   await rm(target, { force: true }).catch(() => {});
   return false;
 }
@@ -38,11 +38,6 @@ export async function spareHelps(base: MappedMemory, target: string): Promise<st
   } catch {
     return undefined;
   }
-}
-
-/** Whether its path still leads to the file that is mapped. Never throws. */
-export async function isThere(base: MappedMemory): Promise<boolean> {
-  return await leadsTo(base).catch(() => false);
 }
 
 /** A file that is mapped keeps its number: no other one gets it. */

@@ -6,7 +6,6 @@ import {
   openSync,
   readFileSync,
   readSync,
-  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -131,17 +130,17 @@ describe("VMMs that stand by", { concurrency: false }, () => {
     "memory goes straight to a VMM that maps the same file, also when that has lost its name",
     async (bench) => {
       let source = await restored(bench);
-      // From a VM that came from a template, from a fork of that one, and from one of those whose template is gone, or another one now.
-      for (const [vmId, before] of [
+      // From a VM that came from a template, from a fork of that one, and from one of those whose template goes, and is another one then.
+      for (const [vmId, meanwhile] of [
         ["first", () => {}],
         ["second", () => {}],
         ["third", () => rmSync(filesOf(bench).memoryFile)],
         ["fourth", () => writeFileSync(filesOf(bench).memoryFile, Buffer.alloc(128 * mib))],
       ] as const) {
-        before();
         const stateFile = join(bench.root, `${vmId}.state`);
         const handOver = await source.machine.beginHandOver(stateFile, { signal });
         assert.ok(handOver);
+        meanwhile();
         const spec = bench.spec("count", { vmId });
         await using standby = await bench.driver.standBy(spec, handOver.capture, { signal, memoryChanges: false });
         await using begun = await handOver.to(standby, { signal });
@@ -177,11 +176,11 @@ describe("VMMs that stand by", { concurrency: false }, () => {
     const stateFile = join(bench.root, "next.state");
     const handOver = await source.machine.beginHandOver(stateFile, { signal });
     assert.ok(handOver);
-    const { memoryFile } = handOver.capture;
-    renameSync(memoryFile, `${memoryFile}.old`);
+    const memoryFile = join(bench.root, "other");
     writeFileSync(memoryFile, Buffer.alloc(128 * mib));
     const again = bench.spec("count", { vmId: "again" });
-    await using standby = await bench.driver.standBy(again, handOver.capture, { signal, memoryChanges: false });
+    const other = { ...handOver.capture, memoryFile };
+    await using standby = await bench.driver.standBy(again, other, { signal, memoryChanges: false });
     const error = await failure(handOver.to(standby, { signal }));
     assert.equal(error.code, "snapshot.failed");
     assert.match(error.message, /does not map the memory file/);

@@ -5,7 +5,7 @@ import { chmod, open, truncate } from "node:fs/promises";
 import { BangerError, diskFull, toBangerError } from "../../../lib/errors.ts";
 import { run } from "../../../lib/run.ts";
 import type { Capture, HandOver, MachineCapture, Standby } from "../../driver.ts";
-import { isThere, spareHelps, takeSpare } from "../../spare-memory.ts";
+import { spareHelps, takeSpare } from "../../spare-memory.ts";
 import type { Control } from "../control.ts";
 import { platformOf } from "../platform.ts";
 import { type ProcessIdentity, isAlive } from "../../../lib/process-table.ts";
@@ -74,9 +74,9 @@ export async function beginHandOver(
     const source = { pid: subject.identity.pid, start, sizeBytes };
     if (baseFile === undefined || !(await isLittle(source))) return undefined;
     await makeFile(stateFile);
-    const memoryFile = (await isThere(baseFile)) ? baseFile.path : baseFile.opened;
+    // Not by its name: a snapshot or template may be removed at any moment, and QEMU makes a file that is not there.
     return {
-      capture: { memoryFile, stateFile },
+      capture: { memoryFile: baseFile.opened, stateFile },
       to: (standby, how) => handOver(subject, { source, stateFile }, standby, how),
     };
   } catch (error) {

@@ -73,6 +73,8 @@ export async function beginHandOver(
     const { start, sizeBytes, baseFile } = await findRam(subject);
     const source = { pid: subject.identity.pid, start, sizeBytes };
     if (baseFile === undefined || !(await isLittle(source))) return undefined;
+    // Whether the host allows it is known before anything waits for it, or stands still.
+    await (await open(`/proc/${source.pid}/mem`, "r")).close();
     await makeFile(stateFile);
     // Not by its name: a snapshot or template may be removed at any moment, and QEMU makes a file that is not there.
     return {

@@ -167,6 +167,23 @@ describe("VMMs that stand by", { concurrency: false }, () => {
     },
   );
 
+  benchTest("a VMM that ends while it is given memory is named, and not the one that gives it", async (bench) => {
+    const source = await restored(bench);
+    const handOver = await source.machine.beginHandOver(join(bench.root, "next.state"), { signal });
+    assert.ok(handOver);
+    const again = bench.spec("count", { vmId: "again" });
+    await using standby = await bench.driver.standBy(again, handOver.capture, { signal, memoryChanges: false });
+    await using begun = await handOver.to(standby, { signal });
+    await source.machine.pause();
+    await bench.driver.killOrphan("again", bench.homeId, standby.pid);
+    for (const work of [() => begun.finish({ signal }), () => handOver.to(standby, { signal })]) {
+      const { code, message } = await failure(work());
+      assert.deepEqual([code, message], ["vmm.failed", 'the VMM that was to have the memory of "restored" ended']);
+    }
+    await source.machine.kill();
+    await source.machine[Symbol.asyncDispose]();
+  });
+
   benchTest("memory goes to no VMM that maps another file, and from none that was booted", async (bench) => {
     await using booted = await bench.launchCounting(bench.spec("count", { vmId: "booted" }));
     assert.equal(await booted.beginHandOver(join(bench.root, "none"), { signal }), undefined);

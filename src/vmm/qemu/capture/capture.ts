@@ -8,7 +8,7 @@ import type { Capture, HandOver, MachineCapture, Standby } from "../../driver.ts
 import { spareHelps, takeSpare } from "../../spare-memory.ts";
 import type { Control } from "../control.ts";
 import { platformOf } from "../platform.ts";
-import { type ProcessIdentity, isAlive } from "../../../lib/process-table.ts";
+import { type ProcessIdentity, isAlive, startTicksOf } from "../../../lib/process-table.ts";
 import { isPaused } from "../run-state.ts";
 import { memoryId } from "../arguments.ts";
 import { type Copier, createCopier, isLittle, OwnThread } from "./copier.ts";
@@ -24,6 +24,8 @@ export interface CaptureSubject {
   vmId: string;
   identity: ProcessIdentity;
   control: Control;
+  /** The process that its memory goes to straight. */
+  heirPid?: number;
 }
 
 /** See `Machine.beginCapture`. */
@@ -88,12 +90,13 @@ export async function beginHandOver(
 }
 
 async function handOver(
-  subject: CaptureSubject,
+  giver: CaptureSubject,
   { source, stateFile }: { source: MemorySource; stateFile: string },
   standby: Standby,
   { signal }: { signal: AbortSignal },
 ): Promise<Capture> {
   signal.throwIfAborted();
+  const subject = { ...giver, heirPid: standby.pid };
   let copier: Copier | undefined;
   try {
     const at = await whereMapped(source.pid, source.start, source.sizeBytes, standby.pid);
@@ -205,8 +208,11 @@ async function copySparse(from: string, to: string, signal: AbortSignal): Promis
   await chmod(to, 0o600);
 }
 
-function captureFailure({ vmId, identity }: CaptureSubject, thrown: unknown): BangerError {
+function captureFailure({ vmId, identity, heirPid }: CaptureSubject, thrown: unknown): BangerError {
   const error = toBangerError(thrown);
+  if (heirPid !== undefined && startTicksOf(heirPid) === undefined && isAlive(identity)) {
+    return new BangerError("vmm.failed", `the VMM that was to have the memory of "${vmId}" ended`, { cause: thrown });
+  }
   if (error.code === "disk.full" || error.code === "snapshot.failed") return error;
   if (/No space left on device|Disk quota exceeded/.test(error.message)) {
     return diskFull(`no space left on the disk for a capture of "${vmId}"`, thrown);

@@ -125,6 +125,16 @@ test("a VMM that refuses what it is to wait for is no reason to boot from disks 
   assertOnlySourceRuns();
 });
 
+test("a VMM that cannot be started because the source's has ended says that", async () => {
+  handsOver();
+  home.onStep = async (step) => {
+    if (step !== "stand-by") return;
+    await home.vms.get(vmId)?.machine.kill();
+    throw new BangerError("snapshot.incompatible", "the memory is not there");
+  };
+  await assert.rejects(fork(), { code: "vmm.failed", message: "gone" });
+});
+
 test("a fork that is ended while it gets its memory says so, and not that its source could not be captured", async () => {
   handsOver();
   home.onStep = async (step) => {

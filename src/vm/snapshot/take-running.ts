@@ -111,7 +111,11 @@ async function beginMemory(
   if (taking !== undefined && handOver !== undefined) {
     if (await begun) {
       taking.layOut();
-      const standby = await orAborted(taking.standby, signal);
+      const standby = await orAborted(taking.standby, signal).catch(async (error: unknown) => {
+        // It has its memory file from the machine: if that has ended, this tells so.
+        await machine.isPaused();
+        throw error;
+      });
       // Found out, and copied once, while the guest stops its processes.
       return memoryOf(handOver.to(standby, { signal }), true);
     }

@@ -80,7 +80,10 @@ export class FakeVm {
       controlChannel: async () => new PassThrough(),
       pause: () => this.#does("pause", () => (this.paused = true)),
       resume: () => this.#does("resume", () => (this.paused = false)),
-      isPaused: async () => this.paused,
+      isPaused: async () => {
+        if (this.gone) throw new BangerError("vmm.failed", "gone");
+        return this.paused;
+      },
       beginCapture: async (target: MachineCapture, { onLaidOut }: { onLaidOut?: () => void }) => {
         await this.#step("begin-capture");
         await captured(target);

@@ -233,6 +233,19 @@ export function crashScenarios(directory: string): CrashScenario[] {
       verb: (client) => client.operate("vm.fork", { source: "base", name: "twin" }),
     },
     {
+      // Its VMM is there before the source stands still, and is given the memory of that.
+      name: "fork, of a VM that runs",
+      points: [
+        ...["start.identity-written", "snapshot.frozen", "snapshot.captured", "start.loaded", "fork.thawed"],
+        ...["snapshot.going-on", "fork.running"],
+      ],
+      prepare: async (home) => {
+        await home.remove("twin");
+        await home.ensure("box", "running");
+      },
+      verb: (client) => client.operate("vm.fork", { source: "box", name: "twin" }),
+    },
+    {
       name: "create from a snapshot",
       points: ["create.goes-on"],
       prepare: async (home) => {

@@ -1,5 +1,5 @@
-// A VM that is killed or deleted while something else is done with it: what was under way says that the VM was ended, and nothing is left
-// of it. BANGER_KILL_SEED=<number> repeats a run as far as chance allows, SOAK_SECONDS=<number> goes on for that long.
+// A VM that is killed or deleted while something else is done with it, or while it is made out of another one: what was under way says that
+// the VM was ended, and nothing is left of it. BANGER_KILL_SEED=<number> repeats a run as far as chance allows, SOAK_SECONDS=<number> goes on for that long.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -25,6 +25,8 @@ before(async () => {
   witnesses = await makeWitnesses(home);
 });
 after(() => home[Symbol.asyncDispose]());
+
+const endedWhileStarting = 'VM "twin" was ended while it was starting';
 
 interface Verb {
   from: "running" | "stopped" | "paused";
@@ -97,6 +99,30 @@ async function endDuring({ from, withinMs, run }: Verb, deleted: boolean): Promi
   for (const { name } of await home.records()) if (name.startsWith(`${vm}-fork`)) await home.remove(name);
   await checkAfterCrash(home, witnesses);
 }
+
+test(`a fork is ended while it is made (seed ${seed})`, async () => {
+  const { client } = home;
+  const endsAt = performance.now() + soakSeconds * 1000;
+  for (let round = 0; round < 2 * rounds || performance.now() < endsAt; round++) {
+    const source = await home.ensure(vm, "running");
+    const outcome = client.operate("vm.fork", { source: vm, name: "twin" }).then(
+      () => undefined,
+      (error: unknown) => toBangerError(error),
+    );
+    const { id } = await until("the fork's record", async () => await home.find("twin"));
+    await delay(random(100));
+    // When it is nearly there it may be gone by itself, as its fork has failed.
+    const ending = round % 2 === 0 ? client.operate("vm.delete", { vm: id }) : client.call("vm.kill", { vm: id });
+    await ending.catch((error: unknown) => assert.equal(toBangerError(error).code, "vm.not-found"));
+    const error = await outcome;
+    if (error !== undefined) assert.deepEqual([error.code, error.message], ["cancelled", endedWhileStarting]);
+    await home.remove("twin");
+    const now = await home.find(vm);
+    assert.deepEqual([now?.state, now?.pid], ["running", source.pid]);
+    assert.equal(await home.output(vm, "echo", "here"), "here");
+    await checkAfterCrash(home, witnesses);
+  }
+});
 
 test("a command in a VM that is ended says why it ended", async () => {
   await home.ensure(vm, "running");

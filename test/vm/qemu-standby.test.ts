@@ -25,7 +25,11 @@ const filesOf = (bench: QemuBench): MachineCapture => ({
 });
 
 /** Captures while a VMM stands by, which goes on from there; says how far the source had counted. */
-async function captureFor(bench: QemuBench, meanwhile: (standbyPid: number) => void = () => {}, files = filesOf(bench)) {
+async function captureFor(
+  bench: QemuBench,
+  meanwhile: (standbyPid: number) => void = () => {},
+  files = filesOf(bench),
+) {
   const spec = bench.spec("count");
   await using source = await bench.launchCounting(spec);
   const before = (await countsTo(spec, 1)).at(-1) ?? 0;

@@ -140,7 +140,7 @@ export class Client implements Disposable, AsyncDisposable {
     });
   }
 
-  /** Sends bytes to a method. The daemon agrees before the first byte is sent. */
+  /** Sends bytes to a method. The daemon agrees before the first byte is sent; from then on the call is not repeated. */
   async upload<N extends MethodsOfKind<"upload">>(
     name: N,
     params: ParamsOf<N>,
@@ -187,7 +187,8 @@ export class Client implements Disposable, AsyncDisposable {
   }
 
   #send(name: MethodName, request: Partial<Request>, signal: AbortSignal): Promise<IncomingMessage> {
-    return this.#trying(name, signal, (headers) =>
+    const { upload } = request;
+    const attempt = (headers: Record<string, string>) =>
       send(this.#socket, {
         ...request,
         name,
@@ -198,8 +199,9 @@ export class Client implements Disposable, AsyncDisposable {
           ...request.headers,
         },
         signal,
-      }),
-    );
+      });
+    // The next daemon would get what is left of it, and take that for the whole.
+    return this.#trying(name, signal, attempt, () => upload?.readableDidRead !== true);
   }
 
   /**
@@ -210,12 +212,13 @@ export class Client implements Disposable, AsyncDisposable {
     name: MethodName,
     signal: AbortSignal,
     attempt: (headers: Record<string, string>) => Promise<T>,
+    mayRepeat: () => boolean = () => true,
   ): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
         return await attempt(this.#headers());
       } catch (error) {
-        if (tries >= maxTries) throw error;
+        if (tries >= maxTries || !mayRepeat()) throw error;
         if (isNotBegun(error) || (isLost(error) && readOnly.test(name)))
           await delay(lostPauseMs, undefined, { signal });
         else if (!(await this.#mended(error, signal))) throw error;

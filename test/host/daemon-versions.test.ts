@@ -1,7 +1,9 @@
 // A newer client replaces an idle daemon, and lives with a busy one.
 import assert from "node:assert/strict";
+import { PassThrough, Readable } from "node:stream";
 import { test } from "node:test";
 import { DaemonHome } from "../support/daemon/daemon-home.ts";
+import { until } from "../support/until.ts";
 
 test("an outdated daemon is replaced, once, also when several newer clients meet it", async () => {
   await using home = new DaemonHome();
@@ -44,8 +46,21 @@ test("a busy outdated daemon goes on: the call is served and the user is told", 
 test("an upload to an outdated daemon reaches its successor whole", async () => {
   await using home = new DaemonHome();
   await home.client({ builtAt: 1000 }).call("daemon.status", {});
-  const { Readable } = await import("node:stream");
   const body = Readable.from([Buffer.alloc(300_000), Buffer.alloc(1)], { objectMode: false });
   const reply = await home.client({ builtAt: 2000 }).upload("vm.unpack", { vm: "box", directory: "/x" }, body);
   assert.deepEqual(reply, { entries: 300_001 });
+});
+
+test("an upload that a stop of the daemon cuts off is not taken up in its middle by the next one", async () => {
+  await using home = new DaemonHome();
+  const client = home.client();
+  const { pid } = await client.call("daemon.status", {});
+  const body = new PassThrough();
+  body.write(Buffer.alloc(300_000));
+  const outcome = client.upload("vm.unpack", { vm: "box", directory: "/x" }, body).catch((error: unknown) => error);
+  await until("the daemon to take it", () => (body.readableLength === 0 ? true : undefined));
+  await client.call("daemon.stop", { force: true });
+  await until("the daemon to end", () => (home.daemons().includes(pid) ? undefined : true));
+  body.end(Buffer.alloc(1));
+  assert.equal(((await outcome) as { code?: string }).code, "daemon.shutting-down");
 });

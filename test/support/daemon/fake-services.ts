@@ -1,7 +1,7 @@
 // Services for a daemon without machines: one VM "box" whose agent runs processes on the host. The state is real.
 import { spawn } from "node:child_process";
 import { connect } from "node:net";
-import { PassThrough, Readable } from "node:stream";
+import { addAbortSignal, PassThrough, Readable } from "node:stream";
 import { join } from "node:path";
 import type { VmRecord } from "../../../src/api/records.ts";
 import { fakeVm } from "../../../src/api/testdata/vm-record.ts";
@@ -195,9 +195,10 @@ const hostAgent = {
     if (path === "/broken") return Readable.from(brokenBytes(), { objectMode: false });
     return Readable.from([Buffer.alloc(100_000, path)]);
   },
-  async writeTar(_directory: string, tar: Readable) {
+  async writeTar(_directory: string, tar: Readable, { signal }: { signal: AbortSignal }) {
     let entries = 0;
-    for await (const chunk of tar.pipe(new PassThrough()) as AsyncIterable<Buffer>) entries += chunk.length;
+    const bytes = addAbortSignal(signal, tar.pipe(new PassThrough()));
+    for await (const chunk of bytes as AsyncIterable<Buffer>) entries += chunk.length;
     return { entries };
   },
   async stat() {

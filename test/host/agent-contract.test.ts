@@ -365,7 +365,7 @@ test("after a host went away in the middle, the next one meets a fresh session",
   await third.agent[Symbol.asyncDispose]();
 });
 
-test("a frozen guest answers little, stays so without a host, and becomes who it is told to be", async () => {
+test("a frozen guest begins nothing, stays so without a host, and becomes who it is told to be", async () => {
   await using other = new HostedAgent();
   const first = await other.connect(deadline());
   const stdout = new PassThrough();
@@ -377,11 +377,17 @@ test("a frozen guest answers little, stays so without a host, and becomes who it
   await rejectsWith(first.agent.thaw({ signal: deadline() }), "guest.failed", /phase running, not frozen/);
   await first.agent.freeze({ sync: true, signal: deadline() });
   await first.agent.freeze({ sync: false, signal: deadline() });
-  await rejectsWith(run(["true"], {}, first.agent), "exec.failed", /phase frozen/);
-  await rejectsWith(first.agent.stat("/", { signal: deadline() }), "file.failed", /phase frozen/);
-  await rejectsWith(first.agent.health({ signal: deadline() }), "guest.failed", /phase frozen/);
+  const marker = join(other.directory, "begun");
+  const waiting = [
+    run(["touch", marker], {}, first.agent),
+    first.agent.stat("/", { signal: deadline() }),
+    first.agent.health({ signal: deadline() }),
+  ].map((call) => rejectsWith(call, "guest.unreachable", /./));
+  // They have come to the agent by the time that it answers this.
+  assert.equal((await first.agent.hello({ signal: deadline() })).phase, "frozen");
   first.socket.destroy();
   await rejectsWith(exited, "guest.unreachable", /./);
+  await Promise.all(waiting);
 
   const { agent: second } = await other.connect(deadline());
   const hello = await second.hello({ signal: deadline() });
@@ -402,11 +408,21 @@ test("a frozen guest answers little, stays so without a host, and becomes who it
     steps.map((step) => step.name),
     ["sessions", "thaw"],
   );
-  // What the first host ran was dead before.
+  // What the first host ran was dead before, and what it wanted to run was not begun.
   assert.equal(isAlive(pid), false);
+  assert.equal(existsSync(marker), false);
   const after = await second.hello({ signal: deadline() });
   assert.deepEqual([after.phase, after.vmId, after.bootId], ["running", "another", identity.bootId]);
   assert.equal((await run(["echo", "again"], {}, second)).stdout, "again\n");
+
+  await second.freeze({ sync: false, signal: deadline() });
+  const late = [
+    run(["echo", "late"], {}, second).then(({ stdout }) => stdout),
+    second.stat("/", { signal: deadline() }),
+  ];
+  assert.equal((await second.hello({ signal: deadline() })).phase, "frozen");
+  await second.thaw({ signal: deadline() });
+  assert.equal((await Promise.all(late))[0], "late\n");
   await second[Symbol.asyncDispose]();
 });
 

@@ -178,15 +178,19 @@ func (s *State) AwaitThaw(ctx context.Context) error {
 	}
 }
 
-// Starting is called before the start of a process, and what it returns after it. It fails when the guest is frozen: a process
-// that was started then would stop before its program runs, and its starter with it.
-func (s *State) Starting() (started func(), err error) {
-	s.starting.RLock()
-	if phase := s.Phase(); phase == agentv1.Phase_PHASE_FROZEN {
+// Starting is called before the start of a process, and what it returns after it. In a frozen guest it waits for the thaw, or fails
+// with the error of ctx: a process that was started then would stop before its program runs, and its starter with it.
+func (s *State) Starting(ctx context.Context) (started func(), err error) {
+	for {
+		if err := s.AwaitThaw(ctx); err != nil {
+			return nil, err
+		}
+		s.starting.RLock()
+		if s.Phase() != agentv1.Phase_PHASE_FROZEN {
+			return s.starting.RUnlock, nil
+		}
 		s.starting.RUnlock()
-		return nil, errors.New("guest is in phase " + PhaseName(phase) + ", not running")
 	}
-	return s.starting.RUnlock, nil
 }
 
 // Fail says that this guest will never run, with the reason that Hello shows.

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 // A program that lies on a file system whose server is gone is being started for ever.
 func TestAStartThatHangsKeepsAGuestFromFreezingAndFromNothingElse(t *testing.T) {
 	state := NewRunning(Config{})
-	hanging, err := state.Starting()
+	hanging, err := state.Starting(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +21,7 @@ func TestAStartThatHangsKeepsAGuestFromFreezingAndFromNothingElse(t *testing.T) 
 	if got := state.Phase(); got != agentv1.Phase_PHASE_RUNNING {
 		t.Fatalf("in phase %s", PhaseName(got))
 	}
-	other, err := state.Starting()
+	other, err := state.Starting(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,8 +30,19 @@ func TestAStartThatHangsKeepsAGuestFromFreezingAndFromNothingElse(t *testing.T) 
 	if err := state.BeginFreeze(time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if started, err := state.Starting(); err == nil {
-		started()
-		t.Fatal("a process may be started in a frozen guest")
+	waiting := make(chan error, 1)
+	go func() {
+		started, err := state.Starting(t.Context())
+		if err == nil {
+			defer started()
+			if state.Phase() == agentv1.Phase_PHASE_FROZEN {
+				err = errors.New("a process may be started in a frozen guest")
+			}
+		}
+		waiting <- err
+	}()
+	state.Thawed()
+	if err := <-waiting; err != nil {
+		t.Fatal(err)
 	}
 }

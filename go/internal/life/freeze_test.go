@@ -96,7 +96,9 @@ func TestFreezeAndThaw(t *testing.T) {
 		}
 		wantPhase(t, state, agentv1.Phase_PHASE_FROZEN)
 	}
-	if started, err := state.Starting(); err == nil {
+	over, end := context.WithCancel(t.Context())
+	end()
+	if started, err := state.Starting(over); err == nil {
 		started()
 		t.Fatal("a process may be started in a frozen guest")
 	}

@@ -60,14 +60,14 @@ func TestFrozenGuestsStartNothing(t *testing.T) {
 	if err := state.BeginFreeze(time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if running, err := NewService(state).start(Command{Argv: []string{"true"}}, caller{ctx: context.Background()}); err == nil {
+	over, end := context.WithCancel(context.Background())
+	end()
+	if running, err := NewService(state).start(Command{Argv: []string{"true"}}, caller{ctx: over}); err == nil {
 		running.Close()
 		t.Fatal("a process was started in a frozen guest")
 	}
 	waiting := make(chan error, 1)
 	go func() { waiting <- state.AwaitThaw(context.Background()) }()
-	over, end := context.WithCancel(context.Background())
-	end()
 	if state.AwaitThaw(over) == nil {
 		t.Error("waited for the thaw for nobody")
 	}

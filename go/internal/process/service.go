@@ -31,7 +31,8 @@ type Service struct {
 
 var _ agentv1connect.ProcessServiceHandler = (*Service)(nil)
 
-// NewService returns the handler of ProcessService. Exec is refused (failed_precondition) until the guest runs.
+// NewService returns the handler of ProcessService. Exec is refused (failed_precondition) until the guest runs, and waits in one that is
+// frozen.
 func NewService(state *guest.State) *Service { return &Service{state: state} }
 
 // Exec implements ProcessService.
@@ -44,7 +45,10 @@ func (s *Service) Exec(ctx context.Context, stream *execStream) error {
 	if start == nil {
 		return connect.NewError(connect.CodeInvalidArgument, errors.New("the first exec request must be start"))
 	}
-	if phase := s.state.Phase(); phase != agentv1.Phase_PHASE_RUNNING {
+	if err := s.state.AwaitThaw(ctx); err != nil {
+		return connect.NewError(connect.CodeCanceled, err)
+	}
+	if phase := s.state.Phase(); phase != agentv1.Phase_PHASE_RUNNING && phase != agentv1.Phase_PHASE_FROZEN {
 		return connect.NewError(connect.CodeFailedPrecondition, errors.New("guest is in phase "+guest.PhaseName(phase)+", not running"))
 	}
 	running, err := s.start(commandOf(start), caller{ctx: ctx, stopSignal: stopSignalOf(start)})
@@ -89,9 +93,9 @@ func (s *Service) Exec(ctx context.Context, stream *execStream) error {
 
 // start starts the command of a call that lasts as long as the caller's ctx. The caller removes it from the calls.
 func (s *Service) start(command Command, by caller) (*Running, error) {
-	started, err := s.state.Starting()
+	started, err := s.state.Starting(by.ctx)
 	if err != nil {
-		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+		return nil, connect.NewError(connect.CodeCanceled, err)
 	}
 	defer started()
 	running, err := Start(s.state.Config(), command)

@@ -159,17 +159,12 @@ func (s *session) startCommand(command process.Command) (ok bool, then func()) {
 
 // begin starts a command, in a frozen guest once it is thawed. It fails when the connection is over then.
 func (s *session) begin(config guest.Config, command process.Command) (*process.Running, error) {
-	for {
-		if err := s.peer.state.AwaitThaw(s.peer.ctx); err != nil {
-			return nil, err
-		}
-		started, err := s.peer.state.Starting()
-		if err != nil {
-			continue
-		}
-		defer started()
-		return process.Start(config, command)
+	started, err := s.peer.state.Starting(s.peer.ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer started()
+	return process.Start(config, command)
 }
 
 // shellCommand runs text through the user's shell; an image without any shell gets it as plain words.

@@ -2053,8 +2053,8 @@ export declare const AgentService: GenService<{
   /**
    * Freeze stops every process of the guest but the agent, so that memory and disks can be captured and no user code runs before
    * Thaw, in this machine or in one that is restored from the capture. RUNNING becomes FROZEN; a frozen guest stays so when
-   * the host goes away, and answers Hello, Thaw and Shutdown only. Idempotent. When a process cannot be stopped in time, all run
-   * again and the call fails.
+   * the host goes away, and answers Hello, Thaw and Shutdown only: all other calls wait for the thaw. Idempotent. When a process cannot
+   * be stopped in time, all run again and the call fails.
    *
    * @generated from rpc banger.agent.v1.AgentService.Freeze
    */

@@ -111,8 +111,8 @@ type AgentServiceClient interface {
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
 	// Freeze stops every process of the guest but the agent, so that memory and disks can be captured and no user code runs before
 	// Thaw, in this machine or in one that is restored from the capture. RUNNING becomes FROZEN; a frozen guest stays so when
-	// the host goes away, and answers Hello, Thaw and Shutdown only. Idempotent. When a process cannot be stopped in time, all run
-	// again and the call fails.
+	// the host goes away, and answers Hello, Thaw and Shutdown only: all other calls wait for the thaw. Idempotent. When a process cannot
+	// be stopped in time, all run again and the call fails.
 	Freeze(context.Context, *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error)
 	// Thaw lets the processes run again, after the clock is set and fresh randomness is in place, and, when an identity is given,
 	// after the guest has become that machine. When any of it cannot be done the guest stays FROZEN and the call fails.
@@ -281,8 +281,8 @@ type AgentServiceHandler interface {
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
 	// Freeze stops every process of the guest but the agent, so that memory and disks can be captured and no user code runs before
 	// Thaw, in this machine or in one that is restored from the capture. RUNNING becomes FROZEN; a frozen guest stays so when
-	// the host goes away, and answers Hello, Thaw and Shutdown only. Idempotent. When a process cannot be stopped in time, all run
-	// again and the call fails.
+	// the host goes away, and answers Hello, Thaw and Shutdown only: all other calls wait for the thaw. Idempotent. When a process cannot
+	// be stopped in time, all run again and the call fails.
 	Freeze(context.Context, *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error)
 	// Thaw lets the processes run again, after the clock is set and fresh randomness is in place, and, when an identity is given,
 	// after the guest has become that machine. When any of it cannot be done the guest stays FROZEN and the call fails.

@@ -37,8 +37,8 @@ export interface Vms {
   resume(ref: string, progress: Progress): Promise<VmRecord>;
   delete(ref: string, progress: Progress, options?: { onlyIdle?: boolean | undefined }): Promise<void>;
   kill(ref: string, options: SignalOptions): Promise<VmRecord>;
-  /** The session with a running VM's agent; the VMs own it. Throws `vm.wrong-state`. */
-  agent(ref: string): Promise<{ record: VmRecord; agent: GuestAgent }>;
+  /** The session with a running VM's agent; the VMs own it. `ended`: aborted when its machine ends or is to end. Throws `vm.wrong-state`. */
+  agent(ref: string): Promise<{ record: VmRecord; agent: GuestAgent; ended: AbortSignal }>;
   /** What goes on in VMs; whoever begins something in one says so there. */
   readonly activity: Activity;
   health(ref: string, options: SignalOptions): Promise<ResultOf<"vm.health">>;

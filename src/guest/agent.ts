@@ -1,5 +1,6 @@
 // The guest's agent as the rest of the daemon sees it: no generated types, every call bounded and cancellable.
 import type { Readable, Writable, Duplex } from "node:stream";
+import type { BangerError } from "../lib/errors.ts";
 
 export type GuestPhase = "waiting" | "configuring" | "running" | "failed" | "stopping" | "frozen";
 
@@ -192,8 +193,10 @@ export type DialTarget = { tcp: string } | { unix: string } | { service: "ssh" }
 export interface GuestAgent extends AsyncDisposable, WorkspaceCalls {
   /** Resolves when the session is over, with the reason. Never rejects. `protocol` says that the guest broke the rules. */
   readonly closed: Promise<{ reason: string; protocol: boolean }>;
-  /** Ends the session: calls under way fail with `guest.unreachable` and this reason. */
-  end(reason: string): void;
+  /** Ends the session: calls under way fail with this error. */
+  end(why: BangerError): void;
+  /** Asked when the channel broke: calls that were under way fail with the answer, or, when it is undefined, with what is seen of the channel. */
+  whenLost(why: () => Promise<BangerError | undefined>): void;
   hello(options: CallOptions): Promise<GuestHello>;
   /**
    * Has the root of a waiting guest put together of its disks, and entered; it goes on waiting. Once, before `configure`. Throws

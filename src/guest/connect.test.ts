@@ -124,6 +124,27 @@ test("a lost channel ends every call as unreachable, and is no fault of the gues
   await assert.rejects(agent.hello({ signal: never }), is("guest.unreachable"));
 });
 
+test("who knows why the channel broke, or ends the session, says what calls under way fail with", async () => {
+  const why = new BangerError("guest.unreachable", 'VM "box" was stopped', { hint: "banger vm start box" });
+  const told = { code: why.code, message: why.message, hint: why.hint };
+  for (const end of ["broken", "ended"] as const) {
+    const guest = await connectGuestTo((router) => {
+      router.service(AgentService, { health: () => forever });
+    }, never);
+    const { agent } = guest;
+    const health = agent.health({ signal: never });
+    health.catch(() => {});
+    if (end === "ended") agent.end(why);
+    else {
+      agent.whenLost(async () => why);
+      guest.far.destroy();
+      guest.near.destroy();
+    }
+    await assert.rejects(health, told, end);
+    await assert.rejects(agent.hello({ signal: never }), told, end);
+  }
+});
+
 test("a guest that does not take an upload stops its source", async () => {
   const guest = await connectGuestTo((router) => {
     router.service(FileService, { write: () => forever });

@@ -95,7 +95,8 @@ function guestAgent(session: GuestSession): GuestAgent {
   const { agent } = session.clients;
   return {
     closed: session.closed,
-    end: (reason) => session.close({ reason, protocol: false }),
+    end: (why) => session.end(why),
+    whenLost: (why) => session.whenLost(why),
 
     async hello(options) {
       const reply = await unary(session, guestFailure, options, (call) => agent.hello({}, call));

@@ -55,6 +55,9 @@ export class GuestSession {
   /** Resolves when the session is over. Never rejects. */
   readonly closed: Promise<SessionEnd>;
   #end: SessionEnd | undefined;
+  /** What calls fail with, when it is known better than by the channel. */
+  #why: BangerError | undefined;
+  #askWhy: () => Promise<BangerError | undefined> = async () => undefined;
   readonly #resolveClosed: (end: SessionEnd) => void;
   readonly #http: http2.ClientHttp2Session;
 
@@ -103,6 +106,17 @@ export class GuestSession {
     this.#resolveClosed(end);
   }
 
+  /** Ends the session; calls under way fail with this error, also when it has ended by itself a moment before. */
+  end(why: BangerError): void {
+    this.#why ??= why;
+    this.close({ reason: why.message, protocol: false });
+  }
+
+  /** How to learn why the channel broke: asked then. */
+  whenLost(why: () => Promise<BangerError | undefined>): void {
+    this.#askWhy = why;
+  }
+
   /**
    * The error of a failed call: the caller's cancellation, the end of the session, or the agent's words. A reply that breaks
    * the protocol ends the session.
@@ -114,8 +128,9 @@ export class GuestSession {
       await new Promise(setImmediate);
       if (this.#http.destroyed) await this.closed;
     }
+    if (this.#end?.protocol === true) return new BangerError("guest.protocol", this.#end.reason);
     if (this.#end !== undefined) {
-      return new BangerError(this.#end.protocol ? "guest.protocol" : "guest.unreachable", this.#end.reason);
+      return this.#why ?? (await this.#askWhy()) ?? new BangerError("guest.unreachable", this.#end.reason);
     }
     return isViolation(error) ? this.violation(printable(error.rawMessage)) : refusal(error, codes);
   }

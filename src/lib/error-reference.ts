@@ -48,7 +48,10 @@ const reference: Readonly<Record<ErrorCode, readonly [meaning: string, remedy: s
   ],
   "vmm.failed": ["QEMU refused or died", "the message has its last words; `banger doctor`"],
   "vmm.missing": ["QEMU is not installed, or does not know this machine", "the hint installs it"],
-  "guest.unreachable": ["the agent in the VM does not answer", "`banger vm logs`, then `banger vm restart`"],
+  "guest.unreachable": [
+    "the agent in the VM does not answer, or its VM was ended, paused or put back while something was under way in it",
+    "the hint leads on; without one `banger vm logs`, then `banger vm restart`",
+  ],
   "guest.protocol": ["the agent said what it must not say", "the VM is not to be trusted: delete it"],
   "guest.failed": ["the agent could not do what it was asked", "the message has the guest's reason"],
   "exec.not-found": ["the VM has no such command", "exit code 127, as in a shell"],

@@ -45,7 +45,8 @@ const answers = () => {
 };
 const agent = {
   closed: never,
-  end: (reason: string) => step(`end session: ${reason}`),
+  end: ({ message, hint }: BangerError) => step(`end session: ${message}; ${hint}`),
+  whenLost() {},
   hello: async () => {
     assert.ok(machine.cpus, "a guest whose CPUs stand still does not answer");
     step("hello");
@@ -139,8 +140,8 @@ const resume = () => vms.resume("box", quiet());
 describe("pause", () => {
   test("copies while the guest runs, then freezes, stops, captures, and ends the VMM", async () => {
     const record = await pause();
-    const reason = 'end session: VM "box" was paused; it goes on with: banger vm resume box';
-    const expected = ["begin capture", "freeze and sync", "stop CPUs", "finish capture", reason, "kill"];
+    const told = 'end session: VM "box" was paused; banger vm resume box';
+    const expected = ["begin capture", "freeze and sync", "stop CPUs", "finish capture", "kill", told];
     assert.deepEqual(steps, expected);
     assert.deepEqual([record.state, record.pid, record.reason], ["paused", null, ""]);
     assert.deepEqual(readdirSync(join(dir, "paused")).toSorted(), ["memory.img", "pause.json", "state.bin"]);

@@ -10,7 +10,8 @@ import type { VmContext } from "./context.ts";
 import { asStarted } from "./machine-shape.ts";
 import { publishPausedMemory, removeLeftovers, spendPausedMemory, stagePausedMemory } from "./paused-memory.ts";
 import { runningFingerprint } from "./running-fingerprint.ts";
-import type { Session } from "./sessions.ts";
+import { wasPaused } from "./cut-off.ts";
+import { endMachine, type Session } from "./sessions.ts";
 import { unlessTakenOver } from "./take-over.ts";
 import { wakeGuest } from "./wake-guest.ts";
 
@@ -31,18 +32,16 @@ export async function pauseVm(
   options: { keepRunning: boolean },
   progress: Progress,
 ): Promise<void> {
-  let agent: GuestAgent;
   try {
-    agent = await (options.keepRunning ? stopCpus : moveToDisk)(context, row, session, progress);
+    await (options.keepRunning ? stopCpus : moveToDisk)(context, row, session, progress);
   } catch (error) {
     await undoPause(context, row, session);
     throw unlessTakenOver(error, session, row, "it was being paused");
   }
-  if (!options.keepRunning) await endMachine(context, row, session, agent);
+  if (!options.keepRunning) await letGo(context, row, session);
 }
 
-/** Returns the agent through which the VM was stopped: the channel of a guest that stands still may have been cut. */
-type Step = (context: VmContext, row: VmRow, session: Session, progress: Progress) => Promise<GuestAgent>;
+type Step = (context: VmContext, row: VmRow, session: Session, progress: Progress) => Promise<void>;
 
 const stopCpus: Step = async (context, row, session, progress) => {
   const { signal } = progress;
@@ -56,7 +55,6 @@ const stopCpus: Step = async (context, row, session, progress) => {
   signal.throwIfAborted();
   context.state.vms.update(row.id, { state: "paused", reason: "" });
   crashPoint("pause.recorded-in-memory");
-  return agent;
 };
 
 const moveToDisk: Step = async (context, row, session, progress) => {
@@ -86,16 +84,13 @@ const moveToDisk: Step = async (context, row, session, progress) => {
   crashPoint("pause.published");
   signal.throwIfAborted();
   context.state.vms.update(row.id, { state: "paused", reason: "" });
-  return agent;
 };
 
 /** The VM is paused already: what fails now must not take its memory away. */
-async function endMachine(context: VmContext, row: VmRow, session: Session, agent: GuestAgent): Promise<void> {
-  session.ending = true;
-  agent.end(`VM "${row.name}" was paused; it goes on with: banger vm resume ${row.name}`);
-  // Dropped first: the end of its machine is no end of the VM.
+async function letGo(context: VmContext, row: VmRow, session: Session): Promise<void> {
+  // First: the end of its machine is no end of the VM.
   context.sessions.drop(row.id);
-  await session.machine.kill();
+  await endMachine(session, wasPaused(row));
   await context.networks.end(row.id);
   crashPoint("pause.ended");
 }

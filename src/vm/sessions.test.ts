@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import type { GuestAgent } from "../guest/agent.ts";
+import { BangerError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import type { Machine, MachineExit } from "../vmm/driver.ts";
-import { Sessions } from "./sessions.ts";
+import { endMachine, Sessions } from "./sessions.ts";
 
 function machineOf(vmId: string) {
   const exit = Promise.withResolvers<MachineExit>();
@@ -19,7 +20,7 @@ function machineOf(vmId: string) {
 }
 
 function agentOf(closed: Promise<{ reason: string; protocol: boolean }>, disposed = Promise.resolve()): GuestAgent {
-  return { closed, [Symbol.asyncDispose]: () => disposed } as unknown as GuestAgent;
+  return { closed, end() {}, whenLost() {}, [Symbol.asyncDispose]: () => disposed } as unknown as GuestAgent;
 }
 const open = new Promise<never>(() => {});
 
@@ -33,6 +34,7 @@ function setUp(reconnect: (signal: AbortSignal) => Promise<GuestAgent> = () => o
   const events = {
     onExit: (vmId: string, reason: string) => tell(`${vmId} ended: ${reason}`),
     onBroken: (vmId: string, reason: string) => tell(`${vmId} broken: ${reason}`),
+    whyEnded: (vmId: string, reason: string) => new BangerError("guest.unreachable", `${vmId} has ended: ${reason}`),
     reconnect: (_machine: Machine, { signal }: { signal: AbortSignal }) => reconnect(signal),
   };
   return { sessions: new Sessions(events, silentLogger), told, events, news: news.promise };
@@ -71,6 +73,40 @@ test("a guest that cuts its channel at once, each time, is broken and not taken 
   sessions.adopt(machineOf("v").machine, agentOf(cut));
   assert.match(await news, /^v broken: the control channel was cut 6 times within 60 s: cut$/);
   assert.equal(reconnects, 5);
+});
+
+test("who waits for a guest is told why its machine ended, and so is who was cut off by it", async () => {
+  const told = { code: "guest.unreachable", message: "v has ended: crashed" };
+  const unreached = setUp(async () => {
+    throw new BangerError("guest.unreachable", "the guest's channel closed");
+  });
+  const first = machineOf("v");
+  const waiting = unreached.sessions.adopt(first.machine).agent;
+  first.end("crashed");
+  await assert.rejects(waiting, told);
+
+  let askWhy: (() => Promise<BangerError | undefined>) | undefined;
+  const agent = agentOf(open);
+  agent.whenLost = (why) => void (askWhy = why);
+  const second = machineOf("v");
+  const { ended } = setUp().sessions.adopt(second.machine, agent);
+  await new Promise(setImmediate);
+  const why = askWhy?.();
+  second.end("crashed");
+  const error = await why;
+  assert.deepEqual([error?.code, error?.message], [told.code, told.message]);
+  assert.equal(ended.signal.reason, error);
+});
+
+test("a verb that ends a machine says why, also before it has ended", async () => {
+  const { sessions } = setUp(() => open);
+  const { machine, end } = machineOf("v");
+  machine.kill = async () => end("killed");
+  const session = sessions.adopt(machine);
+  const why = new BangerError("guest.unreachable", "it was deleted");
+  const ended = endMachine(session, why);
+  assert.equal(session.ended.signal.reason, why);
+  await ended;
 });
 
 test("a record that cannot be written ends nothing", async () => {

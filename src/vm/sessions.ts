@@ -1,5 +1,6 @@
 // Machines that run now, each with its agent. Watches both: a machine that ends by itself becomes "stopped" with the
 // reason, a guest that breaks the rules of the control channel becomes "broken".
+import { setTimeout as delay } from "node:timers/promises";
 import type { GuestAgent } from "../guest/agent.ts";
 import { orAborted } from "../lib/abort.ts";
 import { BangerError, toBangerError } from "../lib/errors.ts";
@@ -12,11 +13,22 @@ export interface Session {
   agent: Promise<GuestAgent>;
   /** Set by a verb that ends the machine itself: then its end is no news. */
   ending: boolean;
+  /** Set by such a verb: what those are told who work with the guest. */
+  why: BangerError | undefined;
+  /** Aborted with that, or with what else has happened, as soon as nothing is to be begun with the guest any more. */
+  readonly ended: AbortController;
 }
 
-/** Ends the machine of a session for a verb. Calls to its guest that are under way fail with `guest.unreachable` and `why`. */
-export async function endMachine(session: Session, why: string): Promise<void> {
+/** For a verb that has the guest end its machine itself. What is under way may still come to its end; else it fails with `why`. */
+export function announceEnd(session: Session, why: BangerError): void {
   session.ending = true;
+  session.why = why;
+  session.ended.abort(why);
+}
+
+/** Ends the machine of a session for a verb. What is under way with its guest fails with `why`. */
+export async function endMachine(session: Session, why: BangerError): Promise<void> {
+  announceEnd(session, why);
   // Before the channel breaks, which would be the reason otherwise.
   session.agent.then(
     (agent) => agent.end(why),
@@ -30,6 +42,8 @@ export interface SessionEvents {
   onExit(vmId: string, reason: string): void;
   /** The guest broke the control channel's rules, or does not answer any more. */
   onBroken(vmId: string, reason: string): void;
+  /** What those are told who work with the guest of a machine that has ended by itself. */
+  whyEnded(vmId: string, reason: string): BangerError;
   /** Opens an agent session on a machine that runs already. */
   reconnect(machine: Machine, options: { signal: AbortSignal }): Promise<GuestAgent>;
 }
@@ -37,6 +51,8 @@ export interface SessionEvents {
 /** A guest that cuts its channel again and again is broken: this often within this time it is taken up again. */
 const maxReconnects = 5;
 const reconnectWindowMs = 60_000;
+/** A channel breaks a moment before its machine is seen as ended. */
+const endSeenMs = 1000;
 
 interface Watched extends Session {
   /** Aborted when the machine is let go of. */
@@ -90,23 +106,27 @@ export class Sessions {
   }
 
   #adopt(machine: Machine, agent: GuestAgent | undefined, still: Watched["still"]): Session {
-    const parts = { machine, over: new AbortController(), still };
     const session: Watched = {
-      ...parts,
-      agent: agent === undefined ? this.#reconnect(parts) : Promise.resolve(agent),
-      ending: false,
-      cutsMs: [],
+      ...{ machine, still, agent: pending, ending: false, why: undefined, cutsMs: [] },
+      ended: new AbortController(),
+      over: new AbortController(),
     };
+    session.agent = agent === undefined ? this.#reconnect(session) : Promise.resolve(agent);
     this.#sessions.set(machine.vmId, session);
     void machine.exited.then((exit) => this.#ended(session, exit.reason));
     this.#watchAgent(session);
     return session;
   }
 
-  async #reconnect(session: Pick<Watched, "machine" | "over" | "still">): Promise<GuestAgent> {
+  async #reconnect(session: Watched): Promise<GuestAgent> {
     const { signal } = session.over;
     if (session.still !== undefined) await orAborted(session.still.promise, signal);
-    return await this.#events.reconnect(session.machine, { signal });
+    try {
+      return await this.#events.reconnect(session.machine, { signal });
+    } catch (error) {
+      // The channel of a machine that ends breaks, too.
+      throw (await this.#whyLost(session)) ?? error;
+    }
   }
 
   /** Forgets a machine that a verb has ended. */
@@ -121,8 +141,9 @@ export class Sessions {
     this.#sessions.clear();
     await Promise.all(
       sessions.map(async (session) => {
-        await session.machine.kill();
-        await this.#letGo(session);
+        const why = new BangerError("cancelled", "the VM was ended with its home");
+        await endMachine(session, why);
+        await this.#letGo(session, why);
       }),
     );
   }
@@ -132,7 +153,8 @@ export class Sessions {
     this.#closed = true;
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
-    await Promise.all(sessions.map((session) => this.#letGo(session)));
+    const why = new BangerError("daemon.shutting-down", "the daemon is stopping");
+    await Promise.all(sessions.map((session) => this.#letGo(session, why)));
   }
 
   async #ended(session: Watched, reason: string): Promise<void> {
@@ -142,7 +164,16 @@ export class Sessions {
       this.#sessions.delete(vmId);
       this.#tell(vmId, () => this.#events.onExit(vmId, session.ending ? "" : reason));
     }
-    await this.#letGo(session);
+    await this.#letGo(session, session.why ?? this.#events.whyEnded(vmId, reason));
+  }
+
+  /** Why calls to the guest failed whose channel broke; undefined: its machine runs on. */
+  async #whyLost(session: Watched): Promise<BangerError | undefined> {
+    const { signal } = session.over;
+    if (session.why === undefined && !signal.aborted) {
+      await delay(endSeenMs, undefined, { signal, ref: false }).catch(() => {});
+    }
+    return session.why ?? (signal.aborted ? toBangerError(signal.reason) : undefined);
   }
 
   #watchAgent(session: Watched): void {
@@ -150,6 +181,7 @@ export class Sessions {
     const { vmId } = machine;
     session.agent
       .then(async (agent) => {
+        agent.whenLost(() => this.#whyLost(session));
         const end = await agent.closed;
         if (!this.#isCurrent(session)) return;
         if (end.protocol) throw new BangerError("guest.protocol", end.reason);
@@ -184,10 +216,14 @@ export class Sessions {
     return !this.#closed && !session.ending && this.#sessions.get(session.machine.vmId) === session;
   }
 
-  async #letGo(session: Watched): Promise<void> {
-    session.over.abort(new BangerError("cancelled", "the daemon lets go of the VM"));
+  async #letGo(session: Watched, why: BangerError): Promise<void> {
+    session.ended.abort(why);
+    session.over.abort(why);
     const agent = await session.agent.catch(() => undefined);
     await agent?.[Symbol.asyncDispose]();
     await session.machine[Symbol.asyncDispose]();
   }
 }
+
+/** Of an agent that nobody has seen yet. */
+const pending = new Promise<never>(() => {});

@@ -7,7 +7,8 @@ import type { VmRow } from "../state/vms.ts";
 import type { VmContext } from "./context.ts";
 import { removeLeftovers, spendPausedMemory } from "./paused-memory.ts";
 import { resumeVm } from "./resume.ts";
-import { endMachine } from "./sessions.ts";
+import { wasEnded, wasStopped } from "./cut-off.ts";
+import { announceEnd, endMachine } from "./sessions.ts";
 
 /** What still runs in the guest gets TERM, and KILL after this. */
 const processGraceMs = 2000;
@@ -27,7 +28,7 @@ export async function stopVm(
   context: VmContext,
   row: VmRow,
   progress: Progress,
-  { reason = "" }: StopOptions = {},
+  { reason = "", why = wasStopped(row, reason) }: StopOptions = {},
 ): Promise<void> {
   if (row.state === "paused") await resumeToStop(context, row, progress);
   const session = context.sessions.get(row.id);
@@ -36,7 +37,7 @@ export async function stopVm(
     progress.stage("shutdown");
     context.state.vms.update(row.id, { state: "stopping" });
     crashPoint("stop.recorded");
-    session.ending = true;
+    announceEnd(session, why);
     const [graceMs, stopTimeoutMs] = limits(context, row);
     const mainGraceMs = mainShare * context.settings.stopTimeoutMs;
     using limit = deadline(
@@ -54,7 +55,7 @@ export async function stopVm(
       context.log.warn("clean shutdown failed; ending the VMM", { vm: row.id, error: toBangerError(error).message });
     }
   }
-  await killVm(context, row, { reason });
+  await killVm(context, row, { reason, why });
 }
 
 function limits(context: VmContext, row: VmRow): [graceMs: number, totalMs: number] {
@@ -80,13 +81,19 @@ async function resumeToStop(context: VmContext, row: VmRow, progress: Progress):
 export interface StopOptions {
   /** Why, for the record; "" when somebody asked for it. */
   reason?: string | undefined;
+  /** What those are told who work with the guest, unless the machine is being ended already. Default: that the VM was stopped, or ended. */
+  why?: BangerError | undefined;
 }
 
 /** Ends the VMM at once, and gives up the memory of a paused VM; the disks stay as they are. The caller holds the lock. Idempotent. */
-export async function killVm(context: VmContext, row: VmRow, { reason = "" }: StopOptions = {}): Promise<void> {
+export async function killVm(
+  context: VmContext,
+  row: VmRow,
+  { reason = "", why = wasEnded(row, reason) }: StopOptions = {},
+): Promise<void> {
   const session = context.sessions.get(row.id);
   if (session !== undefined) {
-    await endMachine(session, `VM "${row.name}" was ended${reason === "" ? "" : `: ${reason}`}`);
+    await endMachine(session, session.why ?? why);
     crashPoint("stop.ended");
     context.sessions.drop(row.id);
   }

@@ -22,8 +22,8 @@ let launches: number;
 let exit: PromiseWithResolvers<MachineExit>;
 /** Resolved when the guest was asked to shut down; it never does. */
 let asked: PromiseWithResolvers<void>;
-/** Why sessions with guests were ended. */
-let ends: string[];
+/** Why the channels to guests broke, in the order of the sessions. */
+let whys: (() => Promise<BangerError | undefined>)[];
 const quiet = () => quietProgress(new AbortController().signal);
 const never = new Promise<never>(() => {});
 
@@ -45,7 +45,8 @@ const agent = {
   closed: never,
   hello: async () => ({ bootId: "b", readyUptimeMs: 1, phase: "waiting", vmId: "" }),
   configure: async () => [],
-  end: (reason: string) => ends.push(reason),
+  end() {},
+  whenLost: (why: (typeof whys)[number]) => whys.push(why),
   async shutdown() {
     asked.resolve();
     await exit.promise;
@@ -60,7 +61,7 @@ beforeEach(async () => {
   await ensurePaths(paths);
   state = openState(paths.databaseFile);
   launches = 0;
-  ends = [];
+  whys = [];
   asked = Promise.withResolvers();
   addParts(state);
   const driver = {
@@ -87,10 +88,30 @@ test("a kill during a restart ends both: the VM does not come up again", async (
   assert.equal(launches, 1);
 });
 
-test("calls to a guest whose VM is ended are told so", async () => {
-  await vms.create({ name: "one" }, quiet());
-  await vms.kill("one", { signal: new AbortController().signal });
-  assert.equal(ends[0], 'VM "one" was ended');
+const verbs: [string, () => Promise<unknown>, told: string][] = [
+  ["killed", () => vms.kill("one", { signal: quiet().signal }), "was ended; banger vm start one"],
+  ["deleted", () => vms.delete("one", quiet()), "was deleted; banger vm list"],
+  ["stopped", () => vms.stop("one", quiet()), "was stopped; banger vm start one"],
+  ["stopped in time", () => vms.stop("one", quiet(), { reason: "late" }), "was stopped: late; banger vm start one"],
+  ["restarted", () => vms.restart("one", {}, quiet()), "was restarted; banger vm wait one  # until it runs again"],
+];
+for (const [what, verb, told] of verbs) {
+  test(`calls to the guest of a VM that is ${what} are told so`, async () => {
+    await vms.create({ name: "one" }, quiet());
+    void asked.promise.then(() => exit.resolve({ reason: "the guest powered off", expected: true }));
+    await verb();
+    const why = await whys[0]?.();
+    assert.deepEqual([why?.code, `${why?.message}; ${why?.hint}`], ["guest.unreachable", `VM "one" ${told}`]);
+  });
+}
+
+test("calls to the guest of a VM that ends by itself are told why", async () => {
+  const { id } = await vms.create({ name: "one" }, quiet());
+  exit.resolve({ reason: "the VMM was killed by SIGKILL", expected: false });
+  await vms.wait(id, "stopped", { signal: quiet().signal });
+  const why = await whys[0]?.();
+  assert.equal(why?.message, 'VM "one" has ended: the VMM was killed by SIGKILL');
+  assert.equal(why?.hint, "banger vm start one");
 });
 
 test("a kill whose client goes away leaves no record of a machine that runs", async () => {

@@ -17,6 +17,7 @@ import { Networks, type NetworksOptions } from "../network/networks.ts";
 import { introduceAll, PeerVerbs } from "./network/peers.ts";
 import { SecretVerbs } from "./network/secret-verbs.ts";
 import { NetworkVerbs } from "./network/verbs.ts";
+import { hasEnded, wasDeleted, wasEnded, wasRestarted } from "./cut-off.ts";
 import { pauseVm } from "./pause.ts";
 import { recordOf, type RecordParts } from "./record-of.ts";
 import { reconnectGuest, recoverVms } from "./recover.ts";
@@ -67,6 +68,7 @@ export class Vms {
       {
         onExit: (vmId, reason) => this.#ended(vmId, "stopped", reason),
         onBroken: (vmId, reason) => this.#ended(vmId, "broken", reason),
+        whyEnded: (vmId, reason) => hasEnded(this.#context.state.vms.get(vmId) ?? { name: vmId }, reason),
         reconnect: (machine, call) => reconnectGuest(this.#context, machine, call),
       },
       options.log,
@@ -184,7 +186,7 @@ export class Vms {
     const cut = new AbortController();
     this.#context.starting.set(row.id, cut);
     try {
-      await stopVm(this.#context, this.#byId(row), progress);
+      await stopVm(this.#context, this.#byId(row), progress, { why: wasRestarted(row) });
       cut.signal.throwIfAborted();
     } finally {
       this.#context.starting.delete(row.id);
@@ -218,7 +220,7 @@ export class Vms {
   /** Does not wait for a start or stop that is under way: it cuts it short. */
   async kill(reference: string, options: { signal: AbortSignal }): Promise<VmRecord> {
     const row = this.#find(reference);
-    using _lock = await takeOver(this.#context, row, options.signal);
+    using _lock = await takeOver(this.#context, row, wasEnded(row), options.signal);
     await killVm(this.#context, this.#byId(row));
     return this.#current(row);
   }
@@ -242,15 +244,18 @@ export class Vms {
       await removeVm(this.#context, now);
       return;
     }
-    using _lock = await takeOver(this.#context, row, progress.signal);
+    using _lock = await takeOver(this.#context, row, wasDeleted(row), progress.signal);
     await removeVm(this.#context, this.#byId(row));
   }
 
-  /** The agent of a running VM. Throws `vm.wrong-state` (not running), `vm.broken`, or why the guest does not answer. */
-  async agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent }> {
+  /**
+   * The agent of a running VM. `ended`: aborted when its machine ends or is to end, with what became of the VM. Throws `vm.wrong-state` (not running),
+   * `vm.broken`, or why the guest does not answer.
+   */
+  async agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent; ended: AbortSignal }> {
     const row = this.#find(reference);
     const session = this.#running(row);
-    return { record: this.#record(row), agent: await session.agent };
+    return { record: this.#record(row), agent: await session.agent, ended: session.ended.signal };
   }
 
   async health(

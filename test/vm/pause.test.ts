@@ -89,7 +89,7 @@ describe("pause", { concurrency: false }, () => {
     await home.ok(["vm", "pause", "box"]);
     const ran = await ended;
     assert.notEqual(ran.code, 0);
-    assert.match(ran.stderr, /VM "box" was paused; it goes on with: banger vm resume box/);
+    assert.match(ran.stderr, /VM "box" was paused \(guest\.unreachable\)\nbanger: hint: banger vm resume box/);
     await home.ok(["vm", "resume", "box"]);
     await goesOn();
   });

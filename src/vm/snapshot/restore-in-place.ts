@@ -5,6 +5,7 @@ import { BangerError } from "../../lib/errors.ts";
 import type { Progress } from "../../lib/progress.ts";
 import type { VmRow } from "../../state/vms.ts";
 import type { VmContext } from "../context.ts";
+import { wasRestored } from "../cut-off.ts";
 import { killVm } from "../stop.ts";
 import { removeOthers } from "../workspace/host-directory.ts";
 import { takeFromSnapshot } from "../workspace/take-along.ts";
@@ -51,7 +52,9 @@ export async function restoreInPlace(
     await takeFromSnapshot(paths, snapshot, row.id);
     crashPoint("restore.workspace-linked");
     progress.signal.throwIfAborted();
-    await killVm(context, row);
+    await killVm(context, row, {
+      why: wasRestored(row, snapshot.name ?? snapshot.id, { goesOn: snapshot.fingerprint !== null }),
+    });
     crashPoint("restore.ended");
     state.vms.update(row.id, { ...next, spec: snapshot.spec, workspace: snapshot.workspace });
     crashPoint("restore.disks-named");

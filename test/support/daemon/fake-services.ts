@@ -39,7 +39,7 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
     async delete(ref) {
       vms.delete(find(ref).name);
     },
-    agent: async (ref) => ({ record: find(ref), agent: hostAgent }),
+    agent: async (ref) => ({ record: find(ref), agent: hostAgent, ended: new AbortController().signal }),
     pause: verb,
     resume: verb,
     health: async () => ({ healthy: true, reason: "", uptimeMs: 1 }),

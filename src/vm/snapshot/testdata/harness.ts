@@ -129,6 +129,7 @@ export class FakeVm {
     return {
       closed: new Promise<never>(() => {}),
       end() {},
+      whenLost() {},
       hello: async () => {
         await this.#step("hello");
         return { vmId: this.identity, phase: this.frozen ? "frozen" : "running", failure: "" };
@@ -236,7 +237,8 @@ export async function harness(): Promise<Harness> {
     };
     return standby;
   };
-  const unwatched = { onExit() {}, onBroken() {}, reconnect: () => new Promise<never>(() => {}) };
+  const whyEnded = () => new BangerError("guest.unreachable", "it has ended");
+  const unwatched = { onExit() {}, onBroken() {}, whyEnded, reconnect: () => new Promise<never>(() => {}) };
   const sessions = new Sessions(unwatched, silentLogger);
   const { network, ...parts } = vmParts(paths, state, {
     driver: { shape: async () => "shape", restore, standBy },

@@ -132,6 +132,13 @@ export class Dispatcher {
     });
   }
 
+  #session(name: MethodName, kind: Method["kind"], controller: AbortController): Disposable | undefined {
+    const { sessions } = this.#options;
+    if (kind === "download" || kind === "upload" || name === "vm.hold") return sessions.open(controller);
+    // Who watches an operation is told by its last state.
+    return kind === "events" && name !== "operation.watch" ? sessions.watch(controller) : undefined;
+  }
+
   async #answer(
     { name, method, context }: Call,
     request: IncomingMessage,
@@ -142,7 +149,7 @@ export class Dispatcher {
     const agree = () => void (request.headers.expect !== undefined && response.writeContinue());
     if (!beside) agree();
     const params = checkParams(name, method, beside ? readParamsHeader(request) : await readBody(request)) as never;
-    using _session = beside || name === "vm.hold" ? this.#options.sessions.open(controller) : undefined;
+    using _session = this.#session(name, method.kind, controller);
     const handler = this.#options.routes[name];
     switch (method.kind) {
       case "unary":

@@ -40,6 +40,8 @@ export async function sendEvents(
     if (!response.headersSent) begin(response, "application/x-ndjson");
     if (!response.write(`${JSON.stringify(event)}\n`)) await once(response, "drain", { signal });
   }
+  // Events end quietly when they are told to end: their reader must not take that for the end.
+  signal.throwIfAborted();
   if (!response.headersSent) begin(response, "application/x-ndjson");
   response.end();
 }
@@ -54,6 +56,8 @@ export async function sendBytes(response: ServerResponse, bytes: Readable, signa
     for await (const chunk of bytes as AsyncIterable<Buffer>) {
       if (!response.write(chunk)) await once(response, "drain", { signal });
     }
+    // What ends early because it was told to is not the whole.
+    signal.throwIfAborted();
     response.end();
   } finally {
     signal.removeEventListener("abort", onAbort);

@@ -1,5 +1,8 @@
-// A newer client replaces an idle daemon, and lives with a busy one.
+// A newer client replaces an idle daemon, and lives with a busy one; whose calls a stop cuts off is told so.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { test } from "node:test";
 import { DaemonHome } from "../support/daemon/daemon-home.ts";
@@ -63,4 +66,20 @@ test("an upload that a stop of the daemon cuts off is not taken up in its middle
   await until("the daemon to end", () => (home.daemons().includes(pid) ? undefined : true));
   body.end(Buffer.alloc(1));
   assert.equal(((await outcome) as { code?: string }).code, "daemon.shutting-down");
+});
+
+test("who watches or reads something is told of a stop, and takes what it has for no whole", async () => {
+  await using home = new DaemonHome();
+  const client = home.client();
+  const { stateDir } = await client.call("daemon.status", {});
+  writeFileSync(join(stateDir, "console.log"), "begin");
+  const told = { code: "daemon.shutting-down", message: "the daemon was stopped meanwhile", hint: /^banger vm list/ };
+  const events = client.events("vm.events", {})[Symbol.asyncIterator]();
+  await events.next();
+  const log = await client.download("vm.logs", { vm: "box", follow: true });
+  await once(log, "readable");
+  assert.equal(String(log.read()), "begin");
+  const ends = [assert.rejects(events.next(), told), assert.rejects(once(log.resume(), "end"), told)];
+  await client.call("daemon.stop", { force: true });
+  await Promise.all(ends);
 });

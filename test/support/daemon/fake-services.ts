@@ -61,7 +61,10 @@ export async function openFakeServices({ paths, config }: PartsOptions): Promise
     touch: find,
     onChange: () => ({ [Symbol.dispose]() {} }),
     wait: verb,
-    events: async function* () {},
+    async *events(_ref, signal) {
+      yield { at: Date.now(), kind: "subscribed", vm: null };
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    },
     recover: async () => {},
     endAll: async () => {},
     close: async () => {},

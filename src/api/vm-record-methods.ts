@@ -77,7 +77,8 @@ export const vmRecordMethods = {
   }),
   "vm.events": method({
     kind: "events",
-    summary: "Every change of what is recorded of VMs, from now on, until the client leaves.",
+    summary:
+      "Every change of what is recorded of VMs, from now on, until the client leaves or, with a VM, until that is deleted.",
     params: v.strictObject({ vm: v.optional(reference) }),
     result: vmEvent,
   }),

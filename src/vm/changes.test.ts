@@ -86,3 +86,15 @@ test("a watch begins with a line of its own, sees its VM only, and ends with its
   vms.update(exampleVm().id, { state: "running" });
   await nextTurn();
 });
+
+test("a watch of one VM ends with that VM", async () => {
+  const vms = changes.observed();
+  vms.insert(exampleVm());
+  await nextTurn();
+  const watch = changes.watch(exampleVm().id, new AbortController().signal);
+  await watch.next();
+  const deleted = watch.next();
+  vms.remove(exampleVm().id);
+  assert.equal(((await deleted).value as VmEvent).kind, "deleted");
+  assert.equal((await watch.next()).done, true);
+});

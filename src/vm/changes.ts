@@ -48,7 +48,7 @@ export class VmChanges {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
-  /** Changes of one VM, or of all, from the first line ("subscribed") on, until the signal aborts. */
+  /** Changes of one VM until it is deleted, or of all, from the first line ("subscribed") on, until the signal aborts. */
   async *watch(vmId: string | undefined, signal: AbortSignal): AsyncGenerator<VmEvent> {
     const waiting: VmEvent[] = [];
     let wake = Promise.withResolvers<void>();
@@ -67,7 +67,10 @@ export class VmChanges {
         if (waiting.length > maxWaiting) {
           throw new BangerError("cancelled", `the client left ${maxWaiting} events waiting`);
         }
-        for (let event = waiting.shift(); event !== undefined && !signal.aborted; event = waiting.shift()) yield event;
+        for (let event = waiting.shift(); event !== undefined && !signal.aborted; event = waiting.shift()) {
+          yield event;
+          if (vmId !== undefined && event.kind === "deleted") return;
+        }
       }
     } finally {
       signal.removeEventListener("abort", onAbort);

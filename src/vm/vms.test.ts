@@ -114,6 +114,23 @@ test("calls to the guest of a VM that ends by itself are told why", async () => 
   assert.equal(why?.hint, "banger vm start one");
 });
 
+test("who waits for a guest is told of a delete as such, and waits on through a restart", async () => {
+  const wait = () => vms.wait("one", "exec", { signal: quiet().signal });
+  await vms.create({ name: "one" }, quiet());
+  const forDeleted = assert.rejects(wait(), { code: "vm.not-found", message: 'VM "one" was deleted' });
+  await vms.delete("one", quiet());
+  await forDeleted;
+
+  await vms.create({ name: "one" }, quiet());
+  void asked.promise.then(() => exit.resolve({ reason: "the guest powered off", expected: true }));
+  const waiting = wait();
+  waiting.catch(() => {});
+  await vms.restart("one", {}, quiet());
+  assert.equal(await Promise.race([waiting.catch((error: unknown) => error), "waits"]), "waits");
+  await vms.kill("one", { signal: quiet().signal });
+  await assert.rejects(waiting, { code: "vm.wrong-state", message: /is stopped: it will not reach exec/ });
+});
+
 test("a kill whose client goes away leaves no record of a machine that runs", async () => {
   const { id } = await vms.create({ name: "one" }, quiet());
   const stopped = vms.stop("one", quiet());

@@ -11,6 +11,8 @@ import type { VmContext } from "./context.ts";
 /** Between two looks into the guest: it cannot be told to report a listener. */
 const shortestPauseMs = 50;
 const longestPauseMs = 1000;
+/** A restart, a restore or a delete takes so long, at the most, from the end of the machine to what it does next. */
+const restartMs = 1000;
 
 export interface WaitOptions {
   signal: AbortSignal;
@@ -46,6 +48,14 @@ export async function waitForVm(
     if (id === row.id) changed.resolve();
   });
   let pauseMs = shortestPauseMs;
+  let upAtMs = Number.NEGATIVE_INFINITY;
+  const changedWithin = async (ms: number) => {
+    const abort = new AbortController();
+    const pause = delay(ms, undefined, { signal: AbortSignal.any([signal, abort.signal]) }).catch(() => {});
+    await Promise.race([changed.promise, pause]);
+    abort.abort();
+    signal.throwIfAborted();
+  };
   for (;;) {
     changed = Promise.withResolvers();
     const now = context.state.vms.get(row.id);
@@ -55,14 +65,14 @@ export async function waitForVm(
     }
     if (await holds(context, now, condition, signal)) return;
     if (asksGuest(condition) && now.state === "running") {
-      const abort = new AbortController();
-      const pause = delay(pauseMs, undefined, { signal: AbortSignal.any([signal, abort.signal]) }).catch(() => {});
-      await Promise.race([changed.promise, pause]);
-      abort.abort();
-      signal.throwIfAborted();
+      await changedWithin(pauseMs);
       pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+      upAtMs = performance.now();
+    } else if (asksGuest(condition) && (now.state === "stopped" || now.state === "broken")) {
+      const leftMs = upAtMs + restartMs - performance.now();
+      if (leftMs <= 0) throw ended(now, what);
+      await changedWithin(leftMs);
     } else {
-      if (asksGuest(condition) && (now.state === "stopped" || now.state === "broken")) throw ended(now, what);
       await orAborted(changed.promise, signal);
     }
   }

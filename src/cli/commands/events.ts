@@ -5,7 +5,7 @@ import { printableLine } from "../output/sanitise.ts";
 
 export default defineCommand<NonNullable<unknown>, [string?]>({
   about: `Prints every change of VMs as it happens, one line each, until Ctrl-C: made, started, stopped, renamed, deleted, and what became
-broken and why. With a VM: only what happens to it. With --json: one object on each line, the first of kind "subscribed", from which on
+broken and why. With a VM: only what happens to it, until it is deleted. With --json: one object on each line, the first of kind "subscribed", from which on
 nothing is missed.`,
   examples: [
     ["banger events", "watch all VMs"],

@@ -126,7 +126,7 @@ test("who waits for a guest is told of a delete as such, and waits on through a 
   const waiting = wait();
   waiting.catch(() => {});
   await vms.restart("one", {}, quiet());
-  assert.equal(await Promise.race([waiting.catch((error: unknown) => error), "waits"]), "waits");
+  assert.equal(await Promise.race([waiting.catch((error: unknown) => error), Promise.resolve("waits")]), "waits");
   await vms.kill("one", { signal: quiet().signal });
   await assert.rejects(waiting, { code: "vm.wrong-state", message: /is stopped: it will not reach exec/ });
 });

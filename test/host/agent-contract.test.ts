@@ -416,10 +416,7 @@ test("a frozen guest begins nothing, stays so without a host, and becomes who it
   assert.equal((await run(["echo", "again"], {}, second)).stdout, "again\n");
 
   await second.freeze({ sync: false, signal: deadline() });
-  const late = [
-    run(["echo", "late"], {}, second).then(({ stdout }) => stdout),
-    second.stat("/", { signal: deadline() }),
-  ];
+  const late = [run(["echo", "late"], {}, second).then((ran) => ran.stdout), second.stat("/", { signal: deadline() })];
   assert.equal((await second.hello({ signal: deadline() })).phase, "frozen");
   await second.thaw({ signal: deadline() });
   assert.equal((await Promise.all(late))[0], "late\n");

@@ -25,6 +25,19 @@ export function descendantsOf(pid: number): number[] {
   return below(pid);
 }
 
+/** Whether one of these processes runs, or one that they have started, also after they ended: it is of the same session. */
+export function anyRunsOf(sessions: readonly number[]): boolean {
+  return readdirSync("/proc").some((name) => {
+    try {
+      const [, state = "", session] =
+        /^\d+ \(.*\) (\S) \d+ \d+ (\d+)/s.exec(readFileSync(`/proc/${name}/stat`, "utf8")) ?? [];
+      return state !== "Z" && sessions.includes(Number(session));
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** First words of its command line; empty when it is gone. */
 export function commandOf(pid: number): string {
   try {

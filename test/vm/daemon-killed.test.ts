@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { buildHostileAgent } from "../support/hostile-agent.ts";
 import { finished, Home, smallVm } from "../support/home.ts";
-import { commandOf, descendantsOf, isRunning } from "../support/processes.ts";
+import { anyRunsOf, commandOf, descendantsOf, isRunning } from "../support/processes.ts";
 import { packKernel, seedKernelTree } from "../support/kernel-package.ts";
 import { stageSeen } from "../support/stages.ts";
 import { until } from "../support/until.ts";
@@ -42,7 +42,10 @@ async function interrupt(home: Home, child: ChildProcess, stage: string, ready =
   const ran = await ended;
   assert.equal(ran.code, 1, ran.stderr);
   assert.match(ran.stderr, /\(operation\.interrupted\)/);
-  await until("what the daemon had started to end", () => (below.some(isRunning) ? undefined : true));
+  // Each has a session of its own; what it has started itself ends as its pipes break, or when it has done its work.
+  await until("what the daemon had started to end", () => {
+    return below.some(isRunning) || anyRunsOf(below) ? undefined : true;
+  });
   const operations = await home.json<Operation[]>(["operation", "list"]);
   assert.ok(operations.every((operation) => operation.done));
   assert.notEqual((await home.json<{ pid: number }>(["daemon", "status"])).pid, pid);

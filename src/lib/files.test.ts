@@ -1,5 +1,6 @@
 // Nothing is seen half made, nothing outside a root is removed.
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, stat, symlink, mkdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,6 +43,18 @@ test("removal stays below its root and does not follow links", async () => {
     await assert.rejects(removeInside(root, path), /refusing to remove/);
   }
   assert.deepEqual(await readdir(outside), ["keep"]);
+});
+
+test("removal comes to its end although somebody has made files there meanwhile", async () => {
+  const tree = join(directory, "tree");
+  await mkdir(tree);
+  const names = Array.from({ length: 1000 }, (_, at) => join(tree, String(at)));
+  for (const name of names) await writeFile(name, "");
+  const removed = removeInside(directory, tree);
+  while (names.every((name) => existsSync(name))) await new Promise(setImmediate);
+  for (let count = 0; count < 20; count++) await writeFile(join(tree, `late-${count}`), "");
+  await removed;
+  assert.deepEqual(await readdir(directory), []);
 });
 
 test("a staging directory goes when it is not published, and stays when it is", async () => {

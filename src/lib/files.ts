@@ -60,13 +60,16 @@ export async function namesIn(directory: string): Promise<string[]> {
   }
 }
 
+/** How often a directory is emptied anew in which somebody, who has been told to end, still makes a file. */
+const maxRetries = 5;
+
 /** Removes a file or tree that must lie strictly below `root`. Missing is fine. Symbolic links are removed, never followed. */
 export async function removeInside(root: string, path: string): Promise<void> {
   const inside = relative(resolve(root), resolve(path));
   if (inside === "" || inside.startsWith("..") || inside.startsWith("/")) {
     throw new BangerError("internal", `refusing to remove "${path}": it is not below "${root}"`);
   }
-  await rm(path, { recursive: true, force: true });
+  await rm(path, { recursive: true, force: true, maxRetries });
 }
 
 /**

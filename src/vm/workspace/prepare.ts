@@ -1,13 +1,13 @@
 // Puts a repository into a running VM: everything is made ready on the host and sent, and takes the place of the old in one step.
 import { createHash, randomBytes } from "node:crypto";
-import { rename, rm } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { join as guestJoin } from "node:path/posix";
 import type { ParamsOf, ResultOf } from "../../api/methods.ts";
 import type { VmRecord } from "../../api/records.ts";
 import type { WorkspaceRecord } from "../../api/workspace-record.ts";
 import type { GuestAgent } from "../../guest/agent.ts";
 import { crashPoint } from "../../lib/crash-point.ts";
-import { ensureDirectory, removeInside } from "../../lib/files.ts";
+import { removeInside } from "../../lib/files.ts";
 import type { Progress } from "../../lib/progress.ts";
 import { lfsPointers } from "../../workspace/lfs.ts";
 import { couldCome } from "../../workspace/plan.ts";
@@ -42,7 +42,9 @@ export async function prepareWorkspace(
 
   await removeOthers(record, "all");
   const directory = unfinishedDirectory(record.dir, randomBytes(4).toString("hex"));
-  await ensureDirectory(directory);
+  signal.throwIfAborted();
+  // Not its parents: those of a VM that is deleted meanwhile must not come back.
+  await mkdir(directory, { mode: 0o700 });
   try {
     progress.stage("collect", `${source.name} in mode ${request.mode}`);
     const shipment = await makeShipment(source, directory, request, { signal });
@@ -67,6 +69,9 @@ export async function prepareWorkspace(
     const pointers = await pointersOf(shipment, { signal });
     const staging = await publish(directory, record, workspace, shipment, { signal });
     crashPoint("workspace.published");
+    // A VM that was put back since then does not have it.
+    if (signal.aborted) await removeInside(record.dir, hostDirectory(record.dir, workspace));
+    signal.throwIfAborted();
     vms.workspacePrepared(record.id, workspace);
     await retire(record);
     await followUp(vms, { record, agent, workspace }, shipment, staging, progress);

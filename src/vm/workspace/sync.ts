@@ -69,6 +69,7 @@ export async function syncWorkspace(
     const { conflicts, tree, changes, again } = brought;
     const unsure = host.changedSince([...changes, ...again]);
     await host.keep(unsure);
+    signal.throwIfAborted();
     if (tree !== baseTree) {
       vms.workspacePrepared(record.id, { ...workspace, baseTree: tree, syncedAt: Date.now() });
     }

@@ -8,7 +8,7 @@ import type { GuestAgent } from "../../guest/agent.ts";
 import { BangerError } from "../../lib/errors.ts";
 import { removeInside, stagingDirectory } from "../../lib/files.ts";
 import { KeyedMutex } from "../../lib/mutex.ts";
-import { quietProgress, type Progress } from "../../lib/progress.ts";
+import { quietProgress, withSignal, type Progress } from "../../lib/progress.ts";
 import { resolvePolicy } from "../../network/policy.ts";
 import { inspect, plan } from "../../workspace/plan.ts";
 import { headOf, openSource } from "../../workspace/source/source.ts";
@@ -23,7 +23,10 @@ import type { Vms } from "../vms.ts";
 type Call = { signal: AbortSignal };
 
 /** What of the VMs workspaces need. */
-export type WorkspaceVms = Pick<Vms, "agent" | "list" | "show" | "workspacePrepared" | "activity">;
+export type WorkspaceVms = Pick<
+  Vms,
+  "agent" | "list" | "show" | "wait" | "onChange" | "workspacePrepared" | "activity"
+>;
 
 export class Workspaces {
   readonly #vms: WorkspaceVms;
@@ -67,10 +70,9 @@ export class Workspaces {
 
   /** Ships the whole repository, also when a subdirectory was named: commands then run in that one. */
   async prepare(params: ParamsOf<"workspace.prepare">, progress: Progress): Promise<ResultOf<"workspace.prepare">> {
-    const { record, agent } = await this.#vms.agent(params.vm);
-    using _lock = await this.#locks.acquire(record.id, progress.signal);
-    using _activity = this.#vms.activity.begin(record.id);
-    return await prepareWorkspace(this.#vms, { record, agent }, params, progress);
+    return await this.#atWork(params.vm, progress.signal, async (record, agent, signal) =>
+      prepareWorkspace(this.#vms, { record, agent }, params, withSignal(progress, signal)),
+    );
   }
 
   /**
@@ -101,27 +103,59 @@ export class Workspaces {
   /** Throws `workspace.none`. A VM that does not run is no error: the host's part is told. */
   async status(vm: string, options: Call): Promise<ResultOf<"workspace.status">> {
     const { record, workspace } = this.#workspace(vm);
-    using _lock = await this.#locks.acquire(record.id, options.signal);
-    return await statusOfWorkspace(this.#vms, record, workspace, options);
+    using deleted = this.#whenDeleted(record);
+    const signal = AbortSignal.any([options.signal, deleted.signal]);
+    try {
+      using _lock = await this.#locks.acquire(record.id, signal);
+      return await statusOfWorkspace(this.#vms, record, workspace, { signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    }
   }
 
   /** Throws `workspace.none`. Files that the guest has changed, too, are left alone unless forced. */
   async sync(vm: string, { force, signal }: Call & { force: boolean }): Promise<ResultOf<"workspace.sync">> {
-    const { record, agent } = await this.#vms.agent(vm);
-    using _lock = await this.#locks.acquire(record.id, signal);
-    using _activity = this.#vms.activity.begin(record.id);
-    return await this.#sync(record.id, agent, force, signal);
+    return await this.#atWork(vm, signal, async ({ id }, agent, either) => {
+      const { record, workspace } = this.#workspace(id);
+      return await syncWorkspace(this.#vms, { record, agent, workspace }, { force, progress: quietProgress(either) });
+    });
   }
 
   /** Syncs now and after each change of the host's files, until the signal aborts. One result for each time that something went in. */
   watch(vm: string, { force, signal }: Call & { force: boolean }): AsyncIterable<ResultOf<"workspace.watch">> {
-    const { record, workspace } = this.#workspace(vm);
-    return watchWorkspace(record, workspace, () => this.sync(record.id, { force, signal }), signal);
+    const target = this.#workspace(vm);
+    return watchWorkspace(this.#vms, target, () => this.sync(target.record.id, { force, signal }), signal);
   }
 
-  async #sync(id: string, agent: GuestAgent, force: boolean, signal: AbortSignal) {
-    const { record, workspace } = this.#workspace(id);
-    return await syncWorkspace(this.#vms, { record, agent, workspace }, { force, progress: quietProgress(signal) });
+  /** Works with the guest of a running VM. When its machine ends, the work is cut short, and its error says what became of the VM. */
+  async #atWork<T>(
+    vm: string,
+    signal: AbortSignal,
+    work: (record: VmRecord, agent: GuestAgent, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { record, agent, ended } = await this.#vms.agent(vm);
+    const either = AbortSignal.any([signal, ended]);
+    try {
+      using _lock = await this.#locks.acquire(record.id, either);
+      using _activity = this.#vms.activity.begin(record.id);
+      // Others may have prepared it while this one waited.
+      return await work(this.#vms.show(record.id), agent, either);
+    } catch (error) {
+      // Files go with a VM that is deleted: what failed by that is only the consequence.
+      either.throwIfAborted();
+      throw error;
+    }
+  }
+
+  /** Aborted once the VM is deleted: what is known of its workspace goes with it, and nobody must write there then. */
+  #whenDeleted({ id, name }: VmRecord): { signal: AbortSignal } & Disposable {
+    const gone = new AbortController();
+    const listener = this.#vms.onChange((changed) => {
+      if (changed !== id || this.#vms.list().some((vm) => vm.id === id)) return;
+      gone.abort(new BangerError("vm.not-found", `VM "${name}" was deleted`, { hint: "banger vm list" }));
+    });
+    return { signal: gone.signal, [Symbol.dispose]: () => listener[Symbol.dispose]() };
   }
 
   #workspace(vm: string): { record: VmRecord; workspace: WorkspaceRecord } {

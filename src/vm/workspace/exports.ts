@@ -37,7 +37,7 @@ import type { Activity } from "../activity.ts";
 
 export interface WorkspaceExportsOptions {
   vms: {
-    agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent }>;
+    agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent; ended: AbortSignal }>;
     readonly activity: Activity;
   };
   /** Quarantines are made in the first, journals of what is being applied in the second. */
@@ -106,11 +106,11 @@ export class WorkspaceExports implements AsyncDisposable {
     const quarantine = undo.use(
       await Quarantine.open({ directory, objects: [...objects], format, maxBytes, timeoutMs }),
     );
-    const fetch = async ({ record, workspace, agent }: typeof one) => {
+    const fetch = async ({ record, workspace, agent, ended }: typeof one) => {
       progress.stage("pack", record.name);
       using _activity = this.#options.vms.activity.begin(record.id);
       const base = against === undefined ? baseCommit : undefined;
-      return await fetchGuestState(runIn(agent), { vm: record.name, workspace, base, maxBytes }, quarantine, {
+      return await fetchGuestState(runIn(agent, ended), { vm: record.name, workspace, base, maxBytes }, quarantine, {
         signal,
       });
     };
@@ -219,14 +219,14 @@ export class WorkspaceExports implements AsyncDisposable {
   }
 
   async #workspace(reference: string) {
-    const { record, agent } = await this.#options.vms.agent(reference);
+    const { record, agent, ended } = await this.#options.vms.agent(reference);
     const { workspace } = record;
     if (workspace === null) {
       throw new BangerError("workspace.none", `no repository was put into VM "${record.name}"`, {
         hint: `banger vm workspace prepare ${record.name} <path>`,
       });
     }
-    return { record, agent, workspace };
+    return { record, agent, ended, workspace };
   }
 
   #find(id: string): Kept {
@@ -281,10 +281,13 @@ function shippedObjects({ dir }: VmRecord, workspace: WorkspaceRecord): string {
   return join(hostDirectory(dir, workspace), "git/objects");
 }
 
-function runIn(agent: GuestAgent): RunInGuest {
+function runIn(agent: GuestAgent, ended: AbortSignal): RunInGuest {
   return async ({ argv, stdout, stderr }, { signal }) => {
     const { exited } = await agent.exec({ argv, cwd: "/", user: "root", stdout, stderr }, { signal });
-    return (await exited).code;
+    const { code } = await exited;
+    // A VM that is being stopped ends its processes: that is no fault of git.
+    if (code !== 0) ended.throwIfAborted();
+    return code;
   };
 }
 

@@ -18,7 +18,7 @@ import type { Activity } from "../activity.ts";
 
 /** What of all VMs is needed here. */
 export interface ToolsVms {
-  agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent }>;
+  agent(reference: string): Promise<{ record: VmRecord; agent: GuestAgent; ended: AbortSignal }>;
   readonly activity: Activity;
 }
 
@@ -45,7 +45,7 @@ export class WorkspaceTools {
     { vm }: ParamsOf<"workspace.toolchain.install">,
     progress: Progress,
   ): Promise<ResultOf<"workspace.toolchain.install">> {
-    const { record, agent } = await this.#vms.agent(vm);
+    const { record, agent, ended } = await this.#vms.agent(vm);
     const { workspace } = record;
     using _activity = this.#vms.activity.begin(record.id);
     if (workspace === null) {
@@ -56,10 +56,16 @@ export class WorkspaceTools {
     const { guestPath, root } = workspace;
     const plan = await planToolchain(root);
     const network = record.network.state === "up";
+    const run = async (argv: string[], signal: AbortSignal) => {
+      const ran = await runIn(agent, argv, signal);
+      // A VM that is being stopped ends its processes: that says nothing of its tools.
+      if (ran.code !== 0) ended.throwIfAborted();
+      return ran;
+    };
     const look = async () => {
       progress.stage("look", plan.tools.map(({ tool }) => tool).join(", "));
       const signal = AbortSignal.any([progress.signal, AbortSignal.timeout(lookTimeoutMs)]);
-      const { output } = await runIn(agent, lookScript(guestPath, plan.tools), signal);
+      const { output } = await run(lookScript(guestPath, plan.tools), signal);
       const guest = parseLook(output);
       const missing = new Set(missingTools(plan, guest));
       const tools = plan.tools.map((pin) => ({
@@ -77,7 +83,7 @@ export class WorkspaceTools {
       return { ...found, network, installed: false, problem: "its image has no mise, which installs them" };
     progress.stage("install", missing.map(({ tool, version }) => `${tool}@${version ?? "?"}`).join(", "));
     const signal = AbortSignal.any([progress.signal, AbortSignal.timeout(installTimeoutMs)]);
-    const { code, output } = await runIn(agent, installScript(guestPath, missing), signal);
+    const { code, output } = await run(installScript(guestPath, missing), signal);
     const after = await look();
     const problem =
       after.missing.length === 0

@@ -1,4 +1,5 @@
 // VMs: records and life.
+import type { VmRecord } from "../../api/records.ts";
 import { ensureClientKey } from "../../ssh/client-key.ts";
 import { followLog } from "../follow-log.ts";
 import type { RoutesOf } from "../handler.ts";
@@ -53,9 +54,11 @@ export function vmRoutes({ services, operations, holds, paths }: RouteContext): 
     "vm.hold": ({ operation }, { signal }) => holds.hold(operation, { signal }),
     "vm.logs": ({ vm, follow = false }, { signal }) => {
       const { id } = vms.show(vm);
+      let upAtMs = Number.NEGATIVE_INFINITY;
       const isLive = () => {
         const state = vms.list().find((record) => record.id === id)?.state;
-        return state === "starting" || state === "running" || state === "stopping";
+        if (state !== undefined && writesToConsole.has(state)) upAtMs = performance.now();
+        return state !== undefined && performance.now() - upAtMs < restartMs;
       };
       return followLog(looks.consoleLog(id), { follow, isLive, signal });
     },
@@ -66,3 +69,8 @@ export function vmRoutes({ services, operations, holds, paths }: RouteContext): 
     },
   };
 }
+
+/** What is restarted is ended for a moment. */
+const restartMs = 1000;
+/** A paused VM goes on. */
+const writesToConsole: ReadonlySet<VmRecord["state"]> = new Set(["starting", "running", "paused", "stopping"]);

@@ -1,8 +1,10 @@
 // banger internal dial: what ssh runs as its ProxyCommand
 import { pipeline } from "node:stream/promises";
+import { toBangerError } from "../../../lib/errors.ts";
 import { dial } from "../../../sdk/dial.ts";
 import { oneReference } from "../../arguments.ts";
 import { defineCommand } from "../../command.ts";
+import { renderError } from "../../output/errors.ts";
 import { withoutDomain } from "../../vm-domain.ts";
 
 export default defineCommand<NonNullable<unknown>, [string, "ssh"]>({
@@ -31,9 +33,12 @@ export default defineCommand<NonNullable<unknown>, [string, "ssh"]>({
     context.streams.stdin().pipe(connection);
     try {
       await pipeline(connection, context.streams.stdout, { end: false });
-    } catch {
-      // The connection broke after it was made: ssh sees its end and says so itself, in its own words.
+    } catch (error) {
+      // The connection broke after it was made: ssh sees its end and says so itself, but not what became of the VM.
+      if (!signal.aborted && saysWhy.test(toBangerError(error).code)) renderError(error, context.terminal);
       context.exitCode = 1;
     }
   },
 });
+
+const saysWhy = /^(?:guest\.unreachable|daemon\.)/;

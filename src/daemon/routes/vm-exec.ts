@@ -4,7 +4,8 @@ import { PassThrough } from "node:stream";
 import * as v from "valibot";
 import type { FrameSocket } from "../../api/frame-socket.ts";
 import { frameType, type Frame } from "../../api/frames.ts";
-import { BangerError } from "../../lib/errors.ts";
+import type { VmRecord } from "../../api/records.ts";
+import { BangerError, toBangerError } from "../../lib/errors.ts";
 import type { ExecHandle, ExecSpec } from "../../guest/agent.ts";
 import type { Handler } from "../handler.ts";
 import { throughMise } from "../../vm/workspace/through-mise.ts";
@@ -37,7 +38,9 @@ export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec
     const gone = new AbortController();
     const ended = AbortSignal.any([signal, gone.signal]);
     const command = params.tools === false ? spec : await throughMise(agent, record.workspace, spec, ended);
-    const handle = await agent.exec(command, { signal: ended });
+    const handle = await agent.exec(command, { signal: ended }).catch((error: unknown) => {
+      throw params.cwd === undefined ? withWayBack(error, record) : error;
+    });
     void socket.send(frameType.started);
     void receive(socket, handle, stdin, ended).then(
       () => gone.abort(new BangerError("cancelled", "the client went away")),
@@ -53,6 +56,16 @@ export function execRoute({ services: { vms } }: RouteContext): Handler<"vm.exec
       stdin?.destroy();
     }
   };
+}
+
+/** What a killed VM had not written to its disks is gone, its workspace among it: then no command could run where it would by itself. */
+function withWayBack(thrown: unknown, { name, workspace }: VmRecord): unknown {
+  const { code, message } = toBangerError(thrown);
+  if (workspace === null || code !== "exec.failed" || !message.startsWith(`working directory "${workspace.workdir}"`)) {
+    return thrown;
+  }
+  const again = `banger vm workspace prepare ${name} ${workspace.sourcePath}`;
+  return new BangerError(code, message, { hint: `${again}  # or run it elsewhere: --workdir /root`, cause: thrown });
 }
 
 /** Returns when the client sends no more. */

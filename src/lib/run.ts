@@ -17,7 +17,7 @@ export interface RunOptions {
   env?: Readonly<Record<string, string>>;
   /** Written to stdin; absent: stdin is /dev/null. A stream is piped. */
   input?: string | Uint8Array | Readable;
-  /** Where stdout goes when it should not be collected. Ended when the process has closed it. */
+  /** Where stdout goes when it should not be collected. Ended when the process has ended well, destroyed with the error otherwise. */
   output?: Writable;
   /** Called with stderr text as it comes, for progress. */
   onStderr?: (text: string) => void;
@@ -137,7 +137,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
     });
   } else {
     options.output.on("error", end);
-    child.stdout?.pipe(options.output);
+    // Not ended with stdout: what a program has not written for a fault would look like the whole.
+    child.stdout?.pipe(options.output, { end: false });
   }
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     stderr = (stderr + text).slice(-limit);
@@ -163,10 +164,9 @@ export async function run(options: RunOptions): Promise<RunResult> {
   clearTimeout(timer);
   clearTimeout(killTimer);
   options.signal?.removeEventListener("abort", onAbort);
-  if (failure !== undefined) throw failure;
-  if (!(options.okExitCodes ?? [0]).includes(exitCode)) {
+  if (failure === undefined && !(options.okExitCodes ?? [0]).includes(exitCode)) {
     const tail = stderr.trimEnd().split("\n").slice(-20).join("\n");
-    throw new BangerError(
+    failure = new BangerError(
       "command.failed",
       `"${commandText(options)}" failed with exit code ${exitCode}${tail === "" ? "" : `: ${tail}`}`,
       {
@@ -174,6 +174,11 @@ export async function run(options: RunOptions): Promise<RunResult> {
       },
     );
   }
+  if (failure !== undefined) {
+    options.output?.destroy(failure);
+    throw failure;
+  }
+  options.output?.end();
   return { stdout: Buffer.concat(stdout), stderr, exitCode, durationMs: performance.now() - started };
 }
 

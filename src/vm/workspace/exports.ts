@@ -99,13 +99,16 @@ export class WorkspaceExports implements AsyncDisposable {
     const submodules = one.workspace.mode === "copy" ? await submodulesOf(repository, signal) : noSubmodules;
     const otherRepository = other === undefined ? undefined : await openRepository(other, signal);
     const objects = new Set([repository, otherRepository].flatMap((found) => found?.objects ?? []));
-    for (const side of [one, other]) if (side !== undefined) objects.add(shippedObjects(side.record, side.workspace));
+    const shipped = [one, other].flatMap((side) => (side === undefined ? [] : [shippedObjects(side)]));
+    for (const borrowed of shipped) objects.add(borrowed);
     const { format } = repository;
     const directory = this.#options.paths.exportsDir;
     await using undo = new AsyncDisposableStack();
     const quarantine = undo.use(
       await Quarantine.open({ directory, objects: [...objects], format, maxBytes, timeoutMs }),
     );
+    // A delete or the next prepare removes it, and what is shown must stay what is applied.
+    for (const borrowed of shipped) await quarantine.keep(borrowed);
     const fetch = async ({ record, workspace, agent, ended }: typeof one) => {
       progress.stage("pack", record.name);
       using _activity = this.#options.vms.activity.begin(record.id);
@@ -277,8 +280,8 @@ async function openRepository({ record, workspace }: Side, signal: AbortSignal):
 }
 
 /** What was shipped of a VM's workspace and is in no commit. Git passes over a directory that is not there. */
-function shippedObjects({ dir }: VmRecord, workspace: WorkspaceRecord): string {
-  return join(hostDirectory(dir, workspace), "git/objects");
+function shippedObjects({ record, workspace }: Side): string {
+  return join(hostDirectory(record.dir, workspace), "git/objects");
 }
 
 function runIn(agent: GuestAgent, ended: AbortSignal): RunInGuest {

@@ -1,10 +1,10 @@
 // A bare repository that lives for one export: what a guest sends is unpacked and checked there, beside the host's own objects,
 // and read by a git that knows no setting of this host.
-import { mkdir, writeFile } from "node:fs/promises";
+import { link, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { BangerError, toBangerError } from "../../lib/errors.ts";
-import { stagingDirectory } from "../../lib/files.ts";
+import { namesIn, stagingDirectory } from "../../lib/files.ts";
 import { formatBytes } from "../../lib/units.ts";
 import { parseChanges, refused, type Change } from "./changes.ts";
 import { quarantineGit, quarantineSettings, type Git } from "./git.ts";
@@ -91,6 +91,24 @@ export class Quarantine implements AsyncDisposable {
     if (!(total <= this.#maxBytes)) throw refused(`it unpacks to more than ${limit}`);
   }
 
+  /** Keeps objects that are borrowed from a directory, when that lies on the same file system: they outlive it then. */
+  async keep(objects: string): Promise<void> {
+    for (const group of await namesIn(objects)) {
+      if (!/^(?:[0-9a-f]{2}|pack)$/.test(group)) continue;
+      await mkdir(join(this.path, "objects", group), { recursive: true });
+      for (const name of await namesIn(join(objects, group))) {
+        try {
+          await link(join(objects, group, name), join(this.path, "objects", group, name));
+        } catch (error) {
+          const { code } = error as NodeJS.ErrnoException;
+          if (code === "EXDEV") return;
+          // Two VMs may have the same; and who misses what went meanwhile says so.
+          if (code !== "EEXIST" && code !== "ENOENT") throw error;
+        }
+      }
+    }
+  }
+
   /** The full id of what a name or id means, as a commit or tree; undefined when there is no such thing. */
   async resolve(name: string, kind: "commit" | "tree", signal: AbortSignal): Promise<string | undefined> {
     const found = await this.git(["rev-parse", "--verify", "--quiet", "--end-of-options", `${name}^{${kind}}`], {
@@ -123,7 +141,7 @@ export class Quarantine implements AsyncDisposable {
     links: readonly { path: Buffer; id: string }[],
     signal: AbortSignal,
   ): Promise<string> {
-    const entries = links.map((link) => ({ ...link, mode: "160000" }));
+    const entries = links.map((one) => ({ ...one, mode: "160000" }));
     return await this.#treeOf(base, entries, signal);
   }
 

@@ -69,6 +69,21 @@ describe("vm run", () => {
     assert.doesNotMatch(ran.stderr, /still running/);
   });
 
+  test("a VM that another command has ended leads on, but not when it goes with this one", async () => {
+    const paused = () => {
+      throw new BangerError("guest.unreachable", 'VM "box" was paused', { hint: "banger vm resume box" });
+    };
+    const told = async (...words: string[]) => {
+      const ran = await run([...words, "--", "true"], { replies: { "vm.exec": paused } });
+      assert.equal(ran.code, 1);
+      return ran.stderr;
+    };
+    assert.match(await told(), /VM "box" was paused \(guest\.unreachable\)\nbanger: hint: banger vm resume box/);
+    const gone = await told("--rm");
+    assert.match(gone, /VM "box" was paused; with --rm it is removed now \(guest\.unreachable\)/);
+    assert.doesNotMatch(gone, /resume/);
+  });
+
   test("without --rm the VM stays, and nothing holds it", async () => {
     const ran = await run(["--", "true"]);
     assert.deepEqual(names(ran.calls), ["vm.create", "vm.exec"]);

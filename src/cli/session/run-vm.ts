@@ -87,6 +87,8 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
     if (request.detach) await announce(context, client, record);
     else if (request.fork !== undefined) await forks(context, client, record, request, workdir);
     else await session(context, client, record, request, workdir);
+  } catch (error) {
+    throw request.rm ? withoutVm(error) : error;
   } finally {
     if (request.rm) {
       await remove(context, client, record);
@@ -94,6 +96,17 @@ export async function runVm(context: CliContext, client: Client, request: RunReq
     }
     request.timings?.report(context.terminal, record);
   }
+}
+
+/** What was under way in a VM that another command has ended: nothing leads on with a VM that goes with this one. */
+function withoutVm(thrown: unknown): unknown {
+  const { code, message, cause, details, operation } = toBangerError(thrown);
+  if (code !== "guest.unreachable") return thrown;
+  return new BangerError(code, `${message}; with --rm it is removed now`, {
+    cause,
+    ...(details && { details }),
+    ...(operation && { operation }),
+  });
 }
 
 /** The top of the repository. */

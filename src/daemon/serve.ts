@@ -11,7 +11,7 @@ import { Operations } from "./operations.ts";
 import { buildRoutes } from "./routes/index.ts";
 import { Lifetimes } from "./lifetimes.ts";
 import { listen } from "./server.ts";
-import { Sessions } from "./sessions.ts";
+import { daemonStopped, Sessions } from "./sessions.ts";
 import { watchSocket } from "./socket-watch.ts";
 
 /** A stop that takes longer ends the process the hard way; recovery at the next start does the rest. */
@@ -71,7 +71,7 @@ export async function serve(
   await dns[Symbol.asyncDispose]();
   lifetimes[Symbol.dispose]();
   sessions.abortAll();
-  await operations.abortAll(new BangerError("daemon.shutting-down", "the daemon is stopping"));
+  await operations.abortAll(daemonStopped());
   await atMost(sessionsDeadlineMs, sessions.ended());
   // A hold that has just ended begins with its deletion in this turn.
   await nextTurn();

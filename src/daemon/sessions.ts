@@ -2,6 +2,13 @@
 // watch: a stop tells those, too.
 import { BangerError } from "../lib/errors.ts";
 
+/** What those are told whose work a stop of the daemon cuts off. */
+export function daemonStopped(): BangerError {
+  return new BangerError("daemon.shutting-down", "the daemon was stopped meanwhile", {
+    hint: "banger vm list  # starts it again; then run the command once more",
+  });
+}
+
 export class Sessions {
   readonly #open = new Set<AbortController>();
   readonly #watching = new Set<AbortController>();
@@ -33,13 +40,7 @@ export class Sessions {
 
   /** Ends them all. */
   abortAll(): void {
-    for (const controller of [...this.#open, ...this.#watching]) {
-      controller.abort(
-        new BangerError("daemon.shutting-down", "the daemon was stopped meanwhile", {
-          hint: "banger vm list  # starts it again; then run the command once more",
-        }),
-      );
-    }
+    for (const controller of [...this.#open, ...this.#watching]) controller.abort(daemonStopped());
   }
 
   #keep(among: Set<AbortController>, controller: AbortController): Disposable {

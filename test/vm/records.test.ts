@@ -44,6 +44,7 @@ describe("records of a VM", { concurrency: false }, () => {
 
   test("events tell what happens, and a wait for a port ends when the VM does", async () => {
     const watch = home.start(["events", "site", "--json"]);
+    const ended = new Promise((resolve) => watch.once("close", resolve));
     const lines: VmEvent[] = [];
     watch.stdout?.setEncoding("utf8").on("data", (text: string) => {
       for (const line of text.split("\n").filter((one) => one !== "")) lines.push(JSON.parse(line) as VmEvent);
@@ -61,9 +62,7 @@ describe("records of a VM", { concurrency: false }, () => {
     assert.equal((await gone).code, 0);
     await seen("deleted");
     await home.ok(["vm", "wait", "site", "--for", "deleted"]);
-    const ended = finished(watch);
-    watch.kill("SIGINT");
-    await ended;
+    assert.equal(await ended, 0, "the events of a VM end with it");
     assert.deepEqual(
       lines.map(({ kind, vm }) => (kind === "state" ? vm?.state : kind)),
       ["subscribed", "stopping", "stopped", "deleted"],

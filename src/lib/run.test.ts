@@ -29,12 +29,12 @@ test("output can be streamed", async () => {
   assert.equal(got, "1\n2\n3\n");
 });
 
-test("streamed output ends with an error when the process does", async () => {
+test("streamed output ends with an error when the process does, if that is asked for", async () => {
   const output = new PassThrough();
   const got = text(output);
   got.catch(() => {});
   const failed = { code: "command.failed", details: { argv: ["sh", "-c", "echo part; exit 3"], exitCode: 3 } };
-  await assert.rejects(run({ file: "sh", args: ["-c", "echo part; exit 3"], output }), failed);
+  await assert.rejects(run({ file: "sh", args: ["-c", "echo part; exit 3"], output, failOutput: true }), failed);
   await assert.rejects(got, failed);
 });
 

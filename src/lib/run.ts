@@ -17,8 +17,13 @@ export interface RunOptions {
   env?: Readonly<Record<string, string>>;
   /** Written to stdin; absent: stdin is /dev/null. A stream is piped. */
   input?: string | Uint8Array | Readable;
-  /** Where stdout goes when it should not be collected. Ended when the process has ended well, destroyed with the error otherwise. */
+  /** Where stdout goes when it should not be collected. Ended when the process has closed it. */
   output?: Writable;
+  /**
+   * For readers who hear of a failure by `output` alone: it is ended only when the process has ended well, and destroyed with the error
+   * otherwise. Default false.
+   */
+  failOutput?: boolean;
   /** Called with stderr text as it comes, for progress. */
   onStderr?: (text: string) => void;
   /** Exit codes that are not an error. Default: [0]. */
@@ -137,8 +142,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
     });
   } else {
     options.output.on("error", end);
-    // Not ended with stdout: what a program has not written for a fault would look like the whole.
-    child.stdout?.pipe(options.output, { end: false });
+    // What a program has not written for a fault would look like the whole.
+    child.stdout?.pipe(options.output, { end: options.failOutput !== true });
   }
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     stderr = (stderr + text).slice(-limit);
@@ -175,10 +180,10 @@ export async function run(options: RunOptions): Promise<RunResult> {
     );
   }
   if (failure !== undefined) {
-    options.output?.destroy(failure);
+    if (options.failOutput === true) options.output?.destroy(failure);
     throw failure;
   }
-  options.output?.end();
+  if (options.failOutput === true) options.output?.end();
   return { stdout: Buffer.concat(stdout), stderr, exitCode, durationMs: performance.now() - started };
 }
 

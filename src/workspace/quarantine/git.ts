@@ -67,6 +67,8 @@ export function quarantineGit({ directory, alternates, maxFileBytes, timeoutMs }
   return async (args, { env, ...options }) => {
     const running = run({
       ...limited(["git", ...args], maxFileBytes),
+      // A patch that is cut off is not to look whole.
+      failOutput: true,
       cwd: directory,
       env: {
         ...isolated,
